@@ -1,0 +1,103 @@
+"""What this machine has: memory, devices, and the precisions that its processor is fast at."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+from pathlib import Path
+
+import psutil
+
+from impasto.core.errors import ResourceError
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def available_bytes(device: str) -> int:
+    """Memory in bytes that a run on ``device`` can take now, within the limits of its container."""
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.mem_get_info(device)[0])
+    free = int(psutil.virtual_memory().available)
+    limit, used = _number(_CGROUP / "memory.max"), _number(_CGROUP / "memory.current")
+    return free if limit is None or used is None else min(free, limit - used)
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):  # no such file, or "max": no limit
+        return None
+
+
+def resident_bytes() -> int:
+    """Memory in bytes that this process holds now."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def peak_bytes() -> int:
+    """The most memory in bytes that this process ever held."""
+    if platform.system() == "Windows":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    unit = 1 if platform.system() == "Darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def choose_device(wanted: str) -> str:
+    """The device for "auto" or a name.
+
+    Raises:
+        ResourceError: no such device here.
+    """
+    import torch
+
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(1, device=wanted)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ResourceError(
+            f"device = {wanted!r} is not to be had here ({reason}). Use --device auto."
+        ) from error
+    return wanted
+
+
+def fast_bf16(device: str) -> bool:
+    """Whether bfloat16 has its own arithmetic on ``device`` (on a CPU: AVX512-BF16 or AMX)."""
+    import torch
+
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    flags = _cpu_flags()
+    return device == "cpu" and bool({"avx512_bf16", "amx_bf16", "bf16"} & flags)
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return set()
+    named = (line.partition(":") for line in lines)
+    return {f for key, _, v in named if key.strip() in ("flags", "Features") for f in v.split()}
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep large freed blocks for reuse instead of returning them.
+
+    A step of an optimiser frees and takes again the same tens of megabytes; each return to the
+    system costs page faults that were measured at a fifth of a step (docs/performance.md).
+    Does nothing where the C library is not glibc, and leaves MALLOC_* settings of the user alone.
+    """
+    if platform.libc_ver()[0] != "glibc" or any(n.startswith("MALLOC_") for n in os.environ):
+        return
+    m_trim_threshold, m_mmap_threshold = -1, -3
+    libc = ctypes.CDLL(None)
+    libc.mallopt(m_mmap_threshold, 1 << 30)
+    libc.mallopt(m_trim_threshold, (1 << 31) - 1)

@@ -1,0 +1,152 @@
+"""Knobs: each is written once, as a dataclass field, and read by everything else.
+
+A method's settings are one frozen dataclass whose fields are made by :func:`knob`. From it
+come the command-line flags, the keyword arguments, the validation messages and the recipe.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from impasto.core.errors import KnobError
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class Knob:
+    """One setting: its name, type, default, range (inclusive), choices, unit and one-line doc."""
+
+    name: str
+    type: Any
+    default: Any
+    doc: str
+    low: float | None
+    high: float | None
+    unit: str
+    choices: tuple[str, ...]
+
+    @property
+    def optional(self) -> bool:
+        """Whether None is allowed (and means: decided by the method)."""
+        return type(None) in typing.get_args(self.type)
+
+    @property
+    def many(self) -> bool:
+        """Whether the value is a tuple."""
+        return typing.get_origin(self._plain) is tuple
+
+    @property
+    def item(self) -> type:
+        """The scalar type: of the value itself, or of the items of a tuple."""
+        plain = self._plain
+        kind: type = typing.get_args(plain)[0] if self.many else plain
+        return kind
+
+    @property
+    def _plain(self) -> Any:
+        inner = [a for a in typing.get_args(self.type) if a is not type(None)]
+        return inner[0] if self.optional else self.type
+
+    @property
+    def allowed(self) -> str:
+        """The allowed values in words, for help texts and messages; empty when anything goes."""
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        unit = f" {self.unit}" if self.unit else ""
+        if self.low is not None and self.high is not None:
+            return f"{self.low:g} to {self.high:g}{unit}"
+        if self.low is not None:
+            return f"at least {self.low:g}{unit}"
+        if self.high is not None:
+            return f"at most {self.high:g}{unit}"
+        return self.unit
+
+    def check(self, value: Any) -> Any:
+        """The value in the knob's own type (ints become floats, lists tuples), or a KnobError."""
+        if value is None and self.optional:
+            return None
+        if not self.many:
+            return self._check_item(value)
+        if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+            raise self._error(value, f"a list of {self.item.__name__}")
+        return tuple(self._check_item(item) for item in value)
+
+    def _check_item(self, value: Any) -> Any:
+        if self.item is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        wrong_type = not isinstance(value, self.item) or (
+            isinstance(value, bool) and self.item is not bool
+        )
+        if wrong_type:
+            raise self._error(value, {"str": "text", "bool": "true or false"}.get(
+                self.item.__name__, f"a number ({self.item.__name__})"))
+        if self.item is float and not math.isfinite(value):
+            raise self._error(value, "a finite number")
+        if self.choices and value not in self.choices:
+            near = nearest(value, self.choices)
+            raise self._error(value, self.allowed + (f" (did you mean {near}?)" if near else ""))
+        too_low = self.low is not None and value < self.low
+        too_high = self.high is not None and value > self.high
+        if too_low or too_high:
+            raise self._error(value, self.allowed)
+        return value
+
+    def _error(self, value: Any, wanted: str) -> KnobError:
+        return KnobError(f"{self.name} = {value!r} does not fit: it must be {wanted}.")
+
+
+def knob(
+    default: Any,
+    doc: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    unit: str = "",
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """A dataclass field that is a knob; see :class:`Knob` for the arguments."""
+    meta = {"doc": doc, "low": low, "high": high, "unit": unit, "choices": choices}
+    return dataclasses.field(default=default, metadata={"knob": meta})
+
+
+def knobs_of(kind: type) -> tuple[Knob, ...]:
+    """The knobs of a dataclass, in the order in which they are written."""
+    types = typing.get_type_hints(kind)
+    return tuple(
+        Knob(name=f.name, type=types[f.name], default=f.default, **f.metadata["knob"])
+        for f in dataclasses.fields(kind)
+        if "knob" in f.metadata
+    )
+
+
+def build(kind: type[T], values: Mapping[str, Any]) -> T:
+    """An instance of the knob dataclass ``kind`` with ``values`` checked against every knob.
+
+    Raises:
+        KnobError: an unknown name (with the nearest known one) or a value that does not fit.
+    """
+    known = {k.name: k for k in knobs_of(kind)}
+    for name in values:
+        if name not in known:
+            near = nearest(name, known)
+            hint = f" Did you mean {near}?" if near else f" It has {', '.join(known)}."
+            raise KnobError(f"{kind.__name__} has no knob {name!r}.{hint}")
+    return kind(**{name: known[name].check(value) for name, value in values.items()})
+
+
+def as_mapping(settings: Any) -> dict[str, Any]:
+    """The knobs of an instance as plain JSON values: what a recipe stores and :func:`build` reads."""
+    values = ((k.name, getattr(settings, k.name)) for k in knobs_of(type(settings)))
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in values}
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that ``name`` was most likely meant to be, or None."""
+    found = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+    return found[0] if found else None

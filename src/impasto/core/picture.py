@@ -1,0 +1,44 @@
+"""The one picture type that travels through the program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture in memory, always upright and in sRGB.
+
+    Attributes:
+        pixels: float32, shape (height, width, 3), non-linear sRGB, range 0..1.
+        alpha: float32, shape (height, width), 0 transparent .. 1 opaque; None if opaque.
+        name: the path as the user gave it, or a short description for a picture from memory.
+        sha256: of the file's bytes, or of the pixel bytes for a picture from memory.
+        bits: bits per channel of the source, 8 or 16: what an output should have to lose nothing.
+        notes: what was done on the way in that a user may want to know
+            ("converted from Adobe RGB (1998)", "turned upright").
+    """
+
+    pixels: Pixels
+    alpha: Pixels | None = None
+    name: str = "picture"
+    sha256: str = ""
+    bits: int = 8
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def height(self) -> int:
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        return int(self.pixels.shape[1])
+
+    @property
+    def long_side(self) -> int:
+        return max(self.height, self.width)

@@ -1,0 +1,59 @@
+"""How long work tells where it is: a method calls a watcher once per step with a :class:`Tick`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from impasto.core.picture import Pixels
+
+
+@dataclass(frozen=True)
+class Tick:
+    """One step of a method's work.
+
+    Attributes:
+        step, steps: steps done and steps in all.
+        share: work done so far, 0..1. Differs from step / steps where steps cost unlike amounts,
+            as they do in a coarse-to-fine run.
+        losses: the terms of the loss at this step.
+        picture: computes the picture as it is now, (height, width, 3) in 0..1; only on demand.
+        state: computes all that is needed to go on from here (arrays and plain numbers, by name).
+    """
+
+    step: int
+    steps: int
+    share: float
+    losses: Mapping[str, float]
+    picture: Callable[[], Pixels]
+    state: Callable[[], Mapping[str, Any]]
+
+
+class Watch(Protocol):
+    """Told of every step. It may raise KeyboardInterrupt to stop the work without loss."""
+
+    def __call__(self, tick: Tick) -> None: ...
+
+
+def unwatched(tick: Tick) -> None:
+    """A watch that looks away."""
+
+
+@dataclass
+class Clock:
+    """Estimates the time left from the share of work done per second since it was started."""
+
+    share_at_start: float = 0.0
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.started
+
+    def remaining(self, share: float) -> float | None:
+        """Seconds left when ``share`` (0..1) of the work is done; None before there is a measure."""
+        done = share - self.share_at_start
+        return self.elapsed * (1.0 - share) / done if done > 0 else None

@@ -1,0 +1,74 @@
+"""The recipe: everything needed to explain, repeat and check a result. Plain JSON inside."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from impasto.core.errors import InputError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Ingredient:
+    """An input picture: its role ("content" or "style"), name and checksum."""
+
+    role: str
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a result was made.
+
+    Attributes:
+        method, knobs: the method's name and every knob, defaults included.
+        inputs: the pictures, with checksums.
+        options: the request's other settings (size, seed, style weights, weights, fit …).
+        setting: size, device, precision and threads it ran with.
+        weights: name → sha256 of every file of weights.
+        versions: of Impasto, Python and the libraries that decide the pixels.
+        losses, steps, seconds, peak_bytes: how it went.
+        finished: False if it was stopped before its end.
+        notes, warnings: what the plan said.
+    """
+
+    method: str
+    knobs: dict[str, Any]
+    inputs: tuple[Ingredient, ...]
+    options: dict[str, Any]
+    setting: dict[str, Any]
+    weights: dict[str, str]
+    versions: dict[str, str]
+    losses: dict[str, float]
+    steps: int
+    seconds: float
+    peak_bytes: int
+    finished: bool = True
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    format: int = field(default=FORMAT)
+
+    def to_json(self, indent: int | None = None) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=indent, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str, where: str = "recipe") -> Recipe:
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            InputError: no recipe, or one of a later format than this version knows.
+        """
+        try:
+            data = json.loads(text)
+            if data["format"] > FORMAT:
+                raise InputError(f"{where}: the recipe is of a later Impasto; update to read it.")
+            data["inputs"] = tuple(Ingredient(**i) for i in data["inputs"])
+            data["notes"], data["warnings"] = tuple(data["notes"]), tuple(data["warnings"])
+            return cls(**data)
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{where}: this is not an Impasto recipe ({error}).") from error

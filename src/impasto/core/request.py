@@ -1,0 +1,106 @@
+"""What is to look like what, and what a method must offer to do it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from impasto.core.card import Card
+from impasto.core.errors import InputError, KnobError
+from impasto.core.picture import Picture, Pixels
+from impasto.core.plan import Forecast, Plan, Setting
+from impasto.core.progress import Watch
+
+
+@dataclass(frozen=True)
+class Painting:
+    """What a method gives back.
+
+    Attributes:
+        pixels: float32 (height, width, 3), sRGB 0..1, at the plan's size.
+        losses: the final value of each term.
+        steps: steps done.
+        finished: False if it was stopped before its end.
+        weights_sha256: weights used, name → checksum.
+        state: what a later run needs to go on; empty when finished.
+    """
+
+    pixels: Pixels
+    losses: Mapping[str, float]
+    steps: int
+    finished: bool
+    weights_sha256: Mapping[str, str]
+    state: Mapping[str, Any]
+
+
+class Method(Protocol):
+    """One published way of doing it: a frozen dataclass of knobs that knows how to paint."""
+
+    name: ClassVar[str]
+    card: ClassVar[Card]
+
+    def forecast(self, request: Request, setting: Setting) -> Forecast:
+        """Time and peak memory of this request in this setting, from a short measurement."""
+        ...
+
+    def warnings(self, request: Request) -> tuple[str, ...]:
+        """Known mistakes in these knobs, one sentence each."""
+        ...
+
+    def paint(
+        self, request: Request, plan: Plan, watch: Watch, state: Mapping[str, Any] | None = None
+    ) -> Painting:
+        """Do the work, calling ``watch`` every step; ``state`` is where an earlier run stopped."""
+        ...
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to look like what.
+
+    Attributes:
+        content: the picture whose things are kept.
+        styles: the pictures whose manner is taken; several are blended.
+        method: how, with its knobs.
+        style_weights: share of each style, at least 0, any sum; empty means equal shares.
+        size: long side of the result in pixels; None keeps the content's own size.
+        seed: of everything random.
+        weights: name in the catalogue or path of a file; "" takes the method's default.
+        device: "auto", "cpu", "cuda", "cuda:1", "mps".
+        precision: "auto", "fp32" or "bf16".
+        fit: shrink what does not fit into memory instead of refusing it.
+    """
+
+    content: Picture
+    styles: tuple[Picture, ...]
+    method: Method
+    style_weights: tuple[float, ...] = ()
+    size: int | None = None
+    seed: int = 0
+    weights: str = ""
+    device: str = "auto"
+    precision: str = "auto"
+    fit: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.styles:
+            raise InputError("No style picture: give at least one.")
+        if self.size is not None and not 1 <= self.size <= 30_000:
+            raise KnobError(f"size = {self.size} does not fit: it must be 1 to 30000 pixels.")
+        if self.style_weights and len(self.style_weights) != len(self.styles):
+            raise KnobError(
+                f"{len(self.style_weights)} style weights for {len(self.styles)} style pictures: "
+                "give one each, or none for equal shares."
+            )
+        fine = all(0.0 <= w < float("inf") for w in self.style_weights)
+        if not fine or (self.style_weights and sum(self.style_weights) == 0):
+            raise KnobError("style weights must be numbers of at least 0 that are not all 0.")
+        if self.precision not in ("auto", "fp32", "bf16"):
+            raise KnobError(f"precision = {self.precision!r}: one of auto, fp32, bf16.")
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The style weights scaled to the sum 1."""
+        weights = self.style_weights or (1.0,) * len(self.styles)
+        return tuple(w / sum(weights) for w in weights)
