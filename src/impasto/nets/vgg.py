@@ -29,9 +29,9 @@ AVERAGE_SCALES = (1.31, 1.50, 1.30, 1.98)
 L2_SCALES = (0.62, 0.675, 0.62, 0.795)
 """What the pooling after blocks 1 to 4 is multiplied by, so that activations keep their scale.
 
-Measured with the oxford weights on 29 photographs of 256 and 512 pixels, pooling by pooling: the
+Measured with the oxford weights on 26 photographs of 256 and 512 pixels, pooling by pooling: the
 factor at which the root mean square of the next convolution's activations equals the one under
-max pooling. From one set of photographs, or size, to the next it varied by 3 %.
+max pooling. One set of photographs, or size, differed from these values by up to 4 %.
 """
 
 _ALIAS = re.compile(r"(?:conv|relu|r|block)?_?([1-5])_?(?:conv|relu)?([1-4])")
