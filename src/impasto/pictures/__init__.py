@@ -1,0 +1,21 @@
+"""Reading and writing pictures, other sizes, contact sheets."""
+
+from impasto.pictures.memory import from_any
+from impasto.pictures.read import read
+from impasto.pictures.recipes import read_recipe
+from impasto.pictures.resize import fit_long_side, resize
+from impasto.pictures.sheet import animation, sheet
+from impasto.pictures.write import check_writable, replace, write
+
+__all__ = [
+    "animation",
+    "check_writable",
+    "fit_long_side",
+    "from_any",
+    "read",
+    "read_recipe",
+    "replace",
+    "resize",
+    "sheet",
+    "write",
+]

@@ -1,0 +1,221 @@
+"""Writing pictures: whole or not at all, tagged as sRGB, with the recipe inside."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impasto.core.errors import InputError
+from impasto.core.picture import Pixels
+from impasto.pictures._vips import pyvips, why
+from impasto.pictures.kinds import Format, format_for
+from impasto.pictures.recipes import packet
+
+_JPEG_PACKET = 60_000
+"""Bytes of XMP that libvips still puts into a JPEG file; it drops a longer packet."""
+
+
+def write(
+    pixels: Pixels,
+    path: str | os.PathLike[str],
+    *,
+    alpha: Pixels | None = None,
+    bits: int = 8,
+    recipe: str | None = None,
+    quality: int = 92,
+    overwrite: bool = True,
+) -> tuple[str, ...]:
+    """Write a picture in the format of the suffix, beside the target and renamed into place.
+
+    Args:
+        pixels: float32 (height, width, 3), sRGB; clipped to 0..1 and rounded to the nearest step.
+        path: ends in jpg, jpeg, png, webp, avif, tif or tiff.
+        alpha: float32 (height, width), 0..1, not premultiplied; JPEG shows it on white.
+        bits: per channel, 8 or 16 (PNG and TIFF).
+        recipe: a JSON text to keep inside; :func:`read_recipe` gives it back.
+        quality: 1..100, for JPEG, WebP and AVIF; PNG and TIFF lose nothing.
+        overwrite: whether an existing file may be replaced.
+
+    Returns:
+        Notes on what the file could not hold.
+
+    Raises:
+        InputError: what :func:`check_writable` finds, NaN, a full disk, a quality out of range.
+    """
+    if not 1 <= quality <= 100:
+        raise InputError(f"Cannot write {path}: quality {quality} is outside 1..100.")
+    size = _size(pixels, alpha, path)
+    form = _check(path, bits, size)
+    notes = _losses(form, alpha is not None)
+    if alpha is not None and not form.alpha:
+        opaque = alpha[:, :, None].clip(0, 1)
+        pixels, alpha = pixels * opaque + (1 - opaque), None
+    image = _image(pixels, alpha, bits)
+    if recipe is not None:
+        xmp = packet(recipe)
+        if form.name == "JPEG" and len(xmp) > _JPEG_PACKET:
+            notes += ("left the recipe out: it is too long for JPEG",)
+        else:
+            image.set_type(pyvips.GValue.blob_type, "xmp-data", xmp)
+    try:
+        data = image.write_to_buffer(Path(path).suffix.lower(), **_options(form, quality))
+    except pyvips.Error as error:
+        raise InputError(f"Cannot write {path}: libvips says {why(error)!r}.") from error
+    replace(path, data, overwrite=overwrite)
+    return notes
+
+
+def check_writable(
+    path: str | os.PathLike[str],
+    bits: int = 8,
+    alpha: bool = False,
+    *,
+    size: tuple[int, int] | None = None,
+    overwrite: bool = True,
+) -> tuple[str, ...]:
+    """Find out before the work whether its result can be written; leaves no trace.
+
+    Args:
+        path: where the result shall go.
+        bits: per channel, 8 or 16.
+        alpha: whether the result is partly transparent.
+        size: its (height, width) if known.
+        overwrite: whether an existing file may be replaced.
+
+    Returns:
+        Notes on what the file will not hold.
+
+    Raises:
+        InputError: a suffix or size that cannot be written, bits that do not fit, a folder that
+            is missing or not writable, or a target that is a folder, protected or already there.
+    """
+    form = _check(path, bits, size)
+    target = _target(path, overwrite)
+    probe = _beside(target)
+    try:
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        raise _refused(path, error) from error
+    return _losses(form, alpha)
+
+
+def replace(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = True) -> None:
+    """Put ``data`` into the file ``path`` whole or not at all, also if others write it too.
+
+    Raises:
+        InputError: the file cannot be written; what was there before is untouched.
+    """
+    target = _target(path, overwrite)
+    beside = _beside(target)
+    try:
+        try:
+            with beside.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(target)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
+def _target(path: str | os.PathLike[str], overwrite: bool) -> Path:
+    """The file behind ``path`` (links followed), if it may be written."""
+    try:
+        target = Path(os.path.realpath(path))
+        if target.is_dir():
+            raise InputError(f"Cannot write {path}: it is a folder; give a file name in it.")
+        if not target.parent.exists():
+            raise InputError(
+                f"Cannot write {path}: its folder is missing; run: mkdir -p {target.parent}"
+            )
+        there = target.exists()
+    except (OSError, ValueError) as error:
+        raise _refused(path, error) from error
+    if there and not overwrite:
+        raise InputError(f"Cannot write {path}: it already exists; allow overwriting or rename it.")
+    if there and not os.access(target, os.W_OK):
+        raise InputError(f"Cannot write {path}: it is write-protected; chmod u+w lifts that.")
+    return target
+
+
+def _beside(target: Path) -> Path:
+    """A new name in the folder of the target, short enough wherever the target's is."""
+    return target.with_name(f".{secrets.token_hex(8)}.part")
+
+
+def _refused(path: str | os.PathLike[str], error: Exception) -> InputError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return InputError(
+        f"Cannot write {path}: the system says {reason!r}; free or choose another place."
+    )
+
+
+def _check(path: str | os.PathLike[str], bits: int, size: tuple[int, int] | None) -> Format:
+    form = format_for(path, bits)
+    if size is not None and max(size) > form.longest:
+        raise InputError(
+            f"Cannot write {path}: {form.name} holds at most {form.longest} pixels a side, "
+            f"not {size[1]} x {size[0]}; use .png or .tif."
+        )
+    return form
+
+
+def _losses(form: Format, alpha: bool) -> tuple[str, ...]:
+    if alpha and not form.alpha:
+        return (f"laid on white: {form.name} holds no transparency",)
+    return ()
+
+
+def _size(pixels: Pixels, alpha: Pixels | None, path: str | os.PathLike[str]) -> tuple[int, int]:
+    """(height, width) of pixels that can be written."""
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
+        raise InputError(
+            f"Cannot write {path}: the pixels' shape is {pixels.shape}, not (height, width, 3)."
+        )
+    if alpha is not None and alpha.shape != pixels.shape[:2]:
+        raise InputError(
+            f"Cannot write {path}: alpha is {alpha.shape}, the pixels are {pixels.shape[:2]}."
+        )
+    if np.isnan(pixels).any() or (alpha is not None and np.isnan(alpha).any()):
+        raise InputError(
+            f"Cannot write {path}: the pixels hold NaN; the method that made it failed."
+        )
+    return pixels.shape[0], pixels.shape[1]
+
+
+def _image(pixels: Pixels, alpha: Pixels | None, bits: int) -> pyvips.Image:
+    """A libvips image of integers, in memory that it owns and with fields of its own."""
+    planes = pixels if alpha is None else np.dstack([pixels, alpha])
+    steps = _steps(planes, bits)
+    height, width, bands = steps.shape
+    image = pyvips.Image.new_from_memory(
+        steps, width, height, bands, "uchar" if bits == 8 else "ushort"
+    )
+    return image.copy(interpretation="srgb" if bits == 8 else "rgb16")
+
+
+def _steps(values: Pixels, bits: int) -> NDArray[Any]:
+    """0..1 to the nearest of the integers of ``bits`` bits."""
+    top = (1 << bits) - 1
+    kind = np.uint8 if bits == 8 else np.uint16
+    return np.ascontiguousarray(np.rint(values.clip(0, 1) * np.float32(top)), dtype=kind)
+
+
+def _options(form: Format, quality: int) -> dict[str, Any]:
+    """What libvips is told for a format."""
+    options: dict[str, dict[str, Any]] = {
+        "JPEG": {"Q": quality, "optimize_coding": True},
+        "PNG": {},
+        "WebP": {"Q": quality, "alpha_q": 100, "smart_subsample": True},
+        "AVIF": {"Q": quality, "compression": "av1"},
+        "TIFF": {"compression": "deflate", "predictor": "horizontal"},
+    }
+    return {"profile": "srgb", **options[form.name]}
