@@ -335,6 +335,20 @@ def test_heic(tmp_path):
         read_bytes(tmp_path, out.getvalue()[:600], "cut.heic")
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_heic_is_turned_once(tmp_path, orientation):
+    heif = pytest.importorskip("pillow_heif")
+    upright = Image.fromarray(BLOCKS)
+    upright.getexif()[0x0112] = orientation
+    expected = np.asarray(ImageOps.exif_transpose(upright))
+    out = io.BytesIO()
+    exif = upright.getexif().tobytes()
+    heif.from_bytes("RGB", (48, 32), BLOCKS.tobytes()).save(out, quality=95, exif=exif)
+    picture = read_bytes(tmp_path, out.getvalue(), "photo.heic")
+    assert picture.pixels.shape == expected.shape
+    assert np.abs(picture.pixels * 255 - expected).mean() < 6
+
+
 def test_heic_without_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     data = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 50
@@ -436,6 +450,14 @@ def test_a_bomb_is_refused_by_its_header(tmp_path):
         read_bytes(tmp_path, bytes(bmp))
     with pytest.raises(InputError, match=r"more than the 0\.001 allowed"):
         read_bytes(tmp_path, png(48, 32), max_megapixels=0.001)
+
+
+def test_an_impossible_size_prints_nothing(tmp_path, capfd):
+    data = bytearray(saved(Image.fromarray(BLOCKS), "AVIF"))
+    data[data.index(b"ispe") + 8] = 0x7C
+    with pytest.raises(InputError, match="impossible size"):
+        read_bytes(tmp_path, bytes(data))
+    assert capfd.readouterr() == ("", "")
 
 
 def test_no_pixels(tmp_path):

@@ -217,7 +217,7 @@ def test_a_failure_in_the_middle_leaves_everything_as_it_was(tmp_path, monkeypat
         monkeypatch.setattr(*((os, "fsync") if broken == "fsync" else (Path, "replace")), full)
     try:
         with pytest.raises(
-            InputError, match=r"a\.png: the system says .*; free or choose"
+            InputError, match=r"a\.png: the system says .*; make room or choose"
         ) as error:
             write(NOISE, target)
     finally:

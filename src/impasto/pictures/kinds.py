@@ -137,6 +137,12 @@ _WRITTEN = {
 }
 
 
+def deepest_bits(path: str | os.PathLike[str]) -> int:
+    """The most bits per channel that the format of the suffix holds; 8 if it is unknown."""
+    form = _WRITTEN.get(Path(path).suffix.lower())
+    return max(form.bits) if form else 8
+
+
 def format_for(path: str | os.PathLike[str], bits: int) -> Format:
     """The format in which a picture of ``bits`` bits per channel is written to ``path``.
 

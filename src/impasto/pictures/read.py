@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import io
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from impasto.pictures.kinds import HEAD, kind_of
 from impasto.pictures.samples import MAX_MEGAPIXELS, UPRIGHT, Samples, check_size, from_pillow
 
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32, "double": np.float64}
+_AVIF_SIDES = re.compile(rb"ispe.{4}(.{4})(.{4})", re.DOTALL)
+_LONGEST = 10_000_000
 
 
 def read(path: str | os.PathLike[str], *, max_megapixels: float = MAX_MEGAPIXELS) -> Picture:
@@ -82,6 +85,10 @@ def header(data: bytes, kind: str, name: str) -> pyvips.Image:
     Raises:
         InputError: the header is damaged.
     """
+    if kind == "AVIF":  # a side that libvips cannot hold would make it print to stderr
+        for sides in _AVIF_SIDES.findall(data[: data.find(b"mdat")]):
+            if max(int.from_bytes(side, "big") for side in sides) > _LONGEST:
+                raise _damaged(name, kind, "it claims an impossible size")
     try:
         if kind == "AVIF":  # libvips does not know a moving one by its first bytes
             return pyvips.Image.heifload_buffer(data, fail_on="error", access="sequential")
@@ -136,7 +143,7 @@ def _heic(data: bytes, name: str, max_megapixels: float) -> Samples:
         image = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
         check_size(image.size[0], image.size[1], max_megapixels, name)
         values = np.atleast_3d(np.asarray(image))
-    except (OSError, ValueError, RuntimeError, SyntaxError, EOFError) as error:
+    except (OSError, ValueError, RuntimeError, SyntaxError, EOFError, IndexError) as error:
         raise _damaged(name, "HEIC", str(error)) from error
     deep = values.dtype == np.uint16
     top = _top(image.info["bit_depth"]) if deep else 255.0
@@ -158,9 +165,9 @@ def _top(bits: int) -> float:
 
 
 def _damaged(name: str, kind: str, reason: str) -> InputError:
+    reason = " ".join(reason.split()).rstrip(".")
     return InputError(
-        f"Cannot read {name}: the {kind} file is cut off or damaged ({reason.rstrip('.')}); "
-        "take a fresh copy."
+        f"Cannot read {name}: the {kind} file is cut off or damaged ({reason}); take a fresh copy."
     )
 
 

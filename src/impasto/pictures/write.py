@@ -154,7 +154,7 @@ def _beside(target: Path) -> Path:
 def _refused(path: str | os.PathLike[str], error: Exception) -> InputError:
     reason = getattr(error, "strerror", None) or str(error)
     return InputError(
-        f"Cannot write {path}: the system says {reason!r}; free or choose another place."
+        f"Cannot write {path}: the system says {reason!r}; make room or choose another place."
     )
 
 
