@@ -30,7 +30,7 @@ class Recipe:
         inputs: the pictures, with checksums.
         options: the request's other settings (size, seed, style weights, weights, fit …).
         setting: size, device, precision and threads it ran with.
-        weights: name → sha256 of every file of weights.
+        files: weights and other files used beside the inputs, name → sha256.
         versions: of Impasto, Python and the libraries that decide the pixels.
         losses, steps, seconds, peak_bytes: how it went.
         finished: False if it was stopped before its end.
@@ -42,7 +42,7 @@ class Recipe:
     inputs: tuple[Ingredient, ...]
     options: dict[str, Any]
     setting: dict[str, Any]
-    weights: dict[str, str]
+    files: dict[str, str]
     versions: dict[str, str]
     losses: dict[str, float]
     steps: int

@@ -22,7 +22,7 @@ class Painting:
         losses: the final value of each term.
         steps: steps done.
         finished: False if it was stopped before its end.
-        weights_sha256: weights used, name → checksum.
+        files: weights and other files used beside the request's pictures, name → sha256.
         state: what a later run needs to go on; empty when finished.
     """
 
@@ -30,7 +30,7 @@ class Painting:
     losses: Mapping[str, float]
     steps: int
     finished: bool
-    weights_sha256: Mapping[str, str]
+    files: Mapping[str, str]
     state: Mapping[str, Any]
 
 
@@ -42,6 +42,10 @@ class Method(Protocol):
 
     def forecast(self, request: Request, setting: Setting) -> Forecast:
         """Time and peak memory of this request in this setting, from a short measurement."""
+        ...
+
+    def agreement(self, request: Request, device: str, precision: str) -> float:
+        """Cosine between the gradients in ``precision`` and in fp32, for this request."""
         ...
 
     def warnings(self, request: Request) -> tuple[str, ...]:

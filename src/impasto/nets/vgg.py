@@ -59,6 +59,7 @@ class VGG(nn.Module):
         super().__init__()
         self.backbone = weights.backbone
         self.pooling = pooling
+        self.padding = padding
         self.preprocessing = weights.preprocessing
         self.layers = tuple(
             name for name in conv_names(weights.backbone) if f"{name}.weight" in weights.tensors

@@ -1,0 +1,73 @@
+"""Impasto: neural style transfer. Give it a picture and a style; it says how it was made.
+
+    import impasto
+
+    result = impasto.stylize("photo.jpg", "style.jpg", method="gatys", size=512)
+    result.save("painting.png")
+
+Everything is imported when it is first used, so that ``import impasto`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from impasto.core.errors import ImpastoError
+    from impasto.core.picture import Picture
+    from impasto.core.plan import Plan
+    from impasto.core.progress import Tick
+    from impasto.core.recipe import Recipe
+    from impasto.core.request import Request
+    from impasto.core.result import Result
+    from impasto.methods import names as methods
+    from impasto.pictures import read
+    from impasto.run import make_plan as plan
+    from impasto.run import make_request as request
+    from impasto.run import rerun, show, stylize
+
+_PLACES = {
+    "ImpastoError": "impasto.core.errors:ImpastoError",
+    "Picture": "impasto.core.picture:Picture",
+    "Plan": "impasto.core.plan:Plan",
+    "Recipe": "impasto.core.recipe:Recipe",
+    "Request": "impasto.core.request:Request",
+    "Result": "impasto.core.result:Result",
+    "Tick": "impasto.core.progress:Tick",
+    "methods": "impasto.methods:names",
+    "plan": "impasto.run:make_plan",
+    "read": "impasto.pictures:read",
+    "request": "impasto.run:make_request",
+    "rerun": "impasto.run:rerun",
+    "show": "impasto.run:show",
+    "stylize": "impasto.run:stylize",
+}
+
+__all__ = [
+    "ImpastoError",
+    "Picture",
+    "Plan",
+    "Recipe",
+    "Request",
+    "Result",
+    "Tick",
+    "methods",
+    "plan",
+    "read",
+    "request",
+    "rerun",
+    "show",
+    "stylize",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'impasto' has no attribute {name!r}")
+    module, _, attribute = _PLACES[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

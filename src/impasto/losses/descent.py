@@ -1,0 +1,143 @@
+"""Descent: an optimiser that moves a canvas down a loss, and survives a bad step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from impasto.nets.canvas import Canvas
+
+BAD = 10.0
+"""A loss this many times the best one so far is taken back, as is one that is not finite."""
+
+
+class Descent:
+    """L-BFGS or Adam over a canvas, one evaluation of the loss a step.
+
+    L-BFGS goes without a line search: its own scaling of the step is nearly always right here,
+    and a search would cost evaluations. When it is wrong (the loss leaps), the canvas goes back
+    to where it was last good and the optimiser forgets its history.
+
+    Args:
+        canvas: what is moved.
+        loss: terms of the loss of a picture (1, 3, H, W); "total" is what is minimised.
+        optimizer: "lbfgs" or "adam".
+        learning_rate: step length; None is 1 for lbfgs and 0.02 for adam.
+        history: pairs that L-BFGS remembers.
+        averaging: decay of the running average of the iterates that :meth:`picture` gives; 0 is
+            the last iterate. Early iterates weigh less, as in Adam's bias correction.
+    """
+
+    def __init__(
+        self,
+        canvas: Canvas,
+        loss: Callable[[Tensor], dict[str, Tensor]],
+        *,
+        optimizer: str = "lbfgs",
+        learning_rate: float | None = None,
+        history: int = 12,
+        averaging: float = 0.0,
+    ) -> None:
+        self.canvas = canvas
+        self._loss = loss
+        self._kind = optimizer
+        self._rate = learning_rate
+        self._history = history
+        self._decay = averaging
+        self._average = torch.zeros_like(canvas.ground) if averaging else None
+        self._averaged = 0
+        self._best = math.inf
+        self._good = self._copy()
+        self._optimizer = self._fresh()
+
+    def _fresh(self) -> torch.optim.Optimizer:
+        parameters = list(self.canvas.changes)
+        if self._kind == "adam":
+            return torch.optim.Adam(parameters, lr=self._rate or 0.02)
+        return torch.optim.LBFGS(
+            parameters,
+            lr=self._rate or 1.0,
+            max_iter=1,
+            history_size=self._history,
+            tolerance_grad=0.0,
+            tolerance_change=0.0,
+        )
+
+    def step(self) -> dict[str, float]:
+        """Evaluate the loss where the canvas is, then move it; returns the terms found there."""
+        found: dict[str, Tensor] = {}
+        before = self._copy()
+
+        def closure() -> Tensor:
+            self._optimizer.zero_grad()
+            found.update(self._loss(self.canvas()))
+            found["total"].backward()  # type: ignore[no-untyped-call]
+            return found["total"]
+
+        self._optimizer.step(closure)  # type: ignore[arg-type]
+        terms = {name: value.item() for name, value in found.items()}
+        self._judge(terms["total"], before)
+        if self._average is not None:
+            self._averaged += 1
+            self._average.lerp_(self.canvas().detach(), 1 - self._decay)
+        return terms
+
+    @torch.no_grad()
+    def settle(self) -> dict[str, float]:
+        """The terms at :meth:`picture`; a last step that went wrong is taken back first."""
+        if self._average is not None:
+            return self._terms(self.picture())
+        terms = self._terms(self.canvas())
+        kept = self._judge(terms["total"], self._copy())
+        return terms if kept else self._terms(self.canvas())
+
+    @torch.no_grad()
+    def picture(self) -> Tensor:
+        """The picture as it is now, shape (1, 3, H, W), not clipped."""
+        if self._average is None or not self._averaged:
+            return self.canvas()
+        return self._average / (1 - self._decay**self._averaged)
+
+    def state(self) -> dict[str, Any]:
+        """All that :meth:`load` needs to go on to the same bits."""
+        return {
+            "changes": [p.detach() for p in self.canvas.changes],
+            "good": self._good,
+            "best": self._best,
+            "average": self._average,
+            "averaged": self._averaged,
+            "optimizer": self._optimizer.state_dict(),
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from a :meth:`state` of the same canvas."""
+        self._set(state["changes"])
+        self._good, self._best = list(state["good"]), float(state["best"])
+        self._average, self._averaged = state["average"], int(state["averaged"])
+        self._optimizer.load_state_dict(state["optimizer"])
+
+    def _terms(self, picture: Tensor) -> dict[str, float]:
+        return {name: value.item() for name, value in self._loss(picture).items()}
+
+    def _judge(self, total: float, place: list[Tensor]) -> bool:
+        """Remember ``place`` if the ``total`` found there is good, else go back to the last good."""
+        good = math.isfinite(total) and total <= BAD * self._best
+        if good:
+            self._good = place
+            self._best = min(self._best, total)
+        else:
+            self._set(self._good)
+            self._optimizer = self._fresh()
+        return good
+
+    def _copy(self) -> list[Tensor]:
+        return [p.detach().clone() for p in self.canvas.changes]
+
+    @torch.no_grad()
+    def _set(self, changes: list[Tensor]) -> None:
+        for parameter, value in zip(self.canvas.changes, changes, strict=True):
+            parameter.copy_(value)

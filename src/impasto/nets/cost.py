@@ -1,0 +1,75 @@
+"""What optimising a picture through VGG costs: memory by counting, time by a short measurement."""
+
+from __future__ import annotations
+
+import functools
+import time
+
+import torch
+
+from impasto.nets.canvas import Canvas
+from impasto.nets.vgg import VGG, Padding, Pooling
+from impasto.weights import store
+from impasto.weights.layout import block_of
+
+_PROBE = 192
+"""Side in pixels of the picture that the measurement paints."""
+
+
+def activation_bytes(encoder: VGG, layers: tuple[str, ...], bytes_each: int) -> float:
+    """Bytes per pixel of the picture that one pass forward and backward holds at its peak.
+
+    Every activation up to the deepest of ``layers`` is kept for the way back; each pooling keeps
+    its output (and max pooling where its maxima were, in eight bytes each); replicate padding
+    keeps a second copy of each convolution's input; and on the way back three gradients of the
+    widest layer are alive at once.
+
+    Args:
+        encoder: the network.
+        layers: names of layers, as in ``encoder.layers``.
+        bytes_each: bytes of one number: 4 for float32, 2 for bfloat16.
+    """
+    deepest = max(encoder.layers.index(name) for name in layers)
+    held = 0.0
+    widest = 0.0
+    before = 3.0
+    block = 1
+    for name in encoder.layers[: deepest + 1]:
+        if block_of(name) > block:
+            block += 1
+            before /= 4
+            held += before * (bytes_each + (8 if encoder.pooling == "max" else 0))
+        channels = encoder.get_submodule(name).out_channels
+        numbers = channels / 4 ** (block - 1)
+        if encoder.padding == "replicate":
+            held += before * bytes_each
+        held += numbers * bytes_each
+        widest = max(widest, numbers * bytes_each)
+        before = numbers
+    return held + 3 * widest
+
+
+@functools.cache
+def seconds_per_megapixel(
+    weights: str, device: str, precision: str, pooling: Pooling, padding: Padding, deepest: str
+) -> float:
+    """Time of one pass forward and backward through VGG and back to the picture, measured now.
+
+    The result is remembered for the life of the process.
+    """
+    encoder = VGG(store.load(weights), pooling=pooling, padding=padding)
+    encoder.to(device, dtype_of(precision), memory_format=torch.channels_last)
+    canvas = Canvas(torch.rand(1, 3, _PROBE, _PROBE, device=device), levels=1)
+    times = []
+    for _ in range(4):
+        start = time.perf_counter()
+        encoder(canvas(), [deepest])[deepest].square().mean().backward()  # type: ignore[no-untyped-call]
+        if device.startswith("cuda"):
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - start)
+    return min(times) / (_PROBE * _PROBE / 1e6)
+
+
+def dtype_of(precision: str) -> torch.dtype:
+    """The type of numbers that "fp32" or "bf16" names."""
+    return {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]

@@ -1,0 +1,79 @@
+"""Checkpoints: where a long run is, on disk, so that a kill loses seconds of work."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from impasto.core.errors import InputError
+from impasto.core.progress import Tick
+from impasto.pictures import replace
+
+SECONDS = 5.0
+"""Time between two checkpoints, unless writing one takes longer than that."""
+
+
+def place_for(output: Path) -> Path:
+    """The checkpoint that belongs to an output file."""
+    return output.with_name(f"{output.name}.impasto-checkpoint")
+
+
+@dataclass
+class Checkpoint:
+    """A watch that saves the state of the run every few seconds.
+
+    Attributes:
+        path: the file.
+        identity: what the run is of; a checkpoint is only ever resumed by the same run.
+    """
+
+    path: Path
+    identity: Mapping[str, Any]
+    _saved: float = field(default_factory=time.monotonic)
+
+    def __call__(self, tick: Tick) -> None:
+        if time.monotonic() - self._saved >= SECONDS:
+            self.save(tick.state())
+            self._saved = time.monotonic()
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Write the state, whole or not at all."""
+        import torch
+
+        buffer = io.BytesIO()
+        torch.save({"identity": dict(self.identity), "state": dict(state)}, buffer)
+        replace(self.path, buffer.getvalue())
+
+    def load(self) -> Mapping[str, Any] | None:
+        """The state to go on from; None if there is no checkpoint.
+
+        Raises:
+            InputError: a damaged checkpoint, or one of another run.
+        """
+        import torch
+
+        if not self.path.exists():
+            return None
+        try:
+            found = torch.load(self.path, weights_only=True)
+            theirs, state = found["identity"], found["state"]
+        except Exception as error:  # torch.load raises nearly anything on a damaged file
+            raise InputError(
+                f"{self.path} is no checkpoint of ours, or damaged: delete it to start anew."
+            ) from error
+        differs = [k for k, v in self.identity.items() if theirs.get(k) != v]
+        if differs:
+            raise InputError(
+                f"{self.path} belongs to another run: {', '.join(differs)} differ. Delete it to "
+                "start anew, or repeat the command it came from."
+            )
+        found_state: Mapping[str, Any] = state
+        return found_state
+
+    def remove(self) -> None:
+        """The run is done: nothing to resume."""
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,97 @@
+"""Reading a result's recipe, and repeating it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from impasto.core.errors import InputError
+from impasto.core.picture import Picture
+from impasto.core.progress import Watch, unwatched
+from impasto.core.recipe import Ingredient, Recipe
+from impasto.core.request import Request
+from impasto.core.result import Result
+from impasto.pictures import read, read_recipe
+from impasto.run.plan import make_plan
+from impasto.run.stylize import make_request, perform
+
+
+def show(path: str | Path) -> Recipe:
+    """The recipe inside a picture that Impasto made.
+
+    Raises:
+        InputError: no picture, or one without a recipe.
+    """
+    text = read_recipe(path)
+    if text is None:
+        raise InputError(
+            f"{path} holds no recipe: it was not made by Impasto, or another program saved it anew."
+        )
+    return Recipe.from_json(text, str(path))
+
+
+def rerun_request(
+    path: str | Path, *, content: str | Path | None = None, styles: Sequence[str | Path] = ()
+) -> Request:
+    """The request that made a picture.
+
+    Args:
+        path: the picture.
+        content, styles: where the inputs are now, if not where the recipe says.
+
+    Raises:
+        InputError: an input that is missing or is not the one that the recipe names.
+    """
+    recipe = show(path)
+    wanted = [i for i in recipe.inputs if i.role == "style"]
+    if styles and len(styles) != len(wanted):
+        raise InputError(f"{path} was made with {len(wanted)} styles, not {len(styles)}.")
+    given = styles or [None] * len(wanted)
+    main = next(i for i in recipe.inputs if i.role == "content")
+    return make_request(
+        _find(main, content, Path(path)),
+        [_find(i, g, Path(path)) for i, g in zip(wanted, given, strict=True)],
+        method=recipe.method,
+        size=max(recipe.setting["height"], recipe.setting["width"]),
+        device=recipe.setting["device"],
+        precision=recipe.setting["precision"],
+        **recipe.options,
+        **recipe.knobs,
+    )
+
+
+def rerun(
+    path: str | Path,
+    *,
+    content: str | Path | None = None,
+    styles: Sequence[str | Path] = (),
+    watch: Watch = unwatched,
+) -> Result:
+    """Make a picture again from its recipe: on the same machine, the same pixels.
+
+    See :func:`rerun_request` for the arguments and errors.
+    """
+    request = rerun_request(path, content=content, styles=styles)
+    use_threads(show(path))
+    return perform(request, make_plan(request), watch=watch)
+
+
+def use_threads(recipe: Recipe) -> None:
+    """Compute with as many threads as then: sums in another order round to other bits."""
+    import torch
+
+    torch.set_num_threads(recipe.setting["threads"])
+
+
+def _find(wanted: Ingredient, given: str | Path | None, result: Path) -> Picture:
+    """The input picture: where the caller says, where it was, or beside the result."""
+    places = [Path(given)] if given else [Path(wanted.name), result.parent / Path(wanted.name).name]
+    for place in places:
+        if place.is_file() and (picture := read(place)).sha256 == wanted.sha256:
+            return picture
+    option = f"--{wanted.role}"
+    tried = " and ".join(map(str, places))
+    raise InputError(
+        f"The {wanted.role} picture {wanted.name} (sha256 {wanted.sha256[:12]}…) is not to be found "
+        f"unchanged at {tried}. Say where it is with {option}."
+    )

@@ -1,0 +1,253 @@
+"""The one way from a request to a result, for the command line and for Python alike."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from impasto import methods
+from impasto.core import devices
+from impasto.core.knobs import as_mapping, build
+from impasto.core.plan import Plan
+from impasto.core.progress import Tick, Watch, unwatched
+from impasto.core.recipe import Ingredient, Recipe
+from impasto.core.request import Painting, Request
+from impasto.core.result import Result
+from impasto.pictures import from_any, resize, write
+from impasto.pictures.kinds import deepest_bits
+from impasto.run.checkpoint import Checkpoint
+from impasto.run.plan import make_plan
+
+LIBRARIES = ("torch", "numpy", "pillow", "pyvips-binary")
+
+
+def make_request(
+    content: object,
+    styles: object | Sequence[object],
+    *,
+    method: str = "gatys",
+    size: int | None = None,
+    seed: int = 0,
+    style_weights: Sequence[float] = (),
+    weights: str = "",
+    device: str = "auto",
+    precision: str = "auto",
+    fit: bool = False,
+    **knobs: Any,
+) -> Request:
+    """Read the pictures and check every setting; see :func:`stylize` for the arguments.
+
+    Raises:
+        ImpastoError: a picture or setting that cannot be used.
+    """
+    settings = build(methods.find(method), knobs)
+    several = styles if isinstance(styles, (list, tuple)) else [styles]
+    return Request(
+        content=from_any(content, "content"),
+        styles=tuple(from_any(style, f"style {i}") for i, style in enumerate(several, start=1)),
+        method=settings,
+        style_weights=tuple(float(w) for w in style_weights),
+        size=size,
+        seed=seed,
+        weights=weights,
+        device=device,
+        precision=precision,
+        fit=fit,
+    )
+
+
+def stylize(
+    content: object,
+    styles: object | Sequence[object],
+    *,
+    method: str = "gatys",
+    size: int | None = None,
+    seed: int = 0,
+    style_weights: Sequence[float] = (),
+    weights: str = "",
+    device: str = "auto",
+    precision: str = "auto",
+    fit: bool = False,
+    watch: Watch = unwatched,
+    **knobs: Any,
+) -> Result:
+    """Restyle a picture after one or several others.
+
+    Args:
+        content: what is kept: a path, a PIL image, an array (H, W, 3) or a tensor (3, H, W).
+        styles: whose manner is taken: one such picture, or a list of them to be blended.
+        method: a name from ``impasto.methods()``.
+        size: long side of the result in pixels; None keeps the content's.
+        seed: of everything random; the same seed on the same machine gives the same pixels.
+        style_weights: the share of each style; empty means equal shares.
+        weights: a name in the weights catalogue, or a file; "" is the method's default.
+        device: "auto", "cpu", "cuda", "mps".
+        precision: "auto", "fp32" or "bf16".
+        fit: shrink what does not fit into memory instead of refusing it.
+        watch: called every step with a :class:`~impasto.core.progress.Tick`.
+        **knobs: the method's own settings; an unknown name or a bad value is a KnobError.
+
+    Returns:
+        The result, with ``.image``, ``.recipe`` and ``.save(path)``. If Ctrl-C came in between,
+        it is the picture as it was then, and ``recipe.finished`` is False.
+
+    Raises:
+        ImpastoError: a picture or setting that cannot be used, or too little memory.
+    """
+    request = make_request(
+        content,
+        styles,
+        method=method,
+        size=size,
+        seed=seed,
+        style_weights=style_weights,
+        weights=weights,
+        device=device,
+        precision=precision,
+        fit=fit,
+        **knobs,
+    )
+    return perform(request, make_plan(request), watch=watch)
+
+
+def perform(
+    request: Request,
+    plan: Plan,
+    *,
+    watch: Watch = unwatched,
+    checkpoint: Checkpoint | None = None,
+    resume: bool = False,
+) -> Result:
+    """Carry out a planned request.
+
+    Args:
+        request: what is to look like what.
+        plan: from :func:`make_plan`, for this request.
+        watch: called every step.
+        checkpoint: where to save the state every few seconds; removed at the end.
+        resume: go on from the checkpoint if there is one.
+    """
+    start = time.monotonic()
+    state = checkpoint.load() if checkpoint and resume else None
+
+    def watched(tick: Tick) -> None:
+        watch(tick)
+        if checkpoint:
+            checkpoint(tick)
+        stop.check()
+
+    with _Stop() as stop:
+        painting = request.method.paint(request, plan, watched, state)
+    if checkpoint and painting.finished:
+        checkpoint.remove()
+    elif checkpoint:
+        checkpoint.save(painting.state)
+    alpha = request.content.alpha
+    return Result(
+        pixels=painting.pixels,
+        alpha=None if alpha is None else resize(alpha, *painting.pixels.shape[:2]),
+        recipe=_recipe(request, plan, painting, time.monotonic() - start),
+        bits=request.content.bits,
+        _write=_write,
+    )
+
+
+def identity(request: Request, plan: Plan) -> dict[str, Any]:
+    """What makes two runs the same: every input, knob and setting that decides the pixels."""
+    import torch
+
+    return {
+        "method": request.method.name,
+        "content": request.content.sha256,
+        "styles": [style.sha256 for style in request.styles],
+        "knobs": as_mapping(request.method),
+        "seed": request.seed,
+        "style weights": list(request.shares),
+        "weights": request.weights,
+        "size": [plan.setting.height, plan.setting.width],
+        "device": plan.setting.device,
+        "precision": plan.setting.precision,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _recipe(request: Request, plan: Plan, painting: Painting, seconds: float) -> Recipe:
+    import torch
+
+    versions = {name: metadata.version(name) for name in ("impasto", *LIBRARIES)}
+    pictures = [("content", request.content), *(("style", s) for s in request.styles)]
+    return Recipe(
+        method=request.method.name,
+        knobs=as_mapping(request.method),
+        inputs=tuple(Ingredient(role, p.name, p.sha256) for role, p in pictures),
+        options={
+            "seed": request.seed,
+            "style_weights": list(request.style_weights),
+            "weights": request.weights,
+        },
+        setting={
+            "height": plan.setting.height,
+            "width": plan.setting.width,
+            "device": plan.setting.device,
+            "precision": plan.setting.precision,
+            "threads": torch.get_num_threads(),
+        },
+        files=dict(painting.files),
+        versions={**versions, "python": platform.python_version()},
+        losses={name: round(value, 6) for name, value in painting.losses.items()},
+        steps=painting.steps,
+        seconds=round(seconds, 2),
+        peak_bytes=devices.peak_bytes(),
+        finished=painting.finished,
+        notes=tuple(n for p in (request.content, *request.styles) for n in p.notes) + plan.notes,
+        warnings=plan.warnings,
+    )
+
+
+def _write(result: Result, path: Path, bits: int | None, quality: int) -> tuple[str, ...]:
+    return write(
+        result.pixels,
+        path,
+        alpha=result.alpha,
+        bits=min(result.bits, deepest_bits(path)) if bits is None else bits,
+        recipe=result.recipe.to_json(),
+        quality=quality,
+    )
+
+
+class _Stop(contextlib.AbstractContextManager["_Stop"]):
+    """Turns Ctrl-C into a stop between two steps; a second Ctrl-C stops at once.
+
+    Off the main thread, where signals cannot be caught, it does nothing.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._old: Any = None
+        self._main = threading.current_thread() is threading.main_thread()
+
+    def __enter__(self) -> _Stop:
+        if self._main:
+            self._old = signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._main:
+            signal.signal(signal.SIGINT, self._old)
+
+    def _ask(self, _signal: int, _frame: FrameType | None) -> None:
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True
+
+    def check(self) -> None:
+        if self._asked:
+            raise KeyboardInterrupt
