@@ -317,9 +317,9 @@ class _Sitting:
         perceptual.set_style([(1 - knobs.strength, content), *styles])
 
         def loss(picture: Tensor) -> dict[str, Tensor]:
-            terms = perceptual(picture)
-            terms["tv"] = total_variation(picture) * 255**2
-            terms["gamut"] = out_of_gamut(picture) * 255**2
+            terms = {**perceptual(picture), "gamut": out_of_gamut(picture) * 255**2}
+            if knobs.tv:
+                terms["tv"] = total_variation(picture) * 255**2
             weights = {
                 "content": knobs.alpha,
                 "style": beta,

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -104,7 +105,8 @@ class VGG(nn.Module):
     def _prepare(self, x: Tensor) -> Tensor:
         mean = x.new_tensor(self.preprocessing.mean).view(3, 1, 1)
         std = x.new_tensor(self.preprocessing.std).view(3, 1, 1)
-        return ((x - mean) / std).to(next(self.parameters()).dtype)
+        dtype = next(self.parameters()).dtype
+        return ((x - mean) / std).to(dtype, memory_format=torch.channels_last)
 
     def _deepest(self, layers: Sequence[str]) -> int:
         if not layers:
