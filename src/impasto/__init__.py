@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from impasto import methods
     from impasto.core.errors import ImpastoError
     from impasto.core.picture import Picture
     from impasto.core.plan import Plan
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
     from impasto.core.recipe import Recipe
     from impasto.core.request import Request
     from impasto.core.result import Result
-    from impasto.methods import names as methods
     from impasto.pictures import read
     from impasto.run import make_plan as plan
     from impasto.run import make_request as request
-    from impasto.run import rerun, show, stylize
+    from impasto.run.rerun import rerun, show
+    from impasto.run.stylize import stylize
 
 _PLACES = {
     "ImpastoError": "impasto.core.errors:ImpastoError",
@@ -35,7 +36,7 @@ _PLACES = {
     "Request": "impasto.core.request:Request",
     "Result": "impasto.core.result:Result",
     "Tick": "impasto.core.progress:Tick",
-    "methods": "impasto.methods:names",
+    "methods": "impasto.methods",
     "plan": "impasto.run:make_plan",
     "read": "impasto.pictures:read",
     "request": "impasto.run:make_request",
@@ -66,7 +67,8 @@ def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module 'impasto' has no attribute {name!r}")
     module, _, attribute = _PLACES[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    found = importlib.import_module(module)
+    return getattr(found, attribute) if attribute else found
 
 
 def __dir__() -> list[str]:

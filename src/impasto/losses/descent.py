@@ -99,7 +99,8 @@ class Descent:
     def picture(self) -> Tensor:
         """The picture as it is now, shape (1, 3, H, W), not clipped."""
         if self._average is None or not self._averaged:
-            return self.canvas()
+            now: Tensor = self.canvas()
+            return now
         return self._average / (1 - self._decay**self._averaged)
 
     def state(self) -> dict[str, Any]:

@@ -23,7 +23,7 @@ class _Gram(torch.autograd.Function):
         return (rows.T @ rows).to(_accumulator(features.dtype)) / len(rows)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         (features,) = ctx.saved_tensors
         rows = _rows(features)
         slope = (grad + grad.T) / len(rows)
@@ -80,20 +80,23 @@ class _TraceSqrt(torch.autograd.Function):
         values, vectors = torch.linalg.eigh(a)
         roots = values.clamp_min(0).sqrt()
         ctx.save_for_backward(roots, vectors)
-        return roots.sum()
+        trace: Tensor = roots.sum()
+        return trace
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         roots, vectors = ctx.saved_tensors
         floor = roots.max() * 1e-3  # directions without variance have no finite slope
         slopes = torch.where(roots > floor, 0.5 / roots.clamp_min(floor), 0.5 / floor)
-        return grad * (vectors * slopes) @ vectors.T
+        slope: Tensor = grad * (vectors * slopes) @ vectors.T
+        return slope
 
 
 def matrix_sqrt(a: Tensor) -> Tensor:
     """The symmetric square root of a symmetric positive semi-definite matrix (C, C)."""
     values, vectors = torch.linalg.eigh(a)
-    return (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+    root: Tensor = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+    return root
 
 
 def wasserstein_loss(source: Gaussian, target: Gaussian, target_root: Tensor) -> Tensor:

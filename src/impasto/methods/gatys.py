@@ -37,8 +37,8 @@ from impasto.losses.perceptual import PerceptualLoss, StyleLoss
 from impasto.losses.style import matrix_sqrt
 from impasto.losses.pixels import out_of_gamut, total_variation
 from impasto.nets.canvas import Canvas, upsample
-from impasto.nets.cost import activation_bytes, dtype_of, seconds_per_megapixel
-from impasto.nets.vgg import VGG, Padding, Pooling, layer_warning, resolve_layers
+from impasto.nets.cost import activation_bytes, seconds_per_megapixel
+from impasto.nets.vgg import VGG, Padding, Pooling, layer_warning, place, resolve_layers
 from impasto.pictures import fit_long_side, read, resize
 from impasto.weights import store
 
@@ -50,6 +50,8 @@ GAMUT = 2.5e2
 """Price of colours that no file can hold, relative to β in units of 1/255. 10 and 0.1 times as
 much do about as well (docs/performance.md)."""
 INITS = ("content", "noise", "style")
+WASSERSTEIN = 1e-2
+"""Weight of the Wasserstein loss at which the same β styles as much as with Gram matrices."""
 LEVELS = 5
 LEAST = 32
 """Sides shorter than this, in pixels, are extended by their edge: conv5_1 needs 16."""
@@ -89,7 +91,7 @@ class Gatys:
         (), "a weight for each content layer; empty: equal, with the sum 1", low=0
     )
     style_layer_weights: tuple[float, ...] = knob(
-        (), "a weight for each style layer; empty: 1 / channels², as in the authors' code", low=0
+        (), "a weight for each style layer; empty: see docs/gatys.md, as the authors did", low=0
     )
     style_loss: str = knob(
         "gram", "compare Gram matrices, or means and covariances", choices=("gram", "wasserstein")
@@ -105,14 +107,18 @@ class Gatys:
     )
     history: int = knob(12, "pairs of vectors that lbfgs remembers", low=1, high=1000)
     averaging: float = knob(
-        0.0, "decay of the average of the iterates that is the result; 0: the last", low=0, high=0.9999
+        0.0, "decay of the average of iterates that is the result; 0: the last", low=0, high=0.9999
     )
     style_size: int | None = knob(
         None, "long side of the style pictures; unset: the result's", low=16, high=30_000, unit="px"
     )
     style_scale: float = knob(1.0, "size of the style's strokes", low=0.1, high=10, unit="times")
     coarsest: int = knob(
-        256, "long side at which coarse-to-fine begins; 0: full size only", low=0, high=30_000, unit="px"
+        256,
+        "long side at which coarse-to-fine begins; 0: full size only",
+        low=0,
+        high=30_000,
+        unit="px",
     )
 
     def beta_now(self) -> float:
@@ -199,10 +205,9 @@ class Gatys:
             pooling=cast(Pooling, self.pooling),
             padding=cast(Padding, self.padding),
         )
-        encoder.to(
-            setting.device, dtype_of(setting.precision), memory_format=torch.channels_last
-        )  # type: ignore[call-overload]
-        return encoder, (*self.layer_weights(encoder, "content"), *self.layer_weights(encoder, "style"))
+        place(encoder, setting.device, setting.precision)
+        roles = ("content", "style")
+        return encoder, tuple(name for r in roles for name in self.layer_weights(encoder, r))
 
     def layer_weights(self, encoder: VGG, role: str) -> dict[str, float]:
         """Content or style layer → its weight.
@@ -221,9 +226,10 @@ class Gatys:
             )
         if not weights and role == "content":
             weights = (1 / max(len(names), 1),) * len(names)
+        elif not weights and self.style_loss == "gram":
+            weights = tuple(encoder.channels(name) ** -2.0 for name in names)
         elif not weights:
-            channels = (encoder.get_submodule(name).out_channels for name in names)
-            weights = tuple(float(c) ** -2 for c in channels)  # type: ignore[operator, arg-type]
+            weights = (WASSERSTEIN / max(len(names), 1),) * len(names)
         return dict(zip(names, weights, strict=True))
 
 

@@ -38,7 +38,7 @@ class Canvas(nn.Module):
 
     def forward(self) -> Tensor:
         """The picture, shape (1, 3, H, W)."""
-        picture = self.changes[-1]
+        picture: Tensor = self.changes[-1]
         for finer in reversed(self.changes[:-1]):
             picture = finer + GAIN * upsample(picture, finer)
         return self.ground + picture

@@ -8,7 +8,7 @@ import time
 import torch
 
 from impasto.nets.canvas import Canvas
-from impasto.nets.vgg import VGG, Padding, Pooling
+from impasto.nets.vgg import VGG, Padding, Pooling, place
 from impasto.weights import store
 from impasto.weights.layout import block_of
 
@@ -39,8 +39,7 @@ def activation_bytes(encoder: VGG, layers: tuple[str, ...], bytes_each: int) -> 
             block += 1
             before /= 4
             held += before * (bytes_each + (8 if encoder.pooling == "max" else 0))
-        channels = encoder.get_submodule(name).out_channels
-        numbers = channels / 4 ** (block - 1)
+        numbers = encoder.channels(name) / 4 ** (block - 1)
         if encoder.padding == "replicate":
             held += before * bytes_each
         held += numbers * bytes_each
@@ -58,18 +57,13 @@ def seconds_per_megapixel(
     The result is remembered for the life of the process.
     """
     encoder = VGG(store.load(weights), pooling=pooling, padding=padding)
-    encoder.to(device, dtype_of(precision), memory_format=torch.channels_last)
+    place(encoder, device, precision)
     canvas = Canvas(torch.rand(1, 3, _PROBE, _PROBE, device=device), levels=1)
     times = []
     for _ in range(4):
         start = time.perf_counter()
-        encoder(canvas(), [deepest])[deepest].square().mean().backward()  # type: ignore[no-untyped-call]
+        encoder(canvas(), [deepest])[deepest].square().mean().backward()
         if device.startswith("cuda"):
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - start)
     return min(times) / (_PROBE * _PROBE / 1e6)
-
-
-def dtype_of(precision: str) -> torch.dtype:
-    """The type of numbers that "fp32" or "bf16" names."""
-    return {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]

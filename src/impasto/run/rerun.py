@@ -37,7 +37,8 @@ def rerun_request(
 
     Args:
         path: the picture.
-        content, styles: where the inputs are now, if not where the recipe says.
+        content: where the content picture is now, if not where the recipe says.
+        styles: the same for the style pictures, all of them.
 
     Raises:
         InputError: an input that is missing or is not the one that the recipe names.
@@ -46,7 +47,7 @@ def rerun_request(
     wanted = [i for i in recipe.inputs if i.role == "style"]
     if styles and len(styles) != len(wanted):
         raise InputError(f"{path} was made with {len(wanted)} styles, not {len(styles)}.")
-    given = styles or [None] * len(wanted)
+    given: Sequence[str | Path | None] = styles or [None] * len(wanted)
     main = next(i for i in recipe.inputs if i.role == "content")
     return make_request(
         _find(main, content, Path(path)),
@@ -89,9 +90,8 @@ def _find(wanted: Ingredient, given: str | Path | None, result: Path) -> Picture
     for place in places:
         if place.is_file() and (picture := read(place)).sha256 == wanted.sha256:
             return picture
-    option = f"--{wanted.role}"
-    tried = " and ".join(map(str, places))
+    tried = " or ".join(map(str, places))
     raise InputError(
-        f"The {wanted.role} picture {wanted.name} (sha256 {wanted.sha256[:12]}…) is not to be found "
-        f"unchanged at {tried}. Say where it is with {option}."
+        f"The {wanted.role} picture {wanted.name} (sha256 {wanted.sha256[:12]}…) is not to be "
+        f"found unchanged at {tried}. Say where it is with --{wanted.role}."
     )
