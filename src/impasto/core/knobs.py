@@ -141,7 +141,7 @@ def build(kind: type[T], values: Mapping[str, Any]) -> T:
 
 
 def as_mapping(settings: Any) -> dict[str, Any]:
-    """The knobs of an instance as plain JSON values: what a recipe stores and :func:`build` reads."""
+    """The knobs of an instance as plain JSON values, as recipes store and :func:`build` reads."""
     values = ((k.name, getattr(settings, k.name)) for k in knobs_of(type(settings)))
     return {name: list(v) if isinstance(v, tuple) else v for name, v in values}
 

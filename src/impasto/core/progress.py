@@ -54,6 +54,6 @@ class Clock:
         return time.monotonic() - self.started
 
     def remaining(self, share: float) -> float | None:
-        """Seconds left when ``share`` (0..1) of the work is done; None before there is a measure."""
+        """Seconds left when ``share`` (0..1) of the work is done; None if nothing is yet."""
         done = share - self.share_at_start
         return self.elapsed * (1.0 - share) / done if done > 0 else None

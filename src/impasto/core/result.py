@@ -41,7 +41,9 @@ class Result:
         channels = self.pixels if self.alpha is None else np.dstack([self.pixels, self.alpha])
         return Image.fromarray((channels.clip(0, 1) * 255).round().astype(np.uint8))
 
-    def save(self, path: str | Path, *, bits: int | None = None, quality: int = 92) -> tuple[str, ...]:
+    def save(
+        self, path: str | Path, *, bits: int | None = None, quality: int = 92
+    ) -> tuple[str, ...]:
         """Write the picture with its recipe inside; the suffix names the format.
 
         Args:

@@ -125,7 +125,7 @@ class Descent:
         return {name: value.item() for name, value in self._loss(picture).items()}
 
     def _judge(self, total: float, place: list[Tensor]) -> bool:
-        """Remember ``place`` if the ``total`` found there is good, else go back to the last good."""
+        """Remember ``place`` if the ``total`` found there is good, else go back; tells which."""
         good = math.isfinite(total) and total <= BAD * self._best
         if good:
             self._good = place

@@ -45,7 +45,8 @@ class StyleTarget:
         """The style loss of a feature map (1, C, H, W) against this target: a scalar."""
         if self.gram is not None:
             return gram_loss(gram_matrix(features), self.gram)
-        assert self.gaussian is not None and self.root is not None
+        assert self.gaussian is not None
+        assert self.root is not None
         return wasserstein_loss(gaussian(features), self.gaussian, self.root)
 
 
@@ -67,7 +68,11 @@ class PerceptualLoss:
     """
 
     def __init__(
-        self, encoder: VGG, content: Mapping[str, float], style: Mapping[str, float], kind: StyleLoss
+        self,
+        encoder: VGG,
+        content: Mapping[str, float],
+        style: Mapping[str, float],
+        kind: StyleLoss,
     ) -> None:
         self.encoder = encoder
         self.content = dict(content)

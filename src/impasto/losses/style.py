@@ -105,7 +105,8 @@ def wasserstein_loss(source: Gaussian, target: Gaussian, target_root: Tensor) ->
     W² = |μ₁ - μ₂|² + tr(Σ₁ + Σ₂ - 2 (Σ₂^½ Σ₁ Σ₂^½)^½)   (Dowson & Landau 1982, eq. 4)
 
     Args:
-        source, target: means and covariances.
+        source: mean and covariance of the picture's features.
+        target: those of the style.
         target_root: Σ₂^½ from :func:`matrix_sqrt`, computed once for a fixed target.
 
     Returns:

@@ -34,8 +34,8 @@ from impasto.core.progress import Tick, Watch
 from impasto.core.request import Painting, Request
 from impasto.losses.descent import Descent
 from impasto.losses.perceptual import PerceptualLoss, StyleLoss
-from impasto.losses.style import matrix_sqrt
 from impasto.losses.pixels import out_of_gamut, total_variation
+from impasto.losses.style import matrix_sqrt
 from impasto.nets.canvas import Canvas, upsample
 from impasto.nets.cost import activation_bytes, seconds_per_megapixel
 from impasto.nets.vgg import VGG, Padding, Pooling, layer_warning, place, resolve_layers
