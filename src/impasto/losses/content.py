@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -16,6 +17,7 @@ def content_loss(features: Tensor, target: Tensor) -> Tensor:
         target: P, the same shape: the features of the content picture.
 
     Returns:
-        A scalar in float32.
+        A scalar in float32 (float64 for float64 features).
     """
-    return 0.5 * (features.float() - target.float()).square().mean()
+    dtype = torch.promote_types(features.dtype, torch.float32)
+    return 0.5 * (features.to(dtype) - target.to(dtype)).square().mean()

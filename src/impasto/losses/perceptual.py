@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch import Tensor
 from impasto.losses.content import content_loss
 from impasto.losses.style import (
     Gaussian,
+    exact,
     gaussian,
     gram_loss,
     gram_matrix,
@@ -21,6 +22,7 @@ from impasto.losses.style import (
 from impasto.nets.vgg import VGG
 
 StyleLoss = Literal["gram", "wasserstein"]
+Measure = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,14 @@ class StyleTarget:
     root: Tensor | None = None
 
     @classmethod
-    def of(cls, kind: StyleLoss, parts: Sequence[tuple[float, Tensor]]) -> StyleTarget:
-        """The blend of feature maps (1, C, H, W), each with its share of the whole."""
+    def of(cls, kind: StyleLoss, parts: Sequence[tuple[float, Measure]]) -> StyleTarget:
+        """The blend of what :func:`measure` gave for some pictures, each with its share."""
+        weighted = [[share * value for value in found] for share, found in parts]
+        blend = [torch.stack(values).sum(0) for values in zip(*weighted, strict=True)]
         if kind == "gram":
-            return cls(gram=_blend([(share, gram_matrix(f)) for share, f in parts]))
-        gaussians = [(share, gaussian(f)) for share, f in parts]
-        mean = _blend([(share, g.mean) for share, g in gaussians])
-        covariance = _blend([(share, g.covariance) for share, g in gaussians])
-        return cls(gaussian=Gaussian(mean, covariance), root=matrix_sqrt(covariance))
+            return cls(gram=blend[0])
+        mean, covariance = blend
+        return cls(gaussian=Gaussian(mean, covariance), root=matrix_sqrt(exact(covariance)))
 
     def loss(self, features: Tensor) -> Tensor:
         """The style loss of a feature map (1, C, H, W) against this target: a scalar."""
@@ -50,8 +52,9 @@ class StyleTarget:
         return wasserstein_loss(gaussian(features), self.gaussian, self.root)
 
 
-def _blend(parts: Sequence[tuple[float, Tensor]]) -> Tensor:
-    return torch.stack([share * part for share, part in parts]).sum(0)
+def measure(kind: StyleLoss, features: Tensor) -> Measure:
+    """What is compared of a feature map (1, C, H, W): its Gram matrix, or mean and covariance."""
+    return (gram_matrix(features),) if kind == "gram" else gaussian(features)
 
 
 class PerceptualLoss:
@@ -89,8 +92,12 @@ class PerceptualLoss:
     @torch.no_grad()
     def set_style(self, parts: Sequence[tuple[float, Tensor]]) -> None:
         """Take the style targets from pictures (1, 3, h, w) in 0..1, each with its share."""
-        pictures = [(share, picture) for share, picture in parts if share > 0]
-        found = [(share, self.encoder(p, list(self.style))) for share, p in pictures]
+        layers = list(self.style)
+        found = [  # of one picture after the other: their feature maps are large
+            (share, {name: measure(self.kind, f) for name, f in self.encoder(p, layers).items()})
+            for share, p in parts
+            if share > 0
+        ]
         self.style_targets = {
             layer: StyleTarget.of(self.kind, [(share, f[layer]) for share, f in found])
             for layer in self.style
@@ -99,12 +106,13 @@ class PerceptualLoss:
     def __call__(self, picture: Tensor) -> dict[str, Tensor]:
         """The terms "content" and "style" for a picture (1, 3, H, W) in 0..1, before α and β."""
         features = self.encoder(picture, [*self.content, *self.style])
-        content: Any = sum(
+        content = [
             weight * content_loss(features[layer], self.content_targets[layer])
             for layer, weight in self.content.items()
-        )
-        style: Any = sum(
+        ]
+        style = [
             weight * self.style_targets[layer].loss(features[layer])
             for layer, weight in self.style.items()
-        )
-        return {"content": content, "style": style}
+        ]
+        nothing = picture.new_zeros(())
+        return {"content": sum(content, nothing), "style": sum(style, nothing)}

@@ -20,7 +20,7 @@ class _Gram(torch.autograd.Function):
     def forward(ctx: Any, features: Tensor) -> Tensor:
         ctx.save_for_backward(features)
         rows = _rows(features)
-        return (rows.T @ rows).to(_accumulator(features.dtype)) / len(rows)
+        return (rows.T @ rows).to(_at_least_single(features.dtype)) / len(rows)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
@@ -37,8 +37,8 @@ def _rows(features: Tensor) -> Tensor:
     return features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
 
 
-def _accumulator(dtype: torch.dtype) -> torch.dtype:
-    return torch.float64 if dtype == torch.float64 else torch.float32
+def _at_least_single(dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(dtype, torch.float32)
 
 
 def gram_matrix(features: Tensor) -> Tensor:
@@ -48,7 +48,8 @@ def gram_matrix(features: Tensor) -> Tensor:
         features: F, shape (1, C, H, W), any floating type.
 
     Returns:
-        Shape (C, C), float32 (float64 for float64 features), symmetric, positive semi-definite.
+        Shape (C, C), float32 (float64 for float64 features), symmetric, positive semi-definite;
+        of bfloat16 features with every entry rounded to 8 bits.
     """
     gram: Tensor = _Gram.apply(features)  # type: ignore[no-untyped-call]
     return gram
@@ -68,7 +69,7 @@ class Gaussian(NamedTuple):
 
 def gaussian(features: Tensor) -> Gaussian:
     """Mean and covariance of the feature vectors of a map (1, C, H, W), over its positions."""
-    mean = features.mean(dim=(0, 2, 3), dtype=_accumulator(features.dtype))
+    mean = features.mean(dim=(0, 2, 3), dtype=_at_least_single(features.dtype))
     return Gaussian(mean, gram_matrix(features) - torch.outer(mean, mean))
 
 
@@ -86,8 +87,9 @@ class _TraceSqrt(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         roots, vectors = ctx.saved_tensors
-        floor = roots.max() * 1e-3  # directions without variance have no finite slope
-        slopes = torch.where(roots > floor, 0.5 / roots.clamp_min(floor), 0.5 / floor)
+        # The slope is without bound along directions without variance; there it is cut off.
+        most = roots.max()
+        slopes = torch.where(most > 0, 0.5 / roots.clamp_min(most * 1e-6), 0.0)
         slope: Tensor = grad * (vectors * slopes) @ vectors.T
         return slope
 
@@ -104,17 +106,26 @@ def wasserstein_loss(source: Gaussian, target: Gaussian, target_root: Tensor) ->
 
     W² = |μ₁ - μ₂|² + tr(Σ₁ + Σ₂ - 2 (Σ₂^½ Σ₁ Σ₂^½)^½)   (Dowson & Landau 1982, eq. 4)
 
+    It is a small difference of large traces, and the variances of features span eight orders of
+    magnitude: all of it is computed in float64.
+
     Args:
         source: mean and covariance of the picture's features.
         target: those of the style.
-        target_root: Σ₂^½ from :func:`matrix_sqrt`, computed once for a fixed target.
+        target_root: Σ₂^½, computed once for a fixed target: ``matrix_sqrt(exact(Σ₂))``.
 
     Returns:
-        A scalar, at least 0 up to rounding.
+        A scalar of the source's type, at least 0 up to rounding.
     """
     means = (source.mean - target.mean).square().sum()
+    covariance = exact(source.covariance)
     overlap: Tensor = _TraceSqrt.apply(  # type: ignore[no-untyped-call]
-        target_root @ source.covariance @ target_root
+        target_root @ covariance @ target_root
     )
-    spread = source.covariance.trace() + target.covariance.trace() - 2 * overlap
-    return (means + spread) / len(source.mean)
+    spread = covariance.trace() + exact(target.covariance).trace() - 2 * overlap
+    return (means + spread.to(means)) / len(source.mean)
+
+
+def exact(a: Tensor) -> Tensor:
+    """The tensor in float64, on the processor where the device has no such numbers."""
+    return (a.cpu() if a.device.type == "mps" else a).double()
