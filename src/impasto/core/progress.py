@@ -20,7 +20,8 @@ class Tick:
             as they do in a coarse-to-fine run.
         losses: the terms of the loss at this step.
         picture: computes the picture as it is now, (height, width, 3) in 0..1; only on demand.
-        state: computes all that is needed to go on from here (arrays and plain numbers, by name).
+        state: all that is needed to go on from here (tensors and plain numbers, by name). It shares
+            its memory with the run: write it out before the watch returns.
     """
 
     step: int

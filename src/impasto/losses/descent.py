@@ -29,7 +29,8 @@ class Descent:
         learning_rate: step length; None is 1 for lbfgs and 0.02 for adam.
         history: pairs that L-BFGS remembers.
         averaging: decay of the running average of the iterates that :meth:`picture` gives; 0 is
-            the last iterate. Early iterates weigh less, as in Adam's bias correction.
+            the last iterate. The average is over those whose loss was seen and found good, and
+            corrected for its start from zero as Adam's are.
     """
 
     def __init__(
@@ -71,19 +72,21 @@ class Descent:
         """Evaluate the loss where the canvas is, then move it; returns the terms found there."""
         found: dict[str, Tensor] = {}
         before = self._copy()
+        picture = self.canvas.ground
 
         def closure() -> Tensor:
+            nonlocal picture
             self._optimizer.zero_grad()
-            found.update(self._loss(self.canvas()))
+            picture = self.canvas()
+            found.update(self._loss(picture))
             found["total"].backward()  # type: ignore[no-untyped-call]
             return found["total"]
 
         self._optimizer.step(closure)  # type: ignore[arg-type]
         terms = {name: value.item() for name, value in found.items()}
-        self._judge(terms["total"], before)
-        if self._average is not None:
+        if self._judge(terms["total"], before) and self._average is not None:
             self._averaged += 1
-            self._average.lerp_(self.canvas().detach(), 1 - self._decay)
+            self._average.lerp_(picture.detach(), 1 - self._decay)
         return terms
 
     @torch.no_grad()
@@ -104,7 +107,10 @@ class Descent:
         return self._average / (1 - self._decay**self._averaged)
 
     def state(self) -> dict[str, Any]:
-        """All that :meth:`load` needs to go on to the same bits."""
+        """All that :meth:`load` needs to go on to the same bits.
+
+        It shares its memory with the run: the next step changes it.
+        """
         return {
             "changes": [p.detach() for p in self.canvas.changes],
             "good": self._good,

@@ -105,7 +105,9 @@ def check_writable(
     return _losses(form, alpha)
 
 
-def replace(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = True) -> None:
+def replace(
+    path: str | os.PathLike[str], data: bytes | memoryview, *, overwrite: bool = True
+) -> None:
     """Put ``data`` into the file ``path`` whole or not at all, also if others write it too.
 
     Raises:
@@ -137,6 +139,8 @@ def _target(path: str | os.PathLike[str], overwrite: bool) -> Path:
                 f"Cannot write {path}: its folder is missing; run: mkdir -p {target.parent}"
             )
         there = target.exists()
+        if there and not target.is_file():
+            raise InputError(f"Cannot write {path}: it is a device or pipe; choose another name.")
     except (OSError, ValueError) as error:
         raise _refused(path, error) from error
     if there and not overwrite:

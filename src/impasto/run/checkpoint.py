@@ -14,7 +14,9 @@ from impasto.core.progress import Tick
 from impasto.pictures import replace
 
 SECONDS = 5.0
-"""Time between two checkpoints, unless writing one takes longer than that."""
+"""Least time between two checkpoints."""
+PAUSE = 10.0
+"""Least time between two checkpoints, in units of the time that writing one takes."""
 
 
 def place_for(output: Path) -> Path:
@@ -24,7 +26,7 @@ def place_for(output: Path) -> Path:
 
 @dataclass
 class Checkpoint:
-    """A watch that saves the state of the run every few seconds.
+    """A watch that saves the state of the run every few seconds, in a tenth of the time at most.
 
     Attributes:
         path: the file.
@@ -33,12 +35,14 @@ class Checkpoint:
 
     path: Path
     identity: Mapping[str, Any]
-    _saved: float = field(default_factory=time.monotonic)
+    _due: float = field(default_factory=lambda: time.monotonic() + SECONDS)
 
     def __call__(self, tick: Tick) -> None:
-        if time.monotonic() - self._saved >= SECONDS:
+        start = time.monotonic()
+        if start >= self._due:
             self.save(tick.state())
-            self._saved = time.monotonic()
+            end = time.monotonic()
+            self._due = end + max(SECONDS, PAUSE * (end - start))
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Write the state, whole or not at all."""
@@ -46,7 +50,7 @@ class Checkpoint:
 
         buffer = io.BytesIO()
         torch.save({"identity": dict(self.identity), "state": dict(state)}, buffer)
-        replace(self.path, buffer.getvalue())
+        replace(self.path, buffer.getbuffer())
 
     def load(self) -> Mapping[str, Any] | None:
         """The state to go on from; None if there is no checkpoint.
