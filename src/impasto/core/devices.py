@@ -22,7 +22,19 @@ def available_bytes(device: str) -> int:
         return int(torch.cuda.mem_get_info(device)[0])
     free = int(psutil.virtual_memory().available)
     limit, used = _number(_CGROUP / "memory.max"), _number(_CGROUP / "memory.current")
-    return free if limit is None or used is None else min(free, limit - used)
+    if limit is None or used is None:
+        return free
+    return min(free, max(0, limit - used + _cached()))
+
+
+def _cached() -> int:
+    """Bytes of files that the container keeps in memory and would give up for a program."""
+    try:
+        lines = (_CGROUP / "memory.stat").read_text().splitlines()
+    except OSError:
+        return 0
+    stat = dict(line.split(maxsplit=1) for line in lines)
+    return int(stat.get("inactive_file", 0))
 
 
 def _number(path: Path) -> int | None:
@@ -60,7 +72,7 @@ def choose_device(wanted: str) -> str:
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        torch.empty(1, device=wanted)
+        torch.empty(1, device=wanted).item()  # "meta" has no numbers
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ResourceError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import numbers
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
@@ -16,6 +17,14 @@ from typing import Any, TypeVar
 from impasto.core.errors import KnobError
 
 T = TypeVar("T")
+
+_TYPES: dict[type, tuple[type, str]] = {
+    bool: (bool, "true or false"),
+    int: (numbers.Integral, "a whole number"),
+    float: (numbers.Real, "a finite number"),
+    str: (str, "text"),
+}
+"""The types a knob can have → what is taken for one, and what it is called."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,26 +77,28 @@ class Knob:
         return self.unit
 
     def check(self, value: Any) -> Any:
-        """The value in the knob's own type (ints become floats, lists tuples), or a KnobError."""
+        """The value in the knob's own type, or a KnobError.
+
+        Whole numbers become floats where those are wanted, numpy's numbers Python's, lists tuples.
+        """
         if value is None and self.optional:
             return None
         if not self.many:
             return self._check_item(value)
         if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-            raise self._error(value, f"a list of {self.item.__name__}")
+            raise self._error(value, f"a list, each item {_TYPES[self.item][1]}")
         return tuple(self._check_item(item) for item in value)
 
     def _check_item(self, value: Any) -> Any:
-        if self.item is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        wrong_type = not isinstance(value, self.item) or (
-            isinstance(value, bool) and self.item is not bool
-        )
-        if wrong_type:
-            raise self._error(value, {"str": "text", "bool": "true or false"}.get(
-                self.item.__name__, f"a number ({self.item.__name__})"))
+        abstract, wanted = _TYPES[self.item]
+        if not isinstance(value, abstract) or (isinstance(value, bool) and self.item is not bool):
+            raise self._error(value, wanted)
+        try:
+            value = self.item(value)  # numpy's numbers become Python's
+        except OverflowError as error:
+            raise self._error(value, wanted) from error
         if self.item is float and not math.isfinite(value):
-            raise self._error(value, "a finite number")
+            raise self._error(value, wanted)
         if self.choices and value not in self.choices:
             near = nearest(value, self.choices)
             raise self._error(value, self.allowed + (f" (did you mean {near}?)" if near else ""))

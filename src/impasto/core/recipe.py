@@ -28,7 +28,7 @@ class Recipe:
     Attributes:
         method, knobs: the method's name and every knob, defaults included.
         inputs: the pictures, with checksums.
-        options: the request's other settings (size, seed, style weights, weights, fit …).
+        options: the request's other settings: seed, style weights, weights.
         setting: size, device, precision and threads it ran with.
         files: weights and other files used beside the inputs, name → sha256.
         versions: of Impasto, Python and the libraries that decide the pixels.

@@ -69,7 +69,7 @@ class Request:
         method: how, with its knobs.
         style_weights: share of each style, at least 0, any sum; empty means equal shares.
         size: long side of the result in pixels; None keeps the content's own size.
-        seed: of everything random.
+        seed: of everything random, 0 to 2³² - 1.
         weights: name in the catalogue or path of a file; "" takes the method's default.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         precision: "auto", "fp32" or "bf16".
@@ -90,8 +90,10 @@ class Request:
     def __post_init__(self) -> None:
         if not self.styles:
             raise InputError("No style picture: give at least one.")
-        if self.size is not None and not 1 <= self.size <= 30_000:
-            raise KnobError(f"size = {self.size} does not fit: it must be 1 to 30000 pixels.")
+        if self.size is not None and not _whole(self.size, 1, 30_000):
+            raise KnobError(f"size = {self.size!r} does not fit: it must be 1 to 30000 pixels.")
+        if not _whole(self.seed, 0, 2**32 - 1):
+            raise KnobError(f"seed = {self.seed!r} does not fit: it must be 0 to 4294967295.")
         if self.style_weights and len(self.style_weights) != len(self.styles):
             raise KnobError(
                 f"{len(self.style_weights)} style weights for {len(self.styles)} style pictures: "
@@ -108,3 +110,7 @@ class Request:
         """The style weights scaled to the sum 1."""
         weights = self.style_weights or (1.0,) * len(self.styles)
         return tuple(w / sum(weights) for w in weights)
+
+
+def _whole(value: object, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high

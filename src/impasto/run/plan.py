@@ -60,7 +60,7 @@ def _precision(request: Request, device: str) -> tuple[str, str]:
     if not devices.fast_bf16(device):
         return "fp32", "bf16 is not faster here"
     cosine = request.method.agreement(request, device, "bf16")
-    if cosine < AGREEMENT:
+    if not cosine >= AGREEMENT:  # NaN is no agreement either
         return "fp32", f"bf16 gradients agree too little here (cosine {cosine:.3f})"
     return "bf16", f"faster here, and its gradients agree with fp32 (cosine {cosine:.3f})"
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from impasto import methods
 from impasto.core import devices
+from impasto.core.errors import KnobError
 from impasto.core.knobs import as_mapping, build
 from impasto.core.plan import Plan
 from impasto.core.progress import Tick, Watch, unwatched
@@ -49,12 +50,18 @@ def make_request(
         ImpastoError: a picture or setting that cannot be used.
     """
     settings = build(methods.find(method), knobs)
+    try:
+        shares = tuple(float(w) for w in style_weights)
+    except (TypeError, ValueError) as error:
+        raise KnobError(
+            f"style_weights = {style_weights!r}: give one number for each style."
+        ) from error
     several = styles if isinstance(styles, (list, tuple)) else [styles]
     return Request(
         content=from_any(content, "content"),
         styles=tuple(from_any(style, f"style {i}") for i, style in enumerate(several, start=1)),
         method=settings,
-        style_weights=tuple(float(w) for w in style_weights),
+        style_weights=shares,
         size=size,
         seed=seed,
         weights=weights,
@@ -84,12 +91,12 @@ def stylize(
     Args:
         content: what is kept: a path, a PIL image, an array (H, W, 3) or a tensor (3, H, W).
         styles: whose manner is taken: one such picture, or a list of them to be blended.
-        method: a name from ``impasto.methods()``.
+        method: a name from ``impasto.methods.names()``.
         size: long side of the result in pixels; None keeps the content's.
         seed: of everything random; the same seed on the same machine gives the same pixels.
         style_weights: the share of each style; empty means equal shares.
         weights: a name in the weights catalogue, or a file; "" is the method's default.
-        device: "auto", "cpu", "cuda", "mps".
+        device: "auto", "cpu", "cuda", "cuda:1", "mps".
         precision: "auto", "fp32" or "bf16".
         fit: shrink what does not fit into memory instead of refusing it.
         watch: called every step with a :class:`~impasto.core.progress.Tick`.
