@@ -36,8 +36,8 @@ from impasto.losses.descent import Descent
 from impasto.losses.perceptual import PerceptualLoss, StyleLoss
 from impasto.losses.pixels import out_of_gamut, total_variation
 from impasto.losses.style import matrix_sqrt
-from impasto.nets.canvas import Canvas, upsample
-from impasto.nets.cost import activation_bytes, seconds_per_megapixel
+from impasto.nets.canvas import Canvas, extend, upsample
+from impasto.nets.cost import peak_bytes, seconds_per_megapixel
 from impasto.nets.vgg import VGG, Padding, Pooling, layer_warning, place, resolve_layers
 from impasto.pictures import fit_long_side, read, resize
 from impasto.weights import store
@@ -58,6 +58,7 @@ LEAST = 32
 THUMBNAIL = 128
 """Long side in pixels of the picture on which precisions are compared."""
 START_SECONDS = 1.0
+Size = tuple[int, int]
 STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 
 
@@ -126,12 +127,14 @@ class Gatys:
         if self.beta is not None:
             return self.beta
         places, betas = zip(*STRUCTURE, strict=True)
-        return self.alpha * float(np.exp(np.interp(self.structure, places, np.log(betas))))
+        ratio = float(np.exp(np.interp(self.structure, places, np.log(betas))))
+        return ratio * (self.alpha or 1.0)  # without a content loss, any beta is as good
 
     def warnings(self, request: Request) -> tuple[str, ...]:
         backbone = store.load(_weights(request)).backbone
         moved = layer_warning(backbone, [*self.content_layers, *self.style_layers])
-        return tuple(w for w in (moved, self._ratio_warning()) if w)
+        found = (moved, self._ratio_warning(), self._stroke_warning(request))
+        return tuple(w for w in found if w)
 
     def _ratio_warning(self) -> str | None:
         if self.alpha == 0 or self.strength == 0 or self.style_layer_weights:
@@ -146,11 +149,16 @@ class Gatys:
         )
         return f"beta / alpha = {ratio:.3g} is far {where} the useful {low:g} to {high:g}: {look}."
 
-    def agreement(self, request: Request, device: str, precision: str) -> float:
-        """Cosine between the gradients in ``precision`` and in fp32, for this very request.
+    def _stroke_warning(self, request: Request) -> str | None:
+        side = (self.style_size or request.size or request.content.long_side) * self.style_scale
+        small = [s for s in request.styles if s.long_side < round(side)]
+        if not small or (self.style_scale <= 1 and self.style_size is None):
+            return None
+        s = small[0]
+        return f"The style {s.name} has {s.long_side} px and is not enlarged to {side:.0f} px."
 
-        Both are taken on a thumbnail of the content, where the optimiser would start.
-        """
+    def agreement(self, request: Request, device: str, precision: str) -> float:
+        """Cosine of the gradients in ``precision`` and in fp32, at the start of a thumbnail."""
         small = fit_long_side(request.content.height, request.content.width, THUMBNAIL)
         gradients = []
         for each in ("fp32", precision):
@@ -163,12 +171,10 @@ class Gatys:
 
     def forecast(self, request: Request, setting: Setting) -> Forecast:
         encoder, layers = self.encoder(request, setting)
-        number = 2 if setting.precision == "bf16" else 4
-        # The canvas, its gradient and copies, the optimiser's vectors: 4/3 pixels of 3 floats.
         vectors = 6 + (2 * self.history if self.optimizer == "lbfgs" else 4)
-        per_pixel = activation_bytes(encoder, layers, number) + vectors * 16
-        weights = sum(p.numel() for p in encoder.parameters()) * (4 + number)
-        peak = resident_bytes() + weights + int(per_pixel * setting.height * setting.width)
+        styles = [h * w for h, w in self.style_sizes(request, setting, 1.0)]
+        pixels = setting.height * setting.width
+        peak = resident_bytes() + peak_bytes(encoder, layers, pixels, vectors, max(styles))
         deepest = max(layers, key=encoder.layers.index)
         speed = seconds_per_megapixel(
             _weights(request),
@@ -188,7 +194,7 @@ class Gatys:
         keep_freed_memory()
         return _Sitting(self, request, plan.setting).paint(watch, state)
 
-    def scales(self, setting: Setting) -> list[tuple[int, int]]:
+    def scales(self, setting: Setting) -> list[Size]:
         """Heights and widths from the coarsest to the full size, each about twice the last."""
         long_side = max(setting.height, setting.width)
         coarser = int(math.log2(long_side / self.coarsest)) if self.coarsest else 0
@@ -197,6 +203,14 @@ class Gatys:
             for k in range(max(coarser, 0), 0, -1)
         ]
         return [*sizes, (setting.height, setting.width)]
+
+    def style_sizes(self, request: Request, setting: Setting, shrink: float) -> list[Size]:
+        """Heights and widths of the styles at a scale: never larger than they are themselves."""
+        wanted = (self.style_size or max(setting.height, setting.width)) * self.style_scale
+        return [
+            fit_long_side(s.height, s.width, max(LEAST, round(min(wanted, s.long_side) * shrink)))
+            for s in request.styles
+        ]
 
     def encoder(self, request: Request, setting: Setting) -> tuple[VGG, tuple[str, ...]]:
         """VGG as these knobs want it, and the layers that are asked of it."""
@@ -239,6 +253,7 @@ class _Sitting:
     def __init__(self, knobs: Gatys, request: Request, setting: Setting) -> None:
         self.knobs, self.request, self.setting = knobs, request, setting
         self.encoder, _ = knobs.encoder(request, setting)
+        self.initial = None if knobs.init in INITS else read(knobs.init)
         self.scales = knobs.scales(setting)
         self.index = 0
         self.step = 0
@@ -259,8 +274,9 @@ class _Sitting:
                     watch(self._tick(terms))
                 except KeyboardInterrupt:
                     return self._painting(terms, self._state())
+            losses = self.descent.settle()
             if self.index + 1 == len(self.scales):
-                return self._painting(self.descent.settle(), {})
+                return self._painting(losses, {})
             self._begin(self.index + 1, self._carried(self.index + 1))
 
     def _begin(self, index: int, ground: Tensor) -> None:
@@ -276,8 +292,10 @@ class _Sitting:
 
     def _carried(self, index: int) -> Tensor:
         """The picture so far, taken to a finer scale: only what was changed is stretched."""
+        (h, w), (height, width) = self.scales[self.index], self.scales[index]
+        change = (self.descent.picture() - self.start_picture(self.index))[..., :h, :w]
         start = self.start_picture(index)
-        return start + upsample(self.descent.picture() - self.start_picture(self.index), start)
+        return start + extend(upsample(change, start[..., :height, :width]), LEAST)
 
     def start_picture(self, index: int) -> Tensor:
         """What ``init`` asks for, at a scale: shape (1, 3, H, W)."""
@@ -285,28 +303,24 @@ class _Sitting:
         content = self._tensor(self.request.content, *size)
         if self.knobs.init == "content":
             return content
-        if self.knobs.init in ("noise", "style"):
-            random = torch.Generator().manual_seed(self.request.seed + index)
-            noise = torch.randn(content.shape, generator=random).to(content)
-            return 0.5 + 0.1 * noise if self.knobs.init == "noise" else self._coloured(noise, index)
-        return self._tensor(read(self.knobs.init), *size)
+        if self.initial:
+            return self._tensor(self.initial, *size)
+        random = torch.Generator().manual_seed(self.request.seed + index)
+        noise = torch.randn(content.shape, generator=random).to(content)
+        return 0.5 + 0.1 * noise if self.knobs.init == "noise" else self._coloured(noise, index)
 
     def _coloured(self, noise: Tensor, index: int) -> Tensor:
-        """White noise given the mean and covariance of the (first) style's colours."""
-        pixels = self._styles(index)[0][1].flatten(2)[0]
+        """White noise given the mean and covariance of the colours of the weightiest style."""
+        pixels = max(self._styles(index), key=lambda part: part[0])[1].flatten(2)[0]
         root = matrix_sqrt(torch.cov(pixels))
         return torch.einsum("ij,njhw->nihw", root, noise) + pixels.mean(1).view(3, 1, 1)
 
     def _styles(self, index: int) -> list[tuple[float, Tensor]]:
-        """The style pictures at a scale, each with its share; never larger than they are."""
+        """The style pictures at a scale, each with its share."""
         shrink = max(self.scales[index]) / max(self.scales[-1])
-        wanted = (self.knobs.style_size or max(self.scales[-1])) * self.knobs.style_scale * shrink
-        found = []
-        for share, style in zip(self.request.shares, self.request.styles, strict=True):
-            side = max(LEAST, min(round(wanted), round(style.long_side * shrink)))
-            size = fit_long_side(style.height, style.width, side)
-            found.append((share, self._tensor(style, *size)))
-        return found
+        sizes = self.knobs.style_sizes(self.request, self.setting, shrink)
+        pictures = zip(self.request.shares, self.request.styles, sizes, strict=True)
+        return [(share, self._tensor(style, *size)) for share, style, size in pictures]
 
     def objective(self, index: int) -> Callable[[Tensor], dict[str, Tensor]]:
         """The loss of a picture at a scale: its terms, and "total" (eq. 7)."""
@@ -360,16 +374,13 @@ class _Sitting:
     def _painting(self, terms: Mapping[str, float], state: Mapping[str, Any]) -> Painting:
         last = len(self.scales) - 1
         picture = self.descent.picture() if self.index == last else self._carried(last)
-        loaded = store.load(_weights(self.request))
-        files = {loaded.name: loaded.sha256}
-        if self.knobs.init not in INITS:
-            files[self.knobs.init] = read(self.knobs.init).sha256
+        initial = {self.knobs.init: self.initial.sha256} if self.initial else {}
         return Painting(
             pixels=self._pixels(picture, *self.scales[last]),
             losses=dict(terms),
             steps=self.index * self.knobs.steps + self.step,
             finished=not state,
-            files=files,
+            files={**self.encoder.origin, **initial},
             state=state,
         )
 
@@ -377,8 +388,7 @@ class _Sitting:
         """A picture at a size, shape (1, 3, H, W); short sides are extended to ``LEAST``."""
         pixels = resize(picture.pixels, height, width)
         tensor = torch.from_numpy(pixels).permute(2, 0, 1)[None].to(self.setting.device)
-        extra = (0, max(0, LEAST - width), 0, max(0, LEAST - height))
-        return F.pad(tensor, extra, mode="replicate") if any(extra) else tensor.contiguous()
+        return extend(tensor, LEAST).contiguous()
 
     @staticmethod
     def _pixels(picture: Tensor, height: int, width: int) -> Pixels:

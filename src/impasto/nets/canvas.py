@@ -44,6 +44,13 @@ class Canvas(nn.Module):
         return self.ground + picture
 
 
+def extend(picture: Tensor, least: int) -> Tensor:
+    """A picture (1, C, H, W) whose sides below ``least`` px are extended by their edge."""
+    height, width = picture.shape[-2:]
+    extra = (0, max(0, least - width), 0, max(0, least - height))
+    return F.pad(picture, extra, mode="replicate") if any(extra) else picture
+
+
 def upsample(x: Tensor, like: Tensor) -> Tensor:
     """``x`` (1, C, h, w) stretched to the height and width of ``like``, bilinearly."""
     return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)

@@ -48,6 +48,28 @@ def activation_bytes(encoder: VGG, layers: tuple[str, ...], bytes_each: int) -> 
     return held + 3 * widest
 
 
+def peak_bytes(
+    encoder: VGG, layers: tuple[str, ...], pixels: int, vectors: int, looked_at: int
+) -> int:
+    """Bytes that optimising a picture through VGG takes on top of what the process holds.
+
+    Args:
+        encoder: the network.
+        layers: names of the layers that are compared.
+        pixels: of the picture that is optimised.
+        vectors: canvases that are held: the picture, its gradient, the optimiser's memory.
+        looked_at: pixels of the largest style picture. It passes the encoder once, forward, where
+            input, padded input and output of the widest layer are held at once.
+    """
+    each = next(encoder.parameters()).element_size()
+    weights = sum(p.numel() for p in encoder.parameters()) * (4 + each)
+    canvas = 4 / 3 * 3 * 4  # of three floats a pixel; the pyramid has a third more
+    painting = pixels * (activation_bytes(encoder, layers, each) + vectors * canvas)
+    widest = max(encoder.channels(name) / 4 ** (block_of(name) - 1) for name in encoder.layers)
+    looking = looked_at * each * 3 * widest
+    return weights + int(max(painting, looking))
+
+
 @functools.cache
 def seconds_per_megapixel(
     weights: str, device: str, precision: str, pooling: Pooling, padding: Padding, deepest: str

@@ -51,13 +51,14 @@ class VGG(nn.Module):
             artefacts at the picture's edges.
 
     Device, dtype and memory format are set as for any module: ``.to(device, torch.bfloat16,
-    memory_format=torch.channels_last)``.
+    memory_format=torch.channels_last)``. ``origin`` is the weights' name → sha256.
     """
 
     def __init__(
         self, weights: LoadedWeights, *, pooling: Pooling = "max", padding: Padding = "zeros"
     ) -> None:
         super().__init__()
+        self.origin = {weights.name: weights.sha256}
         self.backbone = weights.backbone
         self.pooling = pooling
         self.padding = padding
