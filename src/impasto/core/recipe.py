@@ -67,6 +67,9 @@ class Recipe:
             data = json.loads(text)
             if data["format"] > FORMAT:
                 raise InputError(f"{where}: the recipe is of a later Impasto; update to read it.")
+            for name in ("knobs", "options", "setting", "files", "versions", "losses"):
+                if not isinstance(data[name], dict):
+                    raise TypeError(f"{name} is no mapping")
             data["inputs"] = tuple(Ingredient(**i) for i in data["inputs"])
             data["notes"], data["warnings"] = tuple(data["notes"]), tuple(data["warnings"])
             return cls(**data)

@@ -15,6 +15,9 @@ from impasto.pictures import read, read_recipe
 from impasto.run.plan import make_plan
 from impasto.run.stylize import make_request, perform
 
+ROLES = ("content", "style")
+"""The pictures that a caller can say a new place of."""
+
 
 def show(path: str | Path) -> Recipe:
     """The recipe inside a picture that Impasto made.
@@ -41,23 +44,40 @@ def rerun_request(
         styles: the same for the style pictures, all of them.
 
     Raises:
-        InputError: an input that is missing or is not the one that the recipe names.
+        InputError: an input that is missing or is not the one that the recipe names, or a recipe
+            that lacks something.
     """
     recipe = show(path)
+    try:
+        return _request(recipe, Path(path), content, styles)
+    except KeyError as error:
+        raise InputError(f"{path}: the recipe in it is not whole: {error} is missing.") from error
+
+
+def _request(
+    recipe: Recipe, path: Path, content: str | Path | None, styles: Sequence[str | Path]
+) -> Request:
     wanted = [i for i in recipe.inputs if i.role == "style"]
     if styles and len(styles) != len(wanted):
         raise InputError(f"{path} was made with {len(wanted)} styles, not {len(styles)}.")
     given: Sequence[str | Path | None] = styles or [None] * len(wanted)
-    main = next(i for i in recipe.inputs if i.role == "content")
+    main = {i.role: i for i in recipe.inputs}["content"]
+    # A knob may name a picture too, as init does: it is looked for like the others.
+    knobs = {
+        knob: _find(Ingredient(knob, value, recipe.files[value]), None, path).name
+        if isinstance(value, str) and value in recipe.files
+        else value
+        for knob, value in recipe.knobs.items()
+    }
     return make_request(
-        _find(main, content, Path(path)),
-        [_find(i, g, Path(path)) for i, g in zip(wanted, given, strict=True)],
+        _find(main, content, path),
+        [_find(i, g, path) for i, g in zip(wanted, given, strict=True)],
         method=recipe.method,
         size=max(recipe.setting["height"], recipe.setting["width"]),
         device=recipe.setting["device"],
         precision=recipe.setting["precision"],
         **recipe.options,
-        **recipe.knobs,
+        **knobs,
     )
 
 
@@ -70,11 +90,18 @@ def rerun(
 ) -> Result:
     """Make a picture again from its recipe: on the same machine, the same pixels.
 
-    See :func:`rerun_request` for the arguments and errors.
+    One that was stopped before its end is now painted to its end. See :func:`rerun_request` for
+    the arguments and errors.
     """
+    import torch
+
     request = rerun_request(path, content=content, styles=styles)
+    threads = torch.get_num_threads()
     use_threads(show(path))
-    return perform(request, make_plan(request), watch=watch)
+    try:
+        return perform(request, make_plan(request), watch=watch)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def use_threads(recipe: Recipe) -> None:
@@ -91,7 +118,8 @@ def _find(wanted: Ingredient, given: str | Path | None, result: Path) -> Picture
         if place.is_file() and (picture := read(place)).sha256 == wanted.sha256:
             return picture
     tried = " or ".join(map(str, places))
+    hint = f"Say where it is with --{wanted.role}." if wanted.role in ROLES else "Put it there."
     raise InputError(
         f"The {wanted.role} picture {wanted.name} (sha256 {wanted.sha256[:12]}…) is not to be "
-        f"found unchanged at {tried}. Say where it is with --{wanted.role}."
+        f"found unchanged at {tried}. {hint}"
     )
