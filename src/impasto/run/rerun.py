@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from impasto.core.errors import InputError
 from impasto.core.picture import Picture
@@ -63,7 +64,7 @@ def _request(
     given: Sequence[str | Path | None] = styles or [None] * len(wanted)
     main = {i.role: i for i in recipe.inputs}["content"]
     # A knob may name a picture too, as init does: it is looked for like the others.
-    knobs = {
+    knobs: dict[str, Any] = {
         knob: _find(Ingredient(knob, value, recipe.files[value]), None, path).name
         if isinstance(value, str) and value in recipe.files
         else value
