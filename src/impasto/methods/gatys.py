@@ -42,15 +42,16 @@ from impasto.nets.vgg import VGG, Padding, Pooling, layer_warning, place, resolv
 from impasto.pictures import fit_long_side, read, resize
 from impasto.weights import store
 
-STRUCTURE = ((0.0, 1e5), (0.5, 2e3), (1.0, 40.0))
-"""structure → β / α: measured by benchmarks/bench_knobs.py so that equal steps look equal."""
-USEFUL_RATIO = (1.0, 1e6)
-"""β / α outside of which one of the two pictures is lost; see docs/gatys.md for what it shows."""
+STRUCTURE = ((0.0, 1e4), (0.25, 500.0), (0.5, 110.0), (0.75, 18.0), (1.0, 1.2))
+"""structure → β / α, at equal steps in the share of the content loss that is spared. Measured
+on three pairs that agreed within 0.1; benchmarks/bench_knobs.py shows what the knob does."""
+USEFUL_RATIO = (0.3, 1e5)
+"""β / α outside of which only one of the two pictures is left; see docs/gatys.md."""
 GAMUT = 2.5e2
 """Price of colours that no file can hold, relative to β in units of 1/255. 10 and 0.1 times as
 much do about as well (docs/performance.md)."""
 INITS = ("content", "noise", "style")
-WASSERSTEIN = 1e-2
+WASSERSTEIN = 0.2
 """Weight of the Wasserstein loss at which the same β styles as much as with Gram matrices."""
 LEVELS = 5
 LEAST = 32
