@@ -6,6 +6,7 @@ import pickle
 import pytest
 import safetensors.torch
 import torch
+import torch.nn.functional as F
 
 from impasto.core.errors import WeightsError
 from impasto.weights import layout, store
@@ -58,7 +59,23 @@ def test_the_backbone_is_told_by_the_tensors(tmp_path, backbone, suffix):
     assert loaded.preprocessing.std == (0.229, 0.224, 0.225)
     names = layout.torchvision_names(backbone)
     assert loaded.tensors.keys() == names.keys()
-    assert all(torch.equal(t, given[names[ours]]) for ours, t in loaded.tensors.items())
+    weights = [n for n in names if n.endswith("weight") and n != "conv1_1.weight"]
+    assert all(torch.equal(loaded.tensors[n], given[names[n]]) for n in weights)
+
+
+def test_every_activation_is_brought_to_the_scale_of_the_original_network(tmp_path):
+    names = layout.torchvision_names("vgg16")
+    given = {k: t / t[0].numel() for k, t in _torchvision("vgg16").items()}
+    loaded = store.load(_save(given, tmp_path / "mine.safetensors")).tensors
+    x = torch.rand(1, 3, 32, 32)
+    theirs = ours = x
+    for name in ("conv1_1", "conv1_2", "conv2_1"):
+        weight, bias = (given[names[f"{name}.{part}"]] for part in ("weight", "bias"))
+        theirs = F.max_pool2d(F.relu(F.conv2d(theirs, weight, bias, padding=1)), 2)
+        mine = F.conv2d(ours, loaded[f"{name}.weight"], loaded[f"{name}.bias"], padding=1)
+        ours = F.max_pool2d(F.relu(mine), 2)
+    factor = 255 * (0.229 + 0.224 + 0.225) / 3
+    torch.testing.assert_close(ours, theirs * factor, rtol=1e-4, atol=1e-4)
 
 
 def test_half_precision_becomes_float32(tmp_path):

@@ -130,7 +130,21 @@ def read_torchvision(
         ours: found[theirs].float().contiguous()
         for ours, theirs in torchvision_names(backbone).items()
     }
+    to_caffe_scale(tensors, 255 * sum(preprocessing.std) / 3)
     return LoadedWeights(name, sha256, backbone, tensors, preprocessing)
+
+
+def to_caffe_scale(tensors: dict[str, Tensor], factor: float) -> None:
+    """Multiply every activation of a network by ``factor``, in place.
+
+    torchvision divides the picture by its deviation, the original network does not; the Gram
+    loss grows with the fourth power of such a factor and the content loss with the second. On
+    one scale, α and β mean about the same with either. ReLU and pooling commute with a positive
+    factor, so that it is enough to multiply the first weights and all biases.
+    """
+    for name, tensor in tensors.items():
+        if name.endswith(".bias") or name == "conv1_1.weight":
+            tensor.mul_(factor)
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
