@@ -1,0 +1,180 @@
+"""The flags that several verbs share; what they mean is in :mod:`order` and :mod:`target`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from impasto.cli.voice import Voice
+from impasto.core.errors import KnobError
+from impasto.methods import names as method_names
+from impasto.weights.catalogue import CATALOGUE
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+SECTIONS = {
+    "Output": (
+        "output",
+        "bits",
+        "quality",
+        "sheet",
+        "preview",
+        "preview_every",
+        "animate",
+        "overwrite_input",
+    ),
+    "Picture": ("method", "size", "fit", "seed", "style_weights", "weights"),
+    "Run": ("device", "precision", "resume", "as_json", "quiet"),
+}
+"""How --help groups the flags."""
+
+DEFAULT_METHOD = "gatys"
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+class ContextCommand(click.Command):
+    """A command whose function takes the click context; :func:`pick` takes the flags from it."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        assert self.callback is not None
+        return self.callback(ctx)
+
+
+def pick(kind: type[T], ctx: click.Context, **more: Any) -> T:
+    """An instance of the dataclass ``kind`` from the flags of the same names, and from ``more``."""
+    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    return kind(**{name: ctx.params[name] for name in names if name not in more}, **more)
+
+
+def voice_of(ctx: click.Context) -> Voice:
+    """How the command line wants to be spoken to."""
+    return pick(Voice, ctx)
+
+
+def pictures(command: F) -> F:
+    """The arguments CONTENT and STYLE, of which there may be several."""
+    return _all(
+        command,
+        click.argument("content", type=click.Path()),
+        click.argument("styles", metavar="STYLE…", nargs=-1, required=True, type=click.Path()),
+    )
+
+
+def request_flags(command: F) -> F:
+    """What is to be painted."""
+    return _all(
+        command,
+        click.option("--method", default=DEFAULT_METHOD, metavar="NAME",
+                     shell_complete=_starting(method_names()),
+                     help="How it is painted; impasto methods lists them "
+                     f"[default {DEFAULT_METHOD}]."),
+        click.option("--size", type=int, metavar="PX",
+                     help="Long side of the painting; unset: as the content."),
+        click.option("--fit", is_flag=True,
+                     help="Shrink what does not fit into memory instead of refusing it."),
+        click.option("--seed", type=int, default=0, metavar="INT",
+                     callback=_within(0, 2**32 - 1), help="Of everything random [default 0]."),
+        click.option("--style-weights", metavar="NUMBER,…", callback=_numbers,
+                     help="The share of each style, as 2,1; unset: equal shares."),
+        click.option("--weights", default="", metavar="NAME|FILE",
+                     shell_complete=_starting(tuple(CATALOGUE)),
+                     help="Of the network; unset: the method's. impasto weights lists them."),
+        click.option("--device", default="auto", metavar="NAME",
+                     shell_complete=_starting(DEVICES),
+                     help="auto, cpu, cuda, cuda:1 or mps [default auto]."),
+        click.option("--precision", type=click.Choice(("auto", "fp32", "bf16")), default="auto",
+                     metavar="auto|fp32|bf16", help="Of the arithmetic [default auto]."),
+    )  # fmt: skip
+
+
+def target_flags(command: F) -> F:
+    """Where the painting goes."""
+    return _all(
+        command,
+        click.option("-o", "--output", required=True, type=click.Path(), metavar="OUT",
+                     help="The painting: .png, .jpg, .webp, .avif or .tif. Replaced if it exists."),
+        *_LATER,
+    )  # fmt: skip
+
+
+def target_flags_for_plan(command: F) -> F:
+    """The same flags where nothing is written: taken and checked, but neither needed nor shown."""
+    command = click.option("-o", "--output", type=click.Path(), default="", hidden=True)(command)
+    command = _all(command, *_LATER)
+    for param in command.__click_params__:  # type: ignore[attr-defined]
+        if isinstance(param, click.Option) and param.name in (*SECTIONS["Output"], "resume"):
+            param.hidden = True
+    return command
+
+
+def talk_flags(command: F) -> F:
+    """How it is told."""
+    return _all(
+        command,
+        click.option("--json", "as_json", is_flag=True,
+                     help="One line of JSON on stdout, also for an error."),
+        click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors."),
+    )  # fmt: skip
+
+
+def _all(command: F, *options: Callable[[F], F]) -> F:
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _starting(
+    names: tuple[str, ...],
+) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    def complete(
+        ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+    return complete
+
+
+def _within(low: float, high: float) -> Callable[[click.Context, click.Parameter, float], float]:
+    def check(ctx: click.Context, param: click.Parameter, value: float) -> float:
+        if not low <= value <= high:
+            raise KnobError(
+                f"{param.opts[0]} {value} does not fit: it must be {low:.10g} to {high:.10g}."
+            )
+        return value
+
+    return check
+
+
+def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...]:
+    parts = (value or "").split(",") if value else []
+    try:
+        return tuple(float(part) for part in parts)
+    except ValueError as error:
+        raise KnobError(
+            f"--style-weights {value} does not fit: it must be numbers with commas between, as 2,1."
+        ) from error
+
+
+_LATER: tuple[Callable[[Any], Any], ...] = (
+    click.option("--bits", type=click.Choice(("8", "16")), metavar="8|16",
+                 callback=lambda _ctx, _param, value: int(value) if value else None,
+                 help="Bits per channel; unset: as many as the content has and the file holds."),
+    click.option("--quality", type=int, default=92, metavar="INT", callback=_within(1, 100),
+                 help="Of JPEG, WebP and AVIF [1 to 100; default 92]."),
+    click.option("--sheet", type=click.Path(), default="", metavar="FILE",
+                 help="Also a sheet: content, styles and painting side by side."),
+    click.option("--preview", type=click.Path(), default="", metavar="DIR",
+                 help="Also numbered pictures of the painting as it develops, of 1024 px at "
+                 "most. Earlier ones in DIR are replaced."),
+    click.option("--preview-every", type=float, default=5.0, metavar="PERCENT",
+                 callback=_within(0.1, 100),
+                 help="How much of the work lies between two of them [default 5]."),
+    click.option("--animate", is_flag=True, help="Also DIR/animation.webp of these pictures."),
+    click.option("--overwrite-input", is_flag=True, help="Let OUT be one of the inputs."),
+    click.option("--resume", is_flag=True, help="Go on with an unfinished run of OUT."),
+)  # fmt: skip

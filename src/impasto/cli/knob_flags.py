@@ -1,0 +1,168 @@
+"""A method's flags, made from its knobs alone, and the command that takes them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from impasto.cli.flags import DEFAULT_METHOD, SECTIONS, ContextCommand
+from impasto.cli.words import plain
+from impasto.core.errors import ImpastoError
+from impasto.core.knobs import Knob, knobs_of
+from impasto.methods import find
+
+_METHOD = "impasto.method"
+
+
+class MethodCommand(ContextCommand):
+    """A command with the flags of the method that ``--method`` names.
+
+    :func:`given_knobs` takes their values from the context.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[_METHOD] = method_in(args)
+        return super().parse_args(ctx, args)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        return [*super().get_params(ctx), *_flags(ctx)]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        own = [p for p in super().get_params(ctx) if isinstance(p, click.Option)]
+        for title, names in SECTIONS.items():
+            _section(formatter, ctx, title, [p for p in own if p.name in names])
+        _section(formatter, ctx, f"Style, by the method {ctx.meta[_METHOD]}", _flags(ctx))
+        others = {name for names in SECTIONS.values() for name in names}
+        _section(formatter, ctx, "Help", [p for p in own if p.name not in others])
+
+
+def _section(
+    formatter: click.HelpFormatter,
+    ctx: click.Context,
+    title: str,
+    params: Sequence[click.Parameter],
+) -> None:
+    records = [record for param in params if (record := param.get_help_record(ctx))]
+    if records:
+        with formatter.section(title):
+            formatter.write_dl(records)
+
+
+def method_in(args: Sequence[str]) -> str:
+    """The method that a command line names, before it is parsed."""
+    named = DEFAULT_METHOD
+    for here, after in zip(args, (*args[1:], ""), strict=False):
+        if here == "--":
+            break
+        if here == "--method" and after:
+            named = after
+        elif here.startswith("--method="):
+            named = here.partition("=")[2]
+    return named
+
+
+def given_knobs(ctx: click.Context) -> dict[str, Any]:
+    """The knobs that the command line sets; the method's defaults stand for the others."""
+    names = (option.name for option in _flags(ctx))
+    return {name: ctx.params[name] for name in names if ctx.params[name] is not None}
+
+
+def _flags(ctx: click.Context) -> tuple[click.Option, ...]:
+    try:
+        return knob_flags(ctx.meta[_METHOD])
+    except ImpastoError:
+        if ctx.resilient_parsing:  # only completing: a name that is half typed
+            return ()
+        raise
+
+
+@functools.cache
+def knob_flags(method: str) -> tuple[click.Option, ...]:
+    """A flag for every knob of a method. A flag that is not given is None.
+
+    Raises:
+        KnobError: no such method.
+    """
+    return tuple(_flag(knob) for knob in knobs_of(find(method)))
+
+
+def _flag(knob: Knob) -> click.Option:
+    name = flag_name(knob)
+    text = _help(knob)
+    if knob.item is bool and not knob.many:
+        return click.Option([f"{name}/--no-{name[2:]}", knob.name], default=None, help=text)
+
+    def convert(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
+        return None if value is None else knob.check(parse(knob, value))
+
+    def complete(
+        ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [CompletionItem(c) for c in knob.choices if c.startswith(incomplete)]
+
+    return click.Option(
+        [name, knob.name],
+        type=str,
+        metavar=_metavar(knob),
+        callback=convert,
+        shell_complete=complete,
+        help=text,
+    )
+
+
+def flag_name(knob: Knob) -> str:
+    """``style_layers`` → ``--style-layers``."""
+    return "--" + knob.name.replace("_", "-")
+
+
+def parse(knob: Knob, text: str) -> Any:
+    """A typed value; what is no number stays text, and the knob's own check will refuse it."""
+    if not knob.many:
+        return _scalar(knob, text)
+    return tuple(_scalar(knob, part.strip()) for part in text.split(",") if part.strip())
+
+
+def _scalar(knob: Knob, text: str) -> Any:
+    try:
+        return knob.item(text)
+    except ValueError:
+        return text
+
+
+def spell(method: str, values: Mapping[str, Any]) -> list[str]:
+    """The arguments that set these knobs, those at their default left out.
+
+    Raises:
+        KnobError: no such method.
+    """
+    words = []
+    for knob in knobs_of(find(method)):
+        value = knob.check(values.get(knob.name, knob.default))
+        if value == knob.default:
+            continue
+        if isinstance(value, bool):
+            words.append(flag_name(knob) if value else f"--no-{flag_name(knob)[2:]}")
+        elif value is not None:
+            parts = value if knob.many else (value,)
+            words += [flag_name(knob), ",".join(str(part) for part in parts)]
+    return words
+
+
+def _metavar(knob: Knob) -> str:
+    if knob.choices:
+        return "|".join(knob.choices)
+    kind = {int: "INT", float: "NUMBER"}.get(knob.item, "TEXT")
+    return f"{kind},…" if knob.many else kind
+
+
+def _help(knob: Knob) -> str:
+    """Doc, range, unit and default in one line."""
+    facts = [] if knob.choices else [knob.allowed]
+    if knob.default is not None:
+        facts.append(f"default {plain(knob.default)}")
+    known = "; ".join(fact for fact in facts if fact)
+    return f"{knob.doc} [{known}]" if known else knob.doc

@@ -1,0 +1,54 @@
+"""What is to be painted, as the command line says it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from impasto.core.request import Request
+from impasto.run import make_request
+
+
+@dataclass(frozen=True)
+class Order:
+    """The flags of stylize and plan that make the request; see :class:`Request` for each."""
+
+    content: str
+    styles: tuple[str, ...]
+    method: str
+    size: int | None
+    seed: int
+    style_weights: tuple[float, ...]
+    weights: str
+    device: str
+    precision: str
+    fit: bool
+    knobs: Mapping[str, Any]
+
+    def request(self) -> Request:
+        """Read the pictures and check every setting.
+
+        Raises:
+            ImpastoError: a picture or setting that cannot be used.
+        """
+        return make_request(
+            self.content,
+            self.styles,
+            method=self.method,
+            size=self.size,
+            seed=self.seed,
+            style_weights=self.style_weights,
+            weights=self.weights,
+            device=self.device,
+            precision=self.precision,
+            fit=self.fit,
+            **self.knobs,
+        )
+
+    def files(self) -> list[Path]:
+        """Every file that goes in: pictures, weights, and knobs that name a file."""
+        words = [self.weights, *(v for v in self.knobs.values() if isinstance(v, str))]
+        named = [Path(word) for word in words if word]
+        return [Path(self.content), *map(Path, self.styles), *(p for p in named if p.is_file())]

@@ -1,0 +1,78 @@
+"""``impasto show``: how a painting was made."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from pathlib import Path
+
+import click
+
+from impasto.cli.knob_flags import spell
+from impasto.cli.voice import Voice
+from impasto.cli.words import duration, memory, plain
+from impasto.core.errors import KnobError
+from impasto.core.recipe import Recipe
+from impasto.run import show as recipe_in
+
+
+@click.command("show")
+@click.argument("painting", metavar="OUT", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="The recipe as one line of JSON.")
+def show(painting: str, as_json: bool) -> None:
+    """Say how OUT was made: pictures, knobs, versions, and the command that repeats it."""
+    voice = Voice(as_json=as_json)
+    recipe = recipe_in(painting)
+    voice.data(dataclasses.asdict(recipe))
+    for label, text in _rows(recipe):
+        voice.result(f"{label:<10}{text}".rstrip())
+    path = Path(painting)
+    again = str(path.with_name(f"{path.stem}-again{path.suffix}"))
+    voice.result("\nThe same again, to the pixel on the same machine:")
+    voice.result("  " + shlex.join(["impasto", "rerun", painting, "-o", again]))
+    try:
+        line = command_line(recipe, again)
+    except KnobError as error:
+        voice.result(f"\nThis version cannot write it as a new command: {error}")
+    else:
+        voice.result("\nAs a command to change:")
+        voice.result("  " + shlex.join(line))
+
+
+def command_line(recipe: Recipe, output: str) -> list[str]:
+    """The words of the command that makes the recipe's picture.
+
+    Raises:
+        KnobError: a method or value that this version does not know.
+    """
+    setting, options = recipe.setting, recipe.options
+    pictures = sorted(recipe.inputs, key=lambda i: i.role)  # "content" comes before "style"
+    words = ["impasto", "stylize", *(p.name for p in pictures), "-o", output]
+    words += ["--method", recipe.method, "--size", str(max(setting["height"], setting["width"]))]
+    words += ["--device", setting["device"], "--precision", setting["precision"]]
+    if options["seed"]:
+        words += ["--seed", str(options["seed"])]
+    if options["style_weights"]:
+        words += ["--style-weights", plain(options["style_weights"])]
+    if options["weights"]:
+        words += ["--weights", options["weights"]]
+    return words + spell(recipe.method, recipe.knobs)
+
+
+def _rows(recipe: Recipe) -> list[tuple[str, str]]:
+    setting = recipe.setting
+    steps = f"{recipe.steps} steps in {duration(recipe.seconds)}, {memory(recipe.peak_bytes)}"
+    return [
+        ("method", recipe.method),
+        *((i.role, f"{i.name}  sha256 {i.sha256[:12]}…") for i in recipe.inputs),
+        ("size", f"{setting['width']} x {setting['height']} px"),
+        ("ran", f"{setting['precision']} on {setting['device']}, {setting['threads']} threads"),
+        ("took", steps if recipe.finished else f"{steps}; stopped before its end"),
+        ("losses", ", ".join(f"{name} {value:.4g}" for name, value in recipe.losses.items())),
+        *(("option", f"{name} = {plain(v)}") for name, v in recipe.options.items() if v),
+        *(("knob", f"{name} = {plain(value)}") for name, value in recipe.knobs.items()),
+        *(("used", f"{name}  sha256 {sha[:12]}…") for name, sha in recipe.files.items()),
+        ("versions", ", ".join(f"{name} {version}" for name, version in recipe.versions.items())),
+        *(("note", note) for note in recipe.notes),
+        *(("warning", warning) for warning in recipe.warnings),
+    ]

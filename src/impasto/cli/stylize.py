@@ -1,0 +1,33 @@
+"""``impasto stylize``: paint a picture in the manner of others."""
+
+from __future__ import annotations
+
+import click
+
+from impasto.cli.flags import (
+    pick,
+    pictures,
+    request_flags,
+    talk_flags,
+    target_flags,
+    voice_of,
+)
+from impasto.cli.knob_flags import MethodCommand, given_knobs
+
+
+@click.command("stylize", cls=MethodCommand)
+@pictures
+@target_flags
+@request_flags
+@talk_flags
+def stylize(ctx: click.Context) -> int:
+    """Paint CONTENT in the manner of STYLE, or of several, blended.
+
+    Ctrl-C keeps the painting so far, and --resume goes on with it later.
+    """
+    from impasto.cli.order import Order
+    from impasto.cli.target import Target
+    from impasto.cli.work import paint
+
+    order = pick(Order, ctx, knobs=given_knobs(ctx))
+    return paint(order.request(), pick(Target, ctx), voice_of(ctx), order.files())

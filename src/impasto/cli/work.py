@@ -1,0 +1,195 @@
+"""The work that stylize and rerun share: plan, paint, save, and stop without loss."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from impasto.cli.keeper import Keeper
+from impasto.cli.lock import only_run
+from impasto.cli.meter import Meter, Teller, waiting
+from impasto.cli.plan import tell
+from impasto.cli.preview import Preview
+from impasto.cli.target import Target
+from impasto.cli.voice import Voice
+from impasto.cli.words import duration, memory
+from impasto.core.errors import InputError, InterruptedRun
+from impasto.core.picture import Pixels
+from impasto.core.plan import Plan
+from impasto.core.progress import Tick
+from impasto.core.request import Request
+from impasto.core.result import Result
+from impasto.pictures import sheet, write
+from impasto.run import make_plan
+from impasto.run.checkpoint import place_for
+from impasto.run.stylize import identity, perform
+
+
+def paint(request: Request, target: Target, voice: Voice, inputs: Sequence[Path]) -> int:
+    """Carry out a request and write what was asked for.
+
+    Returns:
+        The exit code: 0, or 130 if it was stopped and the painting so far was written.
+
+    Raises:
+        ImpastoError: whatever is wrong; what can be known before the work is found before it.
+    """
+    target.check(request.content, inputs)
+    with only_run(Path(target.output)), _on(signal.SIGTERM, _as_interrupt):
+        with waiting(voice, "Planning"):
+            plan = make_plan(request)
+        size = plan.setting.height, plan.setting.width
+        tell(request, plan, voice, target.check(request.content, inputs, size))
+        return _Run(request, plan, target, voice).through()
+
+
+class _Run:
+    """One run, from the plan on."""
+
+    def __init__(self, request: Request, plan: Plan, target: Target, voice: Voice) -> None:
+        self.request, self.plan, self.target, self.voice = request, plan, target, voice
+        self.output = Path(target.output)
+        place = place_for(self.output)
+        self.resumes = target.resume and place.exists()
+        if target.resume and not self.resumes:
+            voice.say(f"No unfinished run of {self.output} lies here: it begins from the start.")
+        elif place.exists() and not target.resume:
+            voice.say(f"An unfinished run of {self.output} lies here; --resume continues it.")
+        self.checkpoint = Keeper(
+            place,
+            identity(request, plan),
+            spare=place.exists() and not target.resume,
+            warn=voice.warn,
+        )
+        self.preview: Preview | None = None
+        self.last: Tick | None = None
+
+    def through(self) -> int:
+        result = self._painted()
+        with _on(signal.SIGINT, signal.SIG_IGN):  # a Ctrl-C now would lose all of it
+            self._save(result)
+        written = [self.output]
+        if self.target.sheet:
+            write(self._sheet(result), self.target.sheet)
+            written.append(Path(self.target.sheet))
+        finished = result.recipe.finished
+        if self.preview and finished:
+            self.preview.finish(result.pixels)
+            if self.target.animate and self.preview.frames:
+                written.append(self.preview.animate())
+        self._report(result, written)
+        return 0 if finished else InterruptedRun.exit_code
+
+    def _painted(self) -> Result:
+        if self.target.preview:
+            self.preview = Preview(
+                Path(self.target.preview),
+                self.target.preview_every,
+                self.plan.setting,
+                self.resumes,
+                self.voice.warn,
+            )
+        with Meter(self.voice, "Painting") as meter:
+            teller = Teller(meter, self.voice, self.plan.forecast.seconds, self.resumes)
+
+            def watch(tick: Tick) -> None:
+                self.last = tick
+                teller(tick)
+                if self.preview:
+                    self.preview(tick)
+
+            try:
+                return perform(
+                    self.request,
+                    self.plan,
+                    watch=watch,
+                    checkpoint=self.checkpoint,
+                    resume=self.resumes,
+                )
+            except KeyboardInterrupt as error:  # the second one: at once
+                raise InterruptedRun(
+                    f"Stopped at once; {self.output} was not written. {self._way_on()}"
+                ) from error
+
+    def _save(self, result: Result) -> None:
+        """Write the painting: where it was asked for, or else where it is not lost."""
+        bits, quality = self.target.bits, self.target.quality
+        try:
+            notes = result.save(self.output, bits=bits, quality=quality)
+        except InputError as error:
+            refuge = Path(tempfile.gettempdir()) / f"impasto-{self.output.name}"
+            try:
+                result.save(refuge, bits=bits, quality=quality)
+            except InputError:
+                raise error from None
+            raise InputError(f"{error} The painting is in {refuge} instead.") from error
+        for note in notes:
+            if "laid on white" not in note:  # told with the plan
+                self.voice.warn(f"{self.output}: {note}.")
+
+    def _sheet(self, result: Result) -> Pixels:
+        styles = self.request.styles
+        labels = ["style"] if len(styles) == 1 else [f"style {i + 1}" for i in range(len(styles))]
+        return sheet(
+            [
+                ("content", self.request.content.pixels),
+                *zip(labels, (style.pixels for style in styles), strict=True),
+                (result.recipe.method, result.pixels),
+            ]
+        )
+
+    def _report(self, result: Result, written: Sequence[Path]) -> None:
+        recipe = result.recipe
+        if recipe.finished:
+            self.voice.say(
+                f"Painted in {duration(recipe.seconds)}, {memory(recipe.peak_bytes)} at the peak."
+            )
+        else:
+            of = f" of {self.last.steps}" if self.last else ""
+            self.voice.warn(
+                f"Stopped after step {recipe.steps}{of}: {self.output} is the painting so far. "
+                + self._way_on()
+            )
+        for path in written:
+            self.voice.result(str(path))
+        self.voice.data(
+            {
+                "output": str(self.output),
+                "sheet": self.target.sheet or None,
+                "seconds": recipe.seconds,
+                "peak_bytes": recipe.peak_bytes,
+                "losses": recipe.losses,
+                "warnings": list(recipe.warnings),
+                "recipe": dataclasses.asdict(recipe),
+            }
+        )
+
+    def _way_on(self) -> str:
+        if self.checkpoint.saved or self.resumes:
+            return "The same command with --resume goes on."
+        if self.checkpoint.spare:
+            return "The earlier unfinished run is still there: --resume continues that one."
+        return "It begins from the start next time."
+
+
+@contextlib.contextmanager
+def _on(number: signal.Signals, handler: Any) -> Iterator[None]:
+    """Handle a signal so in this block; off the main thread, where that cannot be, do nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    old = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, old)
+
+
+def _as_interrupt(_number: int, _frame: object) -> None:
+    signal.raise_signal(signal.SIGINT)
