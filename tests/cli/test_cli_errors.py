@@ -211,6 +211,12 @@ def test_a_defect_of_ours_is_one_sentence(impasto, capsys, photo, style, tmp_pat
     assert "Traceback" in capsys.readouterr().err
 
 
+def test_what_the_system_refuses_is_no_defect(impasto, photo, style, tmp_path, monkeypatch):
+    monkeypatch.setattr("impasto.cli.work.make_plan", raising(OSError(28, "No space", "out")))
+    done = impasto("stylize", photo, style, "-o", tmp_path / "out.png")
+    assert refused(done, "'No space': out")
+
+
 def test_ctrl_c_before_the_work_changes_nothing(impasto, photo, style, tmp_path, monkeypatch):
     monkeypatch.setattr("impasto.cli.work.make_plan", raising(KeyboardInterrupt()))
     done = impasto("stylize", photo, style, "-o", tmp_path / "out.png")

@@ -11,7 +11,7 @@ from impasto.cli.voice import Voice
 from impasto.core.errors import ImpastoError, ResourceError
 
 DEBUG = "IMPASTO_DEBUG"
-"""Environment variable: 1 shows the traceback of an unexpected error."""
+"""Environment variable: 1 shows the traceback of an error."""
 
 
 def report(error: BaseException, *, as_json: bool) -> int:
@@ -21,7 +21,7 @@ def report(error: BaseException, *, as_json: bool) -> int:
         return error.exit_code
     code, message = explain(error)
     message = " ".join(message.split())
-    if code == 1 and os.environ.get(DEBUG, "0") not in ("", "0"):
+    if os.environ.get(DEBUG, "0") not in ("", "0"):
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
     voice = Voice(as_json=as_json)
     voice.alarm(message)
@@ -43,6 +43,9 @@ def explain(error: BaseException) -> tuple[int, str]:
             ResourceError.exit_code,
             "The memory ran out. Close other programs, take a smaller --size, or say --fit.",
         )
+    if isinstance(error, OSError):  # a full disk behind stdout, a folder that may not be made
+        where = f": {error.filename}" if error.filename else ""
+        return 2, f"The system says {error.strerror!r}{where}; make room, or choose another place."
     return 1, (
         f"An error that should not happen: {type(error).__name__}: {error}. "
         f"Please report it; {DEBUG}=1 shows where it came from."
