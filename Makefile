@@ -12,7 +12,7 @@ WORKERS ?= 2
 TESTS   ?=
 PYTEST  := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
-DEMO_CONTENT ?= examples/photos/chicago.jpg
+DEMO_CONTENT ?= examples/photos/canal.jpg
 DEMO_STYLE   ?= examples/styles/starry-night.jpg
 DEMO_FLAGS   ?= --size 512
 

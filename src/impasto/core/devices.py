@@ -29,11 +29,7 @@ def available_bytes(device: str) -> int:
 
 def _cached() -> int:
     """Bytes of files that the container keeps in memory and would give up for a program."""
-    try:
-        lines = (_CGROUP / "memory.stat").read_text().splitlines()
-    except OSError:
-        return 0
-    stat = dict(line.split(maxsplit=1) for line in lines)
+    stat = dict(line.split(maxsplit=1) for line in _lines(_CGROUP / "memory.stat"))
     return int(stat.get("inactive_file", 0))
 
 
@@ -42,6 +38,13 @@ def _number(path: Path) -> int | None:
         return int(path.read_text())
     except (OSError, ValueError):  # no such file, or "max": no limit
         return None
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except OSError:
+        return []
 
 
 def resident_bytes() -> int:
@@ -53,10 +56,9 @@ def peak_bytes() -> int:
     """The most memory in bytes that this process ever held."""
     if platform.system() == "Windows":
         return int(psutil.Process().memory_info().peak_wset)
-    status = Path("/proc/self/status")
-    if status.exists():  # ru_maxrss would count the program that started this one
-        lines = status.read_text().splitlines()
-        return next(int(v.split()[1]) * 1024 for v in lines if v.startswith("VmHWM:"))
+    for line in _lines(Path("/proc/self/status")):
+        if line.startswith("VmHWM:"):  # ru_maxrss may be that of the program that started this one
+            return int(line.split()[1]) * 1024
     import resource
 
     unit = 1 if platform.system() == "Darwin" else 1024
@@ -96,11 +98,7 @@ def fast_bf16(device: str) -> bool:
 
 
 def _cpu_flags() -> set[str]:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return set()
-    named = (line.partition(":") for line in lines)
+    named = (line.partition(":") for line in _lines(Path("/proc/cpuinfo")))
     return {f for key, _, v in named if key.strip() in ("flags", "Features") for f in v.split()}
 
 
