@@ -81,6 +81,8 @@ def choose_device(wanted: str) -> str:
         torch.empty(1, device=wanted).item()  # "meta" has no numbers
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
+        if reason.startswith("Expected one of"):  # a long list of everything PyTorch ever knew
+            reason = "PyTorch knows no such device"
         raise ResourceError(
             f"device = {wanted!r} is not to be had here ({reason}). Use --device auto."
         ) from error
