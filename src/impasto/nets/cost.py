@@ -20,7 +20,8 @@ def activation_bytes(encoder: VGG, layers: tuple[str, ...], bytes_each: int) -> 
     """Bytes per pixel of the picture that one pass forward and backward holds at its peak.
 
     Every activation up to the deepest of ``layers`` is kept for the way back; each pooling keeps
-    its output (and max pooling where its maxima were, in eight bytes each); replicate padding
+    its output (max pooling also where its maxima were, in eight bytes each; l2 pooling four
+    squares and five steps of their root for each); replicate padding
     keeps a second copy of each convolution's input; and on the way back three gradients of the
     widest layer are alive at once.
 
@@ -30,6 +31,7 @@ def activation_bytes(encoder: VGG, layers: tuple[str, ...], bytes_each: int) -> 
         bytes_each: bytes of one number: 4 for float32, 2 for bfloat16.
     """
     deepest = max(encoder.layers.index(name) for name in layers)
+    pooled = bytes_each + {"max": 8, "average": 0, "l2": 9 * bytes_each}[encoder.pooling]
     held = 0.0
     widest = 0.0
     before = 3.0
@@ -38,7 +40,7 @@ def activation_bytes(encoder: VGG, layers: tuple[str, ...], bytes_each: int) -> 
         if block_of(name) > block:
             block += 1
             before /= 4
-            held += before * (bytes_each + (8 if encoder.pooling == "max" else 0))
+            held += before * pooled
         numbers = encoder.channels(name) / 4 ** (block - 1)
         if encoder.padding == "replicate":
             held += before * bytes_each
