@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is first imported
@@ -9,3 +10,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is first import
 # No deadlines: a machine may be busy. The same examples every time: a failure is everybody's.
 settings.register_profile("house", deadline=None, derandomize=True, database=None)
 settings.load_profile("house")
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory):
+    """A folder for ``IMPASTO_HOME`` in which the oxford weights are decoded once."""
+    from impasto.weights import store
+
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IMPASTO_HOME", str(folder))
+        store.get("oxford")
+    return folder

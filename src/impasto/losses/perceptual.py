@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from impasto.core.errors import KnobError
 from impasto.losses.content import content_loss
 from impasto.losses.style import (
     Gaussian,
@@ -55,6 +56,27 @@ class StyleTarget:
 def measure(kind: StyleLoss, features: Tensor) -> Measure:
     """What is compared of a feature map (1, C, H, W): its Gram matrix, or mean and covariance."""
     return (gram_matrix(features),) if kind == "gram" else gaussian(features)
+
+
+def weigh(layers: Sequence[str], weights: Sequence[float], what: str) -> dict[str, float]:
+    """Layer → weight.
+
+    Args:
+        layers: names of layers.
+        weights: one number for each.
+        what: what the layers are called in a message.
+
+    Raises:
+        KnobError: a layer named twice, or another number of weights.
+    """
+    if len(set(layers)) < len(layers):
+        raise KnobError(f"{what} names a layer twice: {', '.join(layers)}.")
+    if len(weights) != len(layers):
+        raise KnobError(
+            f"{len(weights)} weights for the {len(layers)} {what} ({', '.join(layers)}): "
+            "give one each."
+        )
+    return dict(zip(layers, weights, strict=True))
 
 
 class PerceptualLoss:

@@ -26,14 +26,13 @@ from torch import Tensor
 
 from impasto.core.card import Card
 from impasto.core.devices import keep_freed_memory, resident_bytes
-from impasto.core.errors import KnobError
 from impasto.core.knobs import knob
 from impasto.core.picture import Picture, Pixels
 from impasto.core.plan import Forecast, Plan, Setting
 from impasto.core.progress import Tick, Watch
 from impasto.core.request import Painting, Request
 from impasto.losses.descent import Descent
-from impasto.losses.perceptual import PerceptualLoss, StyleLoss
+from impasto.losses.perceptual import PerceptualLoss, StyleLoss, weigh
 from impasto.losses.pixels import out_of_gamut, total_variation
 from impasto.losses.style import matrix_sqrt
 from impasto.nets.canvas import Canvas, extend, upsample
@@ -231,21 +230,14 @@ class Gatys:
             KnobError: an unknown layer, one named twice, or another number of weights.
         """
         names = resolve_layers(encoder.backbone, getattr(self, f"{role}_layers"))
-        weights: tuple[float, ...] = getattr(self, f"{role}_layer_weights")
-        if len(set(names)) < len(names):
-            raise KnobError(f"{role}_layers names a layer twice: {', '.join(names)}.")
-        if weights and len(weights) != len(names):
-            raise KnobError(
-                f"{role}_layer_weights has {len(weights)} numbers for {len(names)} layers "
-                f"({', '.join(names)}): give one each."
-            )
-        if not weights and role == "content":
-            weights = (1 / max(len(names), 1),) * len(names)
-        elif not weights and self.style_loss == "gram":
-            weights = tuple(encoder.channels(name) ** -2.0 for name in names)
-        elif not weights:
-            weights = (WASSERSTEIN / max(len(names), 1),) * len(names)
-        return dict(zip(names, weights, strict=True))
+        if role == "content":
+            usual = [1 / len(names) for _ in names]
+        elif self.style_loss == "gram":
+            usual = [encoder.channels(name) ** -2.0 for name in names]
+        else:
+            usual = [WASSERSTEIN / len(names) for _ in names]
+        given: tuple[float, ...] = getattr(self, f"{role}_layer_weights")
+        return weigh(names, given or usual, f"{role}_layers")
 
 
 class _Sitting:

@@ -109,7 +109,7 @@ def use_threads(recipe: Recipe) -> None:
     """Compute with as many threads as then: sums in another order round to other bits."""
     import torch
 
-    torch.set_num_threads(recipe.setting["threads"])
+    torch.set_num_threads(recipe.setting.get("threads", torch.get_num_threads()))
 
 
 def _find(wanted: Ingredient, given: str | Path | None, result: Path) -> Picture:
