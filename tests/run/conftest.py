@@ -1,0 +1,29 @@
+"""Small pictures, and measurements that take no time."""
+
+import numpy as np
+import pytest
+import torch
+
+from impasto.nets import cost
+from impasto.pictures import write
+
+
+@pytest.fixture(autouse=True)
+def quick(home, monkeypatch):
+    """The weights are there, the speed is measured on next to nothing, threads stay as they are."""
+    monkeypatch.setenv("IMPASTO_HOME", str(home))
+    monkeypatch.setattr(cost, "_PROBE", 16)
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A content and two style pictures as files."""
+    paths = {}
+    for seed, name in enumerate(("content", "style", "other")):
+        pixels = np.random.default_rng(seed).random((32, 40, 3)).astype(np.float32)
+        paths[name] = tmp_path / f"{name}.png"
+        write(pixels, paths[name])
+    return paths
