@@ -45,7 +45,7 @@ STRUCTURE = ((0.0, 1e4), (0.25, 500.0), (0.5, 110.0), (0.75, 18.0), (1.0, 1.2))
 """structure → β / α, at equal steps in the share of the content loss that is spared. Measured
 on three pairs that agreed within 0.1; benchmarks/bench_knobs.py shows what the knob does."""
 USEFUL_RATIO = (0.3, 1e5)
-"""β / α outside of which only one of the two pictures is left; see docs/gatys.md."""
+"""β / α outside of which only one of the two pictures is left; see docs/methods/gatys.md."""
 GAMUT = 2.5e2
 """Price of colours that no file can hold, relative to β in units of 1/255. 10 and 0.1 times as
 much do about as well (docs/performance.md)."""
@@ -92,7 +92,7 @@ class Gatys:
         (), "a weight for each content layer; empty: equal, with the sum 1", low=0
     )
     style_layer_weights: tuple[float, ...] = knob(
-        (), "a weight for each style layer; empty: see docs/gatys.md, as the authors did", low=0
+        (), "a weight for each style layer; empty: see docs/methods/gatys.md, as the authors did", low=0
     )
     style_loss: str = knob(
         "gram", "compare Gram matrices, or means and covariances", choices=("gram", "wasserstein")
