@@ -92,7 +92,7 @@ class Gatys:
         (), "a weight for each content layer; empty: equal, with the sum 1", low=0
     )
     style_layer_weights: tuple[float, ...] = knob(
-        (), "a weight for each style layer; empty: see docs/methods/gatys.md, as the authors did", low=0
+        (), "a weight for each style layer; empty: 1 / channels², as the authors did", low=0
     )
     style_loss: str = knob(
         "gram", "compare Gram matrices, or means and covariances", choices=("gram", "wasserstein")
