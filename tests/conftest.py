@@ -22,3 +22,25 @@ def home(tmp_path_factory):
         patch.setenv("IMPASTO_HOME", str(folder))
         store.get("oxford")
     return folder
+
+
+@pytest.fixture(scope="session")
+def _oxford(home):
+    from impasto.weights import store
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IMPASTO_HOME", str(home))
+        return store.load("oxford")
+
+
+@pytest.fixture
+def quick(home, _oxford, monkeypatch):
+    """The oxford weights are read once, and the speed is measured on next to nothing."""
+    from impasto.nets import cost
+    from impasto.weights import store
+
+    real = store.load
+    usual = ("oxford",)
+    monkeypatch.setenv("IMPASTO_HOME", str(home))
+    monkeypatch.setattr(store, "load", lambda name: _oxford if name in usual else real(name))
+    monkeypatch.setattr(cost, "_PROBE", 16)

@@ -1,18 +1,15 @@
-"""Small pictures, and measurements that take no time."""
+"""Small pictures as files."""
 
 import numpy as np
 import pytest
 import torch
 
-from impasto.nets import cost
 from impasto.pictures import write
 
 
 @pytest.fixture(autouse=True)
-def quick(home, monkeypatch):
-    """The weights are there, the speed is measured on next to nothing, threads stay as they are."""
-    monkeypatch.setenv("IMPASTO_HOME", str(home))
-    monkeypatch.setattr(cost, "_PROBE", 16)
+def same_threads(quick):
+    """Quick, and the number of threads stays as it was."""
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)

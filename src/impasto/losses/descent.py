@@ -14,13 +14,18 @@ from impasto.nets.canvas import Canvas
 BAD = 10.0
 """A loss this many times the best one so far is taken back, as is one that is not finite."""
 
+LONGEST = 0.1
+"""No step of L-BFGS changes a picture's values by more than this, as a root mean square. Those of
+usual runs stay below half of it."""
+
 
 class Descent:
     """L-BFGS or Adam over a canvas, one evaluation of the loss a step.
 
     L-BFGS goes without a line search: its own scaling of the step is nearly always right here,
-    and a search would cost evaluations. When it is wrong (the loss leaps), the canvas goes back
-    to where it was last good and the optimiser forgets its history.
+    and a search would cost evaluations. Where the loss is concave, as near grey noise, that
+    scaling knows no bounds, and the step is cut short. When the loss leaps all the same, the
+    canvas goes back to where it was last good and the optimiser forgets its history.
 
     Args:
         canvas: what is moved.
@@ -83,6 +88,8 @@ class Descent:
             return found["total"]
 
         self._optimizer.step(closure)  # type: ignore[arg-type]
+        if isinstance(self._optimizer, torch.optim.LBFGS):
+            self._shorten(before, picture)
         terms = {name: value.item() for name, value in found.items()}
         if self._judge(terms["total"], before) and self._average is not None:
             self._averaged += 1
@@ -126,6 +133,15 @@ class Descent:
         self._good, self._best = list(state["good"]), float(state["best"])
         self._average, self._averaged = state["average"], int(state["averaged"])
         self._optimizer.load_state_dict(state["optimizer"])
+
+    @torch.no_grad()
+    def _shorten(self, before: list[Tensor], picture: Tensor) -> None:
+        """Cut the step that led from ``before``, where ``picture`` was, to its longest."""
+        length = (self.canvas() - picture).square().mean().sqrt().item()
+        if length > LONGEST:
+            share = LONGEST / length
+            self._set([p.lerp(q, share) for p, q in zip(before, self.canvas.changes, strict=True)])
+            self._optimizer.state[self.canvas.changes[0]]["t"] *= share  # L-BFGS reads it next time
 
     def _terms(self, picture: Tensor) -> dict[str, float]:
         return {name: value.item() for name, value in self._loss(picture).items()}

@@ -5,7 +5,7 @@ from impasto.pictures.read import read
 from impasto.pictures.recipes import read_recipe
 from impasto.pictures.resize import fit_long_side, resize
 from impasto.pictures.sheet import animation, sheet
-from impasto.pictures.write import check_writable, replace, write
+from impasto.pictures.write import check_writable, replace, replacing, write
 
 __all__ = [
     "animation",
@@ -15,6 +15,7 @@ __all__ = [
     "read",
     "read_recipe",
     "replace",
+    "replacing",
     "resize",
     "sheet",
     "write",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,12 +115,23 @@ def replace(
     Raises:
         InputError: the file cannot be written; what was there before is untouched.
     """
+    with replacing(path, overwrite=overwrite) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterator[BinaryIO]:
+    """A new binary file that takes the place of ``path`` if the block ends well, else vanishes.
+
+    Raises:
+        InputError: the file cannot be written; what was there before is untouched.
+    """
     target = _target(path, overwrite)
     beside = _beside(target)
     try:
         try:
             with beside.open("xb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(target)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,11 +10,11 @@ from typing import Any
 
 from impasto.core.errors import InputError
 from impasto.core.progress import Tick
-from impasto.pictures import replace
+from impasto.pictures import replacing
 
 SECONDS = 5.0
 """Least time between two checkpoints."""
-PAUSE = 10.0
+PAUSE = 5.0
 """Least time between two checkpoints, in units of the time that writing one takes."""
 
 
@@ -26,7 +25,7 @@ def place_for(output: Path) -> Path:
 
 @dataclass
 class Checkpoint:
-    """A watch that saves the state of the run every few seconds, in a tenth of the time at most.
+    """A watch that saves the state of the run every few seconds, in a sixth of the time at most.
 
     Attributes:
         path: the file.
@@ -48,9 +47,8 @@ class Checkpoint:
         """Write the state, whole or not at all."""
         import torch
 
-        buffer = io.BytesIO()
-        torch.save({"identity": dict(self.identity), "state": dict(state)}, buffer)
-        replace(self.path, buffer.getbuffer())
+        with replacing(self.path) as file:
+            torch.save({"identity": dict(self.identity), "state": dict(state)}, file)
 
     def load(self) -> Mapping[str, Any] | None:
         """The state to go on from; None if there is no checkpoint.
