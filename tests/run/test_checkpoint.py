@@ -140,3 +140,14 @@ def test_removing_is_allowed_twice(tmp_path):
     keeper.remove()
     keeper.remove()
     assert not (tmp_path / "x").exists()
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(content, file):
+        file.write(b"half")
+        raise RuntimeError("[enforce fail at inline_container.cc] unexpected pos")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(InputError, match="No space left"):
+        Checkpoint(tmp_path / "x", {}).save(STATE)
+    assert os.listdir(tmp_path) == []  # noqa: PTH208

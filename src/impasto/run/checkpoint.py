@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -48,7 +50,10 @@ class Checkpoint:
         import torch
 
         with replacing(self.path) as file:
-            torch.save({"identity": dict(self.identity), "state": dict(state)}, file)
+            try:
+                torch.save({"identity": dict(self.identity), "state": dict(state)}, file)
+            except RuntimeError as error:  # torch's word for a file that took no more
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
 
     def load(self) -> Mapping[str, Any] | None:
         """The state to go on from; None if there is no checkpoint.
