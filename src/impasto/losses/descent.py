@@ -25,7 +25,8 @@ class Descent:
     L-BFGS goes without a line search: its own scaling of the step is nearly always right here,
     and a search would cost evaluations. Where the loss is concave, as near grey noise, that
     scaling knows no bounds, and the step is cut short. When the loss leaps all the same, the
-    canvas goes back to where it was last good and the optimiser forgets its history.
+    canvas goes back to where it was last good, the optimiser forgets its history, and goes on
+    with a tenth of the step length, which doubles again with every good step.
 
     Args:
         canvas: what is moved.
@@ -51,7 +52,8 @@ class Descent:
         self.canvas = canvas
         self._loss = loss
         self._kind = optimizer
-        self._rate = learning_rate
+        self._rate = learning_rate or {"lbfgs": 1.0, "adam": 0.02}[optimizer]
+        self._caution = 1.0
         self._history = history
         self._decay = averaging
         self._average = torch.zeros_like(canvas.ground) if averaging else None
@@ -63,10 +65,9 @@ class Descent:
     def _fresh(self) -> torch.optim.Optimizer:
         parameters = list(self.canvas.changes)
         if self._kind == "adam":
-            return torch.optim.Adam(parameters, lr=self._rate or 0.02)
+            return torch.optim.Adam(parameters)
         return torch.optim.LBFGS(
             parameters,
-            lr=self._rate or 1.0,
             max_iter=1,
             history_size=self._history,
             tolerance_grad=0.0,
@@ -87,6 +88,8 @@ class Descent:
             found["total"].backward()  # type: ignore[no-untyped-call]
             return found["total"]
 
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._rate * self._caution
         self._optimizer.step(closure)  # type: ignore[arg-type]
         if isinstance(self._optimizer, torch.optim.LBFGS):
             self._shorten(before, picture)
@@ -122,6 +125,7 @@ class Descent:
             "changes": [p.detach() for p in self.canvas.changes],
             "good": self._good,
             "best": self._best,
+            "caution": self._caution,
             "average": self._average,
             "averaged": self._averaged,
             "optimizer": self._optimizer.state_dict(),
@@ -131,6 +135,7 @@ class Descent:
         """Go on from a :meth:`state` of the same canvas."""
         self._set(state["changes"])
         self._good, self._best = list(state["good"]), float(state["best"])
+        self._caution = float(state["caution"])
         self._average, self._averaged = state["average"], int(state["averaged"])
         self._optimizer.load_state_dict(state["optimizer"])
 
@@ -152,8 +157,10 @@ class Descent:
         if good:
             self._good = place
             self._best = min(self._best, total)
+            self._caution = min(1.0, 2 * self._caution)
         else:
             self._set(self._good)
+            self._caution /= 10
             self._optimizer = self._fresh()
         return good
 
