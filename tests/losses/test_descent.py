@@ -145,6 +145,26 @@ def test_where_the_loss_is_concave_the_step_is_cut_short():
     assert told[-1] == pytest.approx(0.01 * ground.numel(), rel=1e-3)
 
 
+def test_of_a_step_that_was_cut_the_optimiser_learns_what_was_made():
+    # Far from its minimum this valley hardly curves, and the wanted steps are far too long.
+    seen, learnt = [], []
+
+    def valley(x):
+        seen.append(x.detach().clone())
+        return {"total": (1 + (x - 3).square()).sqrt().sum()}
+
+    descent = Descent(Canvas(picture(), 1), valley)
+    for _ in range(12):
+        descent.step()
+        memory = descent._optimizer.state[descent.canvas.changes[0]].get("old_stps", [])
+        if len(memory) > len(learnt):
+            learnt.append((memory[-1].view_as(picture()), seen[-1] - seen[-2]))
+    lengths = [made.square().mean().sqrt().item() for _, made in learnt]
+    assert max(lengths) == pytest.approx(LONGEST, rel=1e-3)
+    for kept, made in learnt:
+        torch.testing.assert_close(kept, made, atol=1e-5, rtol=1e-3)
+
+
 @pytest.mark.parametrize("bad", [math.nan, 1e9])
 def test_settling_takes_a_bad_last_step_back(bad):
     loss = Rigged({6: bad})
@@ -208,7 +228,7 @@ def test_averaging_calms_a_restless_descent():
 )
 @pytest.mark.parametrize("stop", [1, 5, 6])
 def test_a_saved_state_goes_on_to_the_same_bits(settings, stop):
-    rigged = {4: math.nan}  # one bad step on the way, which must be remembered too
+    rigged = {4: math.nan, 7: 1e9}  # bad steps on the way, one just after a stop
     whole = descent_of(Rigged(rigged), **settings)
     told = run(whole, 12)
 

@@ -58,7 +58,7 @@ def test_the_style_comes_and_the_content_stays(paint, vgg, content, style):
 @pytest.mark.parametrize("style_loss", ["gram", "wasserstein"])
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_strength_0_gives_the_content_back(paint, content, style_loss, optimizer):
-    painting = paint(steps=8, strength=0.0, style_loss=style_loss, optimizer=optimizer)
+    painting = paint(steps=5, strength=0.0, style_loss=style_loss, optimizer=optimizer)
     assert np.array_equal(eight_bit(painting.pixels), eight_bit(content.pixels))
 
 
@@ -67,9 +67,11 @@ def test_strength_0_gives_the_content_back_through_all_scales(paint, content):
     assert np.array_equal(eight_bit(painting.pixels), eight_bit(content.pixels))
 
 
-@pytest.mark.parametrize("style_loss", ["gram", "wasserstein"])
+@pytest.mark.parametrize(
+    "style_loss", ["gram", pytest.param("wasserstein", marks=pytest.mark.slow)]
+)
 def test_more_strength_is_more_style(paint, vgg, style, style_loss):
-    strengths = (0.0, 0.25, 0.5, 0.75, 1.0) if style_loss == "gram" else (0.0, 0.5, 1.0)
+    strengths = (0.0, 0.25, 0.5, 0.75, 1.0)
     pictures = [paint(steps=12, strength=s, style_loss=style_loss).pixels for s in strengths]
     errors = [gram_error(vgg, p, style.pixels) for p in pictures]
     assert errors == sorted(errors, reverse=True)
@@ -77,7 +79,7 @@ def test_more_strength_is_more_style(paint, vgg, style, style_loss):
 
 
 def test_more_structure_is_more_content(paint, vgg, content):
-    pictures = [paint(steps=20, structure=s).pixels for s in (0.0, 0.5, 0.75, 1.0)]
+    pictures = [paint(steps=15, structure=s).pixels for s in (0.0, 0.5, 0.75, 1.0)]
     errors = [content_error(vgg, p, content.pixels) for p in pictures]
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < errors[0] / 1.5
@@ -119,7 +121,7 @@ def test_styles_may_change_places_with_their_weights(paint, style, other_style):
 def test_a_blend_lies_between_its_styles(paint, vgg, style, other_style):
     errors = []
     for shares in ((1.0, 0.0), (0.5, 0.5), (0.0, 1.0)):
-        pixels = paint(steps=15, styles=(style, other_style), shares=shares).pixels
+        pixels = paint(steps=10, styles=(style, other_style), shares=shares).pixels
         errors.append(gram_error(vgg, pixels, style.pixels))
     assert errors == sorted(errors)
 

@@ -39,8 +39,18 @@ def setting_of(request, precision="fp32"):
 # ------------------------------------------------------------------------- extreme pictures
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 200), (200, 3), (31, 33)], ids=str)
-@pytest.mark.parametrize("knobs", [{}, {"coarsest": 16, "init": "noise"}], ids=str)
+@pytest.mark.parametrize(
+    ("shape", "knobs"),
+    [
+        ((1, 1), {}),
+        ((1, 200), {}),
+        ((200, 3), {}),
+        ((31, 33), {}),
+        ((1, 1), {"init": "noise"}),
+        ((2, 90), {"coarsest": 40, "init": "noise"}),
+    ],
+    ids=str,
+)
 def test_contents_of_any_shape_keep_it(paint, shape, knobs):
     losses = []
     painting = paint(
