@@ -116,11 +116,11 @@ def test_a_disk_without_room_for_checkpoints_costs_a_warning(
 ):
     from impasto.core.errors import InputError
 
-    def refuse(path, data):
+    def refuse(path):
         raise InputError(f"Cannot write {path}: the system says 'No space left on device'.")
 
     monkeypatch.setattr("impasto.run.checkpoint.SECONDS", 0.0)
-    monkeypatch.setattr("impasto.run.checkpoint.replace", refuse)
+    monkeypatch.setattr("impasto.run.checkpoint.replacing", refuse)
     done = impasto("stylize", photo, style, "-o", tmp_path / "out.png", *small)
     assert done.code == 0
     assert done.err.count("cannot be resumed") == 1

@@ -59,7 +59,7 @@ class Descent:
         self._average = torch.zeros_like(canvas.ground) if averaging else None
         self._averaged = 0
         self._best = math.inf
-        self._good = self._copy()
+        self._good, self._good_total = self._copy(), math.inf
         self._optimizer = self._fresh()
 
     def _fresh(self) -> torch.optim.Optimizer:
@@ -101,12 +101,14 @@ class Descent:
 
     @torch.no_grad()
     def settle(self) -> dict[str, float]:
-        """The terms at :meth:`picture`; a last step that went wrong is taken back first."""
+        """The terms at :meth:`picture`; a last step that raised the loss is taken back first."""
         if self._average is not None:
             return self._terms(self.picture())
         terms = self._terms(self.canvas())
-        kept = self._judge(terms["total"], self._copy())
-        return terms if kept else self._terms(self.canvas())
+        if terms["total"] <= self._good_total:
+            return terms
+        self._set(self._good)
+        return self._terms(self.canvas())
 
     @torch.no_grad()
     def picture(self) -> Tensor:
@@ -124,6 +126,7 @@ class Descent:
         return {
             "changes": [p.detach() for p in self.canvas.changes],
             "good": self._good,
+            "good total": self._good_total,
             "best": self._best,
             "caution": self._caution,
             "average": self._average,
@@ -134,7 +137,8 @@ class Descent:
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on from a :meth:`state` of the same canvas."""
         self._set(state["changes"])
-        self._good, self._best = list(state["good"]), float(state["best"])
+        self._good, self._good_total = list(state["good"]), float(state["good total"])
+        self._best = float(state["best"])
         self._caution = float(state["caution"])
         self._average, self._averaged = state["average"], int(state["averaged"])
         self._optimizer.load_state_dict(state["optimizer"])
@@ -155,7 +159,7 @@ class Descent:
         """Remember ``place`` if the ``total`` found there is good, else go back; tells which."""
         good = math.isfinite(total) and total <= BAD * self._best
         if good:
-            self._good = place
+            self._good, self._good_total = place, total
             self._best = min(self._best, total)
             self._caution = min(1.0, 2 * self._caution)
         else:

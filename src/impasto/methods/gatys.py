@@ -26,6 +26,7 @@ from torch import Tensor
 
 from impasto.core.card import Card
 from impasto.core.devices import keep_freed_memory, resident_bytes
+from impasto.core.errors import InputError
 from impasto.core.knobs import knob
 from impasto.core.picture import Picture, Pixels
 from impasto.core.plan import Forecast, Plan, Setting
@@ -115,11 +116,7 @@ class Gatys:
     )
     style_scale: float = knob(1.0, "size of the style's strokes", low=0.1, high=10, unit="times")
     coarsest: int = knob(
-        256,
-        "long side at which coarse-to-fine begins; 0: full size only",
-        low=0,
-        high=30_000,
-        unit="px",
+        256, "long side where coarse-to-fine begins; 0: full size only", low=0, high=30_000
     )
 
     def beta_now(self) -> float:
@@ -246,7 +243,7 @@ class _Sitting:
     def __init__(self, knobs: Gatys, request: Request, setting: Setting) -> None:
         self.knobs, self.request, self.setting = knobs, request, setting
         self.encoder, _ = knobs.encoder(request, setting)
-        self.initial = None if knobs.init in INITS else read(knobs.init)
+        self.initial = None if knobs.init in INITS else _initial(knobs.init)
         self.scales = knobs.scales(setting)
         self.index = 0
         self.step = 0
@@ -387,6 +384,13 @@ class _Sitting:
     def _pixels(picture: Tensor, height: int, width: int) -> Pixels:
         cut = picture.detach()[0, :, :height, :width].clamp(0, 1)
         return cut.permute(1, 2, 0).cpu().numpy().astype(np.float32)
+
+
+def _initial(path: str) -> Picture:
+    try:
+        return read(path)
+    except InputError as error:
+        raise InputError(f"init is none of {', '.join(INITS)}, and as a file: {error}") from error
 
 
 def _weights(request: Request) -> str:
