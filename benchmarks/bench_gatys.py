@@ -120,8 +120,9 @@ def child(command: list[str]) -> tuple[float, float, str]:
 def run_peer(content: Path, style: Path, folder: Path, steps: int) -> dict:
     picture = folder / "peer.png"
     command = [sys.executable, "-m", "pastiche", "-c", str(content), "-s", str(style)]
-    command += ["--style-size", str(max(Image.open(style).size)), "--seed", "0"]
-    command += ["--num-steps", str(steps), "--info-step", "50", "-o", str(picture)]
+    for flag, picture_at in (("--size", content), ("--style-size", style)):
+        command += [flag, str(max(Image.open(picture_at).size))]  # as it is: no resizing
+    command += ["--num-steps", str(steps), "--info-step", "50", "--seed", "0", "-o", str(picture)]
     seconds, peak, printed = child(command)
     log = re.findall(r"^(\d+)\s+([\d.]+)\s+([\d.]+)\s*$", printed, re.MULTILINE)
     return {
@@ -183,26 +184,27 @@ def race(size: int, peer_steps: int, steps: int, folder: Path) -> dict:
     content, style = prepare(folder, size)
     judge = Evaluator(content, style)
     peer = run_peer(content, style, folder, peer_steps)
-    ours = run_ours(content, style, folder, size, steps=steps)
-    track = np.load(folder / "track.npz")
-    shape = _pixels(content).shape
-    curve = []
-    for step, seconds in zip(track["steps"], track["seconds"], strict=True):
-        picture = track[f"picture{step}"]
-        if picture.shape == shape:  # a picture at a coarser scale is not the result yet
-            curve.append([int(step), float(seconds), judge.loss(picture)])
-    peer_saved = judge.loss(_pixels(peer["picture"]))
-    goals = {"saved": peer_saved, "own": peer["own_loss"]}
-    reached = {k: next((c for c in curve if c[2] <= goal), None) for k, goal in goals.items()}
-    peer["picture"] = "peer.png"
-    return {
-        "size": size,
-        "peer": {**peer, "saved_loss": peer_saved},
-        "ours": {**ours, "saved_loss": judge.loss(_pixels(folder / "ours.png")), "curve": curve},
-        "reached": reached,
-        "ratio": {k: peer["seconds"] / at[1] if at else None for k, at in reached.items()},
-        "memory_ratio": ours["peak_mb"] / peer["peak_mb"],
-    }
+    peer["saved_loss"] = judge.loss(_pixels(peer.pop("picture")))
+    goals = {"saved": peer["saved_loss"], "own": peer["own_loss"]}
+    entries = {}
+    for name, coarsest in (("full size only", 0), ("coarse to fine", 256)):
+        ours = run_ours(content, style, folder, size, steps=steps, coarsest=coarsest)
+        ours["saved_loss"] = judge.loss(_pixels(folder / "ours.png"))
+        ours["curve"] = curve(folder / "track.npz", _pixels(content).shape, judge)
+        reached = {k: next((c for c in ours["curve"] if c[2] <= goals[k]), None) for k in goals}
+        ours["reached"] = reached
+        ours["ratio"] = {k: peer["seconds"] / at[1] if at else None for k, at in reached.items()}
+        ours["memory_ratio"] = ours["peak_mb"] / peer["peak_mb"]
+        entries[name] = ours
+    return {"size": size, "peer": peer, "ours": entries}
+
+
+def curve(track: Path, shape: tuple[int, ...], judge: Evaluator) -> list[list[float]]:
+    """Step, seconds and loss of every picture on the way that has the full size already."""
+    found = np.load(track)
+    rows = zip(found["steps"].tolist(), found["seconds"].tolist(), strict=True)
+    pictures = ((step, seconds, found[f"picture{step}"]) for step, seconds in rows)
+    return [[s, t, judge.loss(picture)] for s, t, picture in pictures if picture.shape == shape]
 
 
 def growth(folder: Path, sizes: list[int]) -> list[dict]:
@@ -216,25 +218,34 @@ def growth(folder: Path, sizes: list[int]) -> list[dict]:
 
 
 def table(report: dict) -> str:
-    peer, ours, race_ = report["race"]["peer"], report["race"]["ours"], report["race"]
+    peer, race_ = report["race"]["peer"], report["race"]
+    names, ours = list(race_["ours"]), list(race_["ours"].values())
 
     def reached(kind: str) -> str:
-        at = race_["reached"][kind]
-        return f"{at[1]:.0f} s (step {at[0]}), **{race_['ratio'][kind]:.1f}x**" if at else "not"
+        cells = []
+        for each in ours:
+            at = each["reached"][kind]
+            ratio = each["ratio"][kind]
+            cells.append(f"{at[1]:.0f} s (step {at[0]}), **{ratio:.1f}x**" if at else "not")
+        return " | ".join(cells)
 
+    seconds = f"{peer['seconds']:.0f} s"
+    whole = " | ".join(f"{each['seconds']:.0f} s" for each in ours)
+    saved = " | ".join(f"{each['saved_loss']:.0f}" for each in ours)
+    memory = " | ".join(f"{each['peak_mb']:.0f} MB, {each['memory_ratio']:.2f}x" for each in ours)
     lines = [
-        f"Canal after The Starry Night, {report['race']['size']} px, "
+        f"Canal after The Starry Night, {race_['size']} px, "
         f"{report['threads']} threads of {report['cpu']}.",
         "",
-        f"| | pastiche, {peer['steps']} steps | Impasto |",
-        "|---|---|---|",
-        f"| whole run | {peer['seconds']:.0f} s | {ours['seconds']:.0f} s |",
-        f"| loss of the saved picture | {peer['saved_loss']:.0f} | {ours['saved_loss']:.0f} |",
-        f"| reaches the peer's saved loss | {peer['seconds']:.0f} s | {reached('saved')} |",
-        f"| reaches the peer's own loss, before it clips, {peer['own_loss']:.0f} | "
-        f"{peer['seconds']:.0f} s | {reached('own')} |",
-        f"| peak memory | {peer['peak_mb']:.0f} MB | {ours['peak_mb']:.0f} MB, "
-        f"{race_['memory_ratio']:.2f}x |",
+        f"| | pastiche, {peer['steps']} steps | Impasto, {' | Impasto, '.join(names)} |",
+        "|---|---|---|---|",
+        f"| whole run | {seconds} | {whole} |",
+        f"| loss of the saved picture | {peer['saved_loss']:.0f} | "
+        f"{saved} |",
+        f"| reaches the peer's saved loss after | {seconds} | {reached('saved')} |",
+        f"| reaches the peer's own loss ({peer['own_loss']:.0f}, before it clips) after "
+        f"| {seconds} | {reached('own')} |",
+        f"| peak memory | {peer['peak_mb']:.0f} MB | {memory} |",
         "",
         "| size | 40 steps a scale | forecast | peak memory | forecast |",
         "|---|---|---|---|---|",
