@@ -99,9 +99,7 @@ class Gatys:
         "gram", "compare Gram matrices, or means and covariances", choices=("gram", "wasserstein")
     )
     pooling: str = knob("max", "how VGG halves its maps", choices=("max", "average", "l2"))
-    padding: str = knob(
-        "replicate", "what VGG sees beyond the edges", choices=("replicate", "zeros")
-    )
+    padding: str = knob("replicate", "what lies beyond the edges", choices=("replicate", "zeros"))
     init: str = knob("content", "start from: content, noise, style (its colours), or a picture")
     optimizer: str = knob("lbfgs", "what minimises the loss", choices=("lbfgs", "adam"))
     learning_rate: float | None = knob(
@@ -244,6 +242,10 @@ class _Sitting:
         self.knobs, self.request, self.setting = knobs, request, setting
         self.encoder, _ = knobs.encoder(request, setting)
         self.initial = None if knobs.init in INITS else _initial(knobs.init)
+        # Once from whatever size they have; coarser scales are then cheap to make.
+        self.content = resize(request.content.pixels, setting.height, setting.width)
+        sizes = knobs.style_sizes(request, setting, 1.0)
+        self.styles = [resize(s.pixels, *z) for s, z in zip(request.styles, sizes, strict=True)]
         self.scales = knobs.scales(setting)
         self.index = 0
         self.step = 0
@@ -290,11 +292,11 @@ class _Sitting:
     def start_picture(self, index: int) -> Tensor:
         """What ``init`` asks for, at a scale: shape (1, 3, H, W)."""
         size = self.scales[index]
-        content = self._tensor(self.request.content, *size)
+        content = self._tensor(self.content, *size)
         if self.knobs.init == "content":
             return content
         if self.initial:
-            return self._tensor(self.initial, *size)
+            return self._tensor(self.initial.pixels, *size)
         random = torch.Generator().manual_seed(self.request.seed + index)
         noise = torch.randn(content.shape, generator=random).to(content)
         return 0.5 + 0.1 * noise if self.knobs.init == "noise" else self._coloured(noise, index)
@@ -309,13 +311,13 @@ class _Sitting:
         """The style pictures at a scale, each with its share."""
         shrink = max(self.scales[index]) / max(self.scales[-1])
         sizes = self.knobs.style_sizes(self.request, self.setting, shrink)
-        pictures = zip(self.request.shares, self.request.styles, sizes, strict=True)
+        pictures = zip(self.request.shares, self.styles, sizes, strict=True)
         return [(share, self._tensor(style, *size)) for share, style, size in pictures]
 
     def objective(self, index: int) -> Callable[[Tensor], dict[str, Tensor]]:
         """The loss of a picture at a scale: its terms, and "total" (eq. 7)."""
         knobs, beta = self.knobs, self.knobs.beta_now()
-        content = self._tensor(self.request.content, *self.scales[index])
+        content = self._tensor(self.content, *self.scales[index])
         styles = [(share * knobs.strength, style) for share, style in self._styles(index)]
         perceptual = PerceptualLoss(
             self.encoder,
@@ -374,10 +376,10 @@ class _Sitting:
             state=state,
         )
 
-    def _tensor(self, picture: Picture, height: int, width: int) -> Tensor:
+    def _tensor(self, pixels: Pixels, height: int, width: int) -> Tensor:
         """A picture at a size, shape (1, 3, H, W); short sides are extended to ``LEAST``."""
-        pixels = resize(picture.pixels, height, width)
-        tensor = torch.from_numpy(pixels).permute(2, 0, 1)[None].to(self.setting.device)
+        sized = torch.from_numpy(resize(pixels, height, width))
+        tensor = sized.permute(2, 0, 1)[None].to(self.setting.device)
         return extend(tensor, LEAST).contiguous()
 
     @staticmethod
