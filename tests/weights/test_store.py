@@ -130,6 +130,19 @@ def test_a_failed_download_says_what_to_do(home, source_file):
     assert _left(home) == []
 
 
+def test_weights_asked_for_by_name_are_fetched_when_they_are_not_here(home, monkeypatch):
+    asked = []
+
+    def get(name):
+        asked.append(name)
+        raise WeightsError("no network")
+
+    monkeypatch.setattr(store, "get", get)
+    with pytest.raises(WeightsError, match="no network"):
+        store.load("torchvision")
+    assert asked == ["torchvision"]
+
+
 def test_a_store_that_cannot_be_written(home, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("IMPASTO_HOME", str(tmp_path / "file"))

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from impasto.cli.voice import Voice
+from impasto.cli.weights import fetch
 from impasto.core.request import Request
 from impasto.run import make_request
+from impasto.weights.catalogue import CATALOGUE
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,13 @@ class Order:
     fit: bool
     knobs: Mapping[str, Any]
 
-    def request(self) -> Request:
-        """Read the pictures and check every setting.
+    def request(self, voice: Voice) -> Request:
+        """Read the pictures, check every setting, and fetch weights that were asked for by name.
 
         Raises:
             ImpastoError: a picture or setting that cannot be used.
         """
-        return make_request(
+        request = make_request(
             self.content,
             self.styles,
             method=self.method,
@@ -46,6 +49,9 @@ class Order:
             fit=self.fit,
             **self.knobs,
         )
+        if self.weights in CATALOGUE:
+            fetch(self.weights, voice)
+        return request
 
     def files(self) -> list[Path]:
         """Every file that goes in: pictures, weights, and knobs that name a file."""

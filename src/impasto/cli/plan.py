@@ -39,7 +39,7 @@ def plan(ctx: click.Context) -> None:
     """
     voice = voice_of(ctx)
     order, target = pick(Order, ctx, knobs=given_knobs(ctx)), pick(Target, ctx)
-    request = order.request()
+    request = order.request(voice)
     target.check(request.content, order.files())
     with waiting(voice, "Planning"):
         made = make_plan(request)

@@ -30,4 +30,5 @@ def stylize(ctx: click.Context) -> int:
     from impasto.cli.work import paint
 
     order = pick(Order, ctx, knobs=given_knobs(ctx))
-    return paint(order.request(), pick(Target, ctx), voice_of(ctx), order.files())
+    voice = voice_of(ctx)
+    return paint(order.request(voice), pick(Target, ctx), voice, order.files())

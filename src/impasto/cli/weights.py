@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 from click.shell_completion import CompletionItem
 
@@ -16,6 +18,20 @@ from impasto.weights.catalogue import CATALOGUE
 
 def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     return [CompletionItem(name) for name in CATALOGUE if name.startswith(incomplete)]
+
+
+def fetch(name: str, voice: Voice, *, again: bool = False) -> Path:
+    """Fetch weights of the catalogue, showing how far it has come; returns their file.
+
+    Raises:
+        WeightsError: as :func:`impasto.weights.store.get`.
+    """
+    with Meter(voice, f"Fetching {name}") as meter:
+
+        def progress(done: int, total: int) -> None:
+            meter.show(done / total, f"{memory(done)} of {memory(total)}")
+
+        return store.get(name, again=again, progress=progress)
 
 
 @click.group("weights")
@@ -64,13 +80,7 @@ def list_(as_json: bool) -> None:
 def get(name: str, again: bool, quiet: bool) -> None:
     """Fetch the weights NAME, and print their path."""
     voice = Voice(quiet=quiet)
-    with Meter(voice, f"Fetching {name}") as meter:
-
-        def progress(done: int, total: int) -> None:
-            meter.show(done / total, f"{memory(done)} of {memory(total)}")
-
-        path = store.get(name, again=again, progress=progress)
-    voice.result(str(path))
+    voice.result(str(fetch(name, voice, again=again)))
 
 
 @weights.command("verify")

@@ -57,8 +57,8 @@ def listing() -> tuple[Listed, ...]:
 def load(name_or_path: str | Path) -> LoadedWeights:
     """The weights of a catalogue name, or of a .safetensors, .pth or .pt file.
 
-    ``oxford`` is decoded into the store at first use. Nothing is ever downloaded here: that
-    is :func:`get`. A file must hold VGG-19 or VGG-16 in torchvision's layout, for pictures
+    Weights of the catalogue that are not here yet are fetched or decoded first, as by
+    :func:`get`. A file must hold VGG-19 or VGG-16 in torchvision's layout, for pictures
     prepared the way torchvision does it.
 
     Raises:
@@ -71,11 +71,6 @@ def load(name_or_path: str | Path) -> LoadedWeights:
             path, path.name, _sha256(path), Preprocessing(IMAGENET_MEAN, IMAGENET_STD)
         )
     path = _place(entry)
-    if not path.exists() and entry.url:
-        raise WeightsError(
-            f"The weights {entry.name} are not on this machine yet. Fetch them with: "
-            f"impasto weights get {entry.name} ({entry.size / 1e6:.0f} MB)."
-        )
     if not path.exists():
         get(entry.name)
     sha256 = verify(entry.name)
