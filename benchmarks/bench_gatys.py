@@ -4,7 +4,7 @@ Both paint the same pair at the same size from the same weights, layers, α and 
 evaluator, written here from the paper on the raw weights in fp32, scores the pictures as they are
 saved. The table says when Impasto first reaches the peer's final loss, and what both take.
 
-    python benchmarks/bench_gatys.py [--size 512] [--peer-steps 500] [--steps 300]
+    python benchmarks/bench_gatys.py [--size 512] [--peer-steps 500] [--steps 300] [--only growth]
 
 The result goes to docs/benchmarks/gatys.json and gatys.md.
 """
@@ -270,23 +270,28 @@ def main() -> None:
     parser.add_argument("--peer-steps", type=int, default=500)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--growth", type=int, nargs="*", default=[256, 512, 1024])
+    parser.add_argument("--only", choices=["race", "growth"], help="keep the other part's figures")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
         as_child(args.child)
         return
+    place = OUT / "gatys.json"
+    OUT.mkdir(parents=True, exist_ok=True)
+    report = json.loads(place.read_text()) if args.only and place.exists() else {}
+    report |= {
+        "cpu": cpu_name(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
     with tempfile.TemporaryDirectory() as name:
-        report = {
-            "cpu": cpu_name(),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "race": race(args.size, args.peer_steps, args.steps, Path(name)),
-            "growth": growth(Path(name), args.growth),
-        }
-        OUT.mkdir(parents=True, exist_ok=True)
-        (OUT / "gatys.json").write_text(json.dumps(report, indent=1))
-        (OUT / "gatys.md").write_text(table(report))
-        print(table(report))
+        if args.only != "growth":
+            report["race"] = race(args.size, args.peer_steps, args.steps, Path(name))
+        if args.only != "race":
+            report["growth"] = growth(Path(name), args.growth)
+    place.write_text(json.dumps(report, indent=1))
+    place.with_suffix(".md").write_text(table(report))
+    print(table(report))
 
 
 if __name__ == "__main__":

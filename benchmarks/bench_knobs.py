@@ -4,7 +4,7 @@ For each setting: how much of the style has come (1 - relative Gram distance, 0 
 and 1 for the style), how much of the drawing is kept (SSIM of luminance with the content), and
 the content loss. The pictures are laid out as strips.
 
-    python benchmarks/bench_knobs.py [--size 320] [--steps 200] [structure] [strength] [sizes]
+    python benchmarks/bench_knobs.py [--size 256] [--steps 150] [structure] [strength] [sizes]
 
 The results go to docs/benchmarks/knobs.json and knobs.md, the strips to docs/pictures.
 """
@@ -143,8 +143,8 @@ def table(report: dict) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", nargs="*", default=["structure", "strength", "sizes"])
-    parser.add_argument("--size", type=int, default=320)
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--sizes", type=int, nargs="*", default=[256, 512, 1024])
     args = parser.parse_args()
     place = ROOT / "docs" / "benchmarks" / "knobs.json"
