@@ -124,3 +124,23 @@ def test_a_disk_without_room_for_checkpoints_costs_a_warning(
     done = impasto("stylize", photo, style, "-o", tmp_path / "out.png", *small)
     assert done.code == 0
     assert done.err.count("cannot be resumed") == 1
+
+
+def test_a_painting_that_could_not_be_saved_is_not_painted_again(
+    impasto, line, unbroken, pixels, tmp_path, monkeypatch
+):
+    from impasto.core.result import Result
+
+    def killed(*_, **__):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("impasto.run.checkpoint.SECONDS", 0.0)
+        patch.setattr(Result, "save", killed)
+        assert impasto(*line).code == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["out.png.impasto-checkpoint"]
+    done = impasto(*line, "--resume")
+    assert done.code == 0, done.err
+    assert "begins from the start" not in done.err
+    assert (pixels(tmp_path / "out.png") == pixels(unbroken)).all()
+    assert [path.name for path in tmp_path.iterdir()] == ["out.png"]

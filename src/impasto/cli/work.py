@@ -74,6 +74,8 @@ class _Run:
         result = self._painted()
         with _on(signal.SIGINT, signal.SIG_IGN):  # a Ctrl-C now would lose all of it
             self._save(result)
+            if result.recipe.finished:  # not before: the painting might have been lost
+                self.checkpoint.remove()
         written = [self.output]
         if self.target.sheet:
             write(self._sheet(result), self.target.sheet)

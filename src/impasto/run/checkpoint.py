@@ -82,5 +82,5 @@ class Checkpoint:
         return found_state
 
     def remove(self) -> None:
-        """The run is done: nothing to resume."""
+        """The result is saved: nothing to resume."""
         self.path.unlink(missing_ok=True)

@@ -139,7 +139,8 @@ def perform(
         request: what is to look like what.
         plan: from :func:`make_plan`, for this request.
         watch: called every step.
-        checkpoint: where to save the state every few seconds; removed at the end.
+        checkpoint: where to save the state every few seconds. It stays: who has saved the result
+            removes it.
         resume: go on from the checkpoint if there is one.
     """
     start = time.monotonic()
@@ -153,9 +154,7 @@ def perform(
 
     with _Stop() as stop:
         painting = request.method.paint(request, plan, watched, state)
-    if checkpoint and painting.finished:
-        checkpoint.remove()
-    elif checkpoint:
+    if checkpoint and not painting.finished:
         checkpoint.save(painting.state)
     alpha = request.content.alpha
     return Result(
