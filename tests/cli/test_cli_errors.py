@@ -183,6 +183,10 @@ class OutOfMemoryError(RuntimeError):
     [
         MemoryError(),
         RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate "
+            "memory: you tried to allocate 9 bytes. Error code 12 (Cannot allocate memory)"
+        ),
         OutOfMemoryError("CUDA out of memory."),
         ResourceError("take a smaller --size"),
     ],
@@ -212,9 +216,11 @@ def test_a_defect_of_ours_is_one_sentence(impasto, capsys, photo, style, tmp_pat
 
 
 def test_what_the_system_refuses_is_no_defect(impasto, photo, style, tmp_path, monkeypatch):
+    line = ("stylize", photo, style, "-o", tmp_path / "out.png")
     monkeypatch.setattr("impasto.cli.work.make_plan", raising(OSError(28, "No space", "out")))
-    done = impasto("stylize", photo, style, "-o", tmp_path / "out.png")
-    assert refused(done, "'No space': out")
+    assert refused(impasto(*line), "'No space': out")
+    monkeypatch.setattr("impasto.cli.work.make_plan", raising(OSError("timed out")))
+    assert refused(impasto(*line), "'timed out'")
 
 
 def test_ctrl_c_before_the_work_changes_nothing(impasto, photo, style, tmp_path, monkeypatch):

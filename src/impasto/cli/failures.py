@@ -45,7 +45,8 @@ def explain(error: BaseException) -> tuple[int, str]:
         )
     if isinstance(error, OSError):  # a full disk behind stdout, a folder that may not be made
         where = f": {error.filename}" if error.filename else ""
-        return 2, f"The system says {error.strerror!r}{where}; make room, or choose another place."
+        reason = error.strerror or str(error)
+        return 2, f"The system says {reason!r}{where}; make room, or choose another place."
     return 1, (
         f"An error that should not happen: {type(error).__name__}: {error}. "
         f"Please report it; {DEBUG}=1 shows where it came from."
@@ -64,4 +65,4 @@ def _usage(error: click.ClickException) -> str:
 def _is_memory(error: BaseException) -> bool:
     # torch.OutOfMemoryError, told by its name: torch may not even have been imported.
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return named or (isinstance(error, RuntimeError) and "not enough memory" in str(error))
+    return named or (isinstance(error, RuntimeError) and "DefaultCPUAllocator: " in str(error))
