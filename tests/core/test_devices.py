@@ -25,11 +25,14 @@ GB = 10**9
 def container(tmp_path, monkeypatch):
     """Puts this process into a made-up control group on a machine with 8 GB free."""
 
-    def make(limit, used, stat=None):
-        (tmp_path / "memory.max").write_text(f"{limit}\n")
-        (tmp_path / "memory.current").write_text(f"{used}\n")
+    def make(limit, used, stat=None, old=False):
+        folder = tmp_path / "memory" if old else tmp_path
+        folder.mkdir(exist_ok=True)
+        names = ("limit_in_bytes", "usage_in_bytes") if old else ("max", "current")
+        for name, value in zip(names, (limit, used), strict=True):
+            (folder / f"memory.{name}").write_text(f"{value}\n")
         if stat is not None:
-            (tmp_path / "memory.stat").write_text(stat)
+            (folder / "memory.stat").write_text(stat)
 
     class Memory:
         available = 8 * GB
@@ -56,6 +59,16 @@ def test_a_container_has_what_its_limit_leaves(container):
 def test_files_that_a_container_caches_count_as_free(container):
     container(4 * GB, 3 * GB, f"anon 1\nactive_file 7\ninactive_file {2 * GB}\nslab 5\n")
     assert devices.available_bytes("cpu") == 3 * GB
+
+
+def test_a_container_of_the_old_kind_has_a_limit_too(container):
+    container(4 * GB, 3 * GB, f"inactive_file 7\ntotal_inactive_file {1 * GB}\n", old=True)
+    assert devices.available_bytes("cpu") == 2 * GB
+
+
+def test_a_container_of_the_old_kind_may_have_no_limit(container):
+    container(9223372036854771712, 3 * GB, old=True)
+    assert devices.available_bytes("cpu") == 8 * GB
 
 
 def test_a_container_never_has_more_than_the_system(container):

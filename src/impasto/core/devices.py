@@ -12,6 +12,17 @@ import psutil
 from impasto.core.errors import ResourceError
 
 _CGROUP = Path("/sys/fs/cgroup")
+_LIMITS = (
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    (
+        "memory/memory.limit_in_bytes",
+        "memory/memory.usage_in_bytes",
+        "memory/memory.stat",
+        "total_inactive_file",
+    ),
+)
+"""Files of a container's control group, version 2 and 1: limit, use, and in the third the bytes of
+files that it keeps in memory and would give up for a program."""
 
 
 def available_bytes(device: str) -> int:
@@ -21,16 +32,12 @@ def available_bytes(device: str) -> int:
 
         return int(torch.cuda.mem_get_info(device)[0])
     free = int(psutil.virtual_memory().available)
-    limit, used = _number(_CGROUP / "memory.max"), _number(_CGROUP / "memory.current")
-    if limit is None or used is None:
-        return free
-    return min(free, max(0, limit - used + _cached()))
-
-
-def _cached() -> int:
-    """Bytes of files that the container keeps in memory and would give up for a program."""
-    stat = dict(line.split(maxsplit=1) for line in _lines(_CGROUP / "memory.stat"))
-    return int(stat.get("inactive_file", 0))
+    for most, now, details, cached in _LIMITS:
+        limit, used = _number(_CGROUP / most), _number(_CGROUP / now)
+        if limit is not None and used is not None:
+            stat = dict(line.split(maxsplit=1) for line in _lines(_CGROUP / details))
+            free = min(free, max(0, limit - used + int(stat.get(cached, 0))))
+    return free
 
 
 def _number(path: Path) -> int | None:
