@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageCms, ImageOps
 
-from impasto.core.errors import InputError, MissingExtraError
+from impasto.core import devices
+from impasto.core.errors import InputError, MissingExtraError, ResourceError
 from impasto.pictures import from_any, read
+from impasto.pictures.samples import DECODING
 
 BLOCKS = np.zeros((32, 48, 3), np.uint8)
 BLOCKS[:16, :24], BLOCKS[:16, 24:], BLOCKS[16:] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -450,6 +452,17 @@ def test_a_bomb_is_refused_by_its_header(tmp_path):
         read_bytes(tmp_path, bytes(bmp))
     with pytest.raises(InputError, match=r"more than the 0\.001 allowed"):
         read_bytes(tmp_path, png(48, 32), max_megapixels=0.001)
+
+
+@pytest.mark.parametrize("form", ["PNG", "BMP"])
+def test_what_the_memory_cannot_hold_is_refused_by_its_header(tmp_path, monkeypatch, form):
+    need = 48 * 32 * DECODING
+    data = saved(Image.fromarray(BLOCKS), form)
+    monkeypatch.setattr(devices, "available_bytes", lambda device: need)
+    assert read_bytes(tmp_path, data).width == 48
+    monkeypatch.setattr(devices, "available_bytes", lambda device: need - 1)
+    with pytest.raises(ResourceError, match=r"48 x 32 may take .* make the picture smaller"):
+        read_bytes(tmp_path, data)
 
 
 def test_an_impossible_size_prints_nothing(tmp_path, capfd):

@@ -43,6 +43,7 @@ def read(path: str | os.PathLike[str], *, max_megapixels: float = MAX_MEGAPIXELS
     Raises:
         InputError: a file that is missing, unreadable, no picture, damaged, cut off or too large.
         MissingExtraError: a HEIC file without the extra ``heic``.
+        ResourceError: too little memory to decode it.
     """
     data, kind = load(path)
     name = os.fspath(path)
