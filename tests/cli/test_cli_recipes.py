@@ -69,6 +69,17 @@ def test_rerun_spares_the_painting_and_its_inputs(impasto, painted, tmp_path):
         assert "--overwrite-input" in done.err
 
 
+def test_rerun_spares_the_picture_that_a_knob_names(impasto, photo, style, small, tmp_path):
+    start = tmp_path / "start.png"
+    shutil.copy(style, start)
+    out = tmp_path / "out.png"
+    assert impasto("stylize", photo, style, "-o", out, *small, "--init", start).code == 0
+    done = impasto("rerun", out, "-o", start)
+    assert done.code == 2
+    assert "--overwrite-input" in done.err
+    assert start.read_bytes() == style.read_bytes()
+
+
 def test_rerun_says_what_may_differ(impasto, painted, tmp_path, monkeypatch):
     monkeypatch.setattr("impasto.cli.rerun._version", lambda name: "0.0")
     done = impasto("rerun", painted, "-o", tmp_path / "again.png")

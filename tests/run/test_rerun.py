@@ -5,12 +5,14 @@ import shutil
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 import impasto
 from impasto.core.errors import InputError
 from impasto.pictures import write
 from impasto.run.rerun import rerun_request
+from impasto.weights import layout
 
 # Two shallow layers and few steps: what is tested here does not depend on the painting.
 QUICK = {"steps": 3, "style_layers": ("conv1_1",), "content_layers": ("conv2_1",)}
@@ -99,6 +101,24 @@ def test_an_init_picture_is_an_input_like_the_others(files):
     assert np.array_equal(impasto.rerun(path).pixels, first.pixels)
     shutil.copy(files["style"], files["other"])
     with pytest.raises(InputError, match=r"init picture .* not to be found unchanged"):
+        impasto.rerun(path)
+
+
+def own_weights(path, scale):
+    """A VGG-16 of one's own, in torchvision's layout."""
+    shapes = layout.tensor_shapes("vgg16")
+    names = layout.torchvision_names("vgg16")
+    tensors = {names[n]: torch.full(shape, scale) for n, shape in shapes.items()}
+    safetensors.torch.save_file(tensors, path)
+
+
+def test_weights_of_ones_own_must_be_the_same_too(files, tmp_path):
+    mine = tmp_path / "mine.safetensors"
+    own_weights(mine, 0.01)
+    path, first = painted(files, weights=str(mine))
+    assert np.array_equal(impasto.rerun(path).pixels, first.pixels)
+    own_weights(mine, 0.02)
+    with pytest.raises(InputError, match=r"mine\.safetensors are other ones now"):
         impasto.rerun(path)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,10 @@ class Order:
 
     def files(self) -> list[Path]:
         """Every file that goes in: pictures, weights, and knobs that name a file."""
-        words = [self.weights, *(v for v in self.knobs.values() if isinstance(v, str))]
-        named = [Path(word) for word in words if word]
-        return [Path(self.content), *map(Path, self.styles), *(p for p in named if p.is_file())]
+        named = files_named([self.weights, *self.knobs.values()])
+        return [Path(self.content), *map(Path, self.styles), *named]
+
+
+def files_named(values: Iterable[object]) -> list[Path]:
+    """The values that are the path of a file."""
+    return [Path(v) for v in values if isinstance(v, str) and Path(v).is_file()]

@@ -9,9 +9,11 @@ from pathlib import Path
 import click
 
 from impasto.cli.flags import ContextCommand, pick, talk_flags, target_flags, voice_of
+from impasto.cli.order import files_named
 from impasto.cli.target import Target
 from impasto.cli.voice import Voice
 from impasto.cli.work import paint
+from impasto.core.knobs import as_mapping
 from impasto.core.recipe import Recipe
 from impasto.run import show
 from impasto.run.rerun import rerun_request, use_threads
@@ -41,6 +43,7 @@ def rerun(ctx: click.Context) -> int:
     use_threads(recipe)
     _compare(recipe, voice)
     inputs = [Path(painting), *(Path(p.name) for p in (request.content, *request.styles))]
+    inputs += files_named([request.weights, *as_mapping(request.method).values()])
     return paint(request, pick(Target, ctx), voice, inputs)
 
 

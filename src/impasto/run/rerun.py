@@ -15,6 +15,8 @@ from impasto.core.result import Result
 from impasto.pictures import read, read_recipe
 from impasto.run.plan import make_plan
 from impasto.run.stylize import make_request, perform
+from impasto.weights import store
+from impasto.weights.catalogue import CATALOGUE
 
 ROLES = ("content", "style")
 """The pictures that a caller can say a new place of."""
@@ -61,6 +63,7 @@ def _request(
     wanted = [i for i in recipe.inputs if i.role == "style"]
     if styles and len(styles) != len(wanted):
         raise InputError(f"{path} was made with {len(wanted)} styles, not {len(styles)}.")
+    _check_weights(recipe)
     given: Sequence[str | Path | None] = styles or [None] * len(wanted)
     main = {i.role: i for i in recipe.inputs}["content"]
     # A knob may name a picture too, as init does: it is looked for like the others.
@@ -80,6 +83,19 @@ def _request(
         **recipe.options,
         **knobs,
     )
+
+
+def _check_weights(recipe: Recipe) -> None:
+    """Refuse a file of weights that is another now; those of the catalogue are always checked."""
+    given = recipe.options["weights"]
+    if not given or given in CATALOGUE:
+        return
+    now = store.load(given)
+    if (then := recipe.files[now.name]) != now.sha256:
+        raise InputError(
+            f"The weights {given} are other ones now: sha256 {now.sha256[:12]}…, then "
+            f"{then[:12]}…. Put the ones of then there."
+        )
 
 
 def rerun(
