@@ -14,10 +14,6 @@ class Setting:
     device: str
     precision: str
 
-    @property
-    def megapixels(self) -> float:
-        return self.height * self.width / 1e6
-
 
 @dataclass(frozen=True)
 class Forecast:
