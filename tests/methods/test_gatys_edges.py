@@ -381,3 +381,9 @@ def test_the_forecast_grows_with_the_work(request_of, monkeypatch):
     assert work[1] == pytest.approx(work[0] * (403 + 3) / (100 + 3), rel=1e-6)
     scales = forecast(512, 512).seconds - gatys.START_SECONDS
     assert scales == pytest.approx(work[0] * 5, rel=1e-6)  # 256² and 512²
+
+
+def test_without_a_style_layer_there_is_no_style():
+    request = Request(picture(48, 48), (picture(48, 48, 1),), Gatys(style_layers=()))
+    with pytest.raises(KnobError, match="style_layers is empty"):
+        request.method.forecast(request, setting_of(request))

@@ -76,10 +76,10 @@ class _Run:
             self._save(result)
             if result.recipe.finished:  # not before: the painting might have been lost
                 self.checkpoint.remove()
-        written = [self.output]
-        if self.target.sheet:
-            write(self._sheet(result), self.target.sheet)
-            written.append(Path(self.target.sheet))
+            written = [self.output]
+            if self.target.sheet:
+                write(self._sheet(result), self.target.sheet)
+                written.append(Path(self.target.sheet))
         finished = result.recipe.finished
         if self.preview and finished:
             self.preview.finish(result.pixels)

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from impasto.core.card import Card
 from impasto.core.devices import keep_freed_memory, resident_bytes
-from impasto.core.errors import InputError
+from impasto.core.errors import InputError, KnobError
 from impasto.core.knobs import knob
 from impasto.core.picture import Picture, Pixels
 from impasto.core.plan import Forecast, Plan, Setting
@@ -215,22 +215,22 @@ class Gatys:
             padding=cast(Padding, self.padding),
         )
         place(encoder, setting.device, setting.precision)
-        roles = ("content", "style")
-        return encoder, tuple(name for r in roles for name in self.layer_weights(encoder, r))
+        both = (self.layer_weights(encoder, role) for role in ("content", "style"))
+        return encoder, tuple(name for layers in both for name in layers)
 
     def layer_weights(self, encoder: VGG, role: str) -> dict[str, float]:
         """Content or style layer → its weight.
 
         Raises:
-            KnobError: an unknown layer, one named twice, or another number of weights.
+            KnobError: no style layer, an unknown one, one twice, or another number of weights.
         """
         names = resolve_layers(encoder.backbone, getattr(self, f"{role}_layers"))
-        if role == "content":
-            usual = [1 / len(names) for _ in names]
-        elif self.style_loss == "gram":
+        if not names and role == "style":
+            raise KnobError("style_layers is empty: give at least one layer.")
+        if role == "style" and self.style_loss == "gram":
             usual = [encoder.channels(name) ** -2.0 for name in names]
         else:
-            usual = [WASSERSTEIN / len(names) for _ in names]
+            usual = [(1.0 if role == "content" else WASSERSTEIN) / len(names) for _ in names]
         given: tuple[float, ...] = getattr(self, f"{role}_layer_weights")
         return weigh(names, given or usual, f"{role}_layers")
 
