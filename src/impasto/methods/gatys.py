@@ -77,6 +77,9 @@ class Gatys:
         licence="code Apache-2.0; weights as listed by `impasto weights list`",
         weights=("oxford", "torchvision"),
         supports=("several styles", "strength", "structure"),
+        figures=(
+            ("512 x 341 px, 300 steps a scale, 2 cores with AMX", "96 s, 0.99 GB"),
+        ),
     )
 
     strength: float = knob(1.0, "how much of the style: 0 gives the content back", low=0, high=1)
@@ -95,9 +98,7 @@ class Gatys:
     style_layer_weights: tuple[float, ...] = knob(
         (), "a weight for each style layer; empty: 1 / channels², as the authors did", low=0
     )
-    style_loss: str = knob(
-        "gram", "compare Gram matrices, or means and covariances", choices=("gram", "wasserstein")
-    )
+    style_loss: str = knob("gram", "the statistics compared", choices=("gram", "wasserstein"))
     pooling: str = knob("max", "how VGG halves its maps", choices=("max", "average", "l2"))
     padding: str = knob("replicate", "what lies beyond the edges", choices=("replicate", "zeros"))
     init: str = knob("content", "start from: content, noise, style (its colours), or a picture")
