@@ -53,7 +53,7 @@ def _explain(name: str) -> None:
         ("licence", card.licence),
         ("weights", ", ".join(card.weights)),
         ("supports", ", ".join(card.supports)),
-        *((f"measured: {label}", value) for label, value in card.figures),
+        *(("measured", f"{value} ({label})") for label, value in card.figures),
     ]
     if card.extra:
         rows.append(("needs", f'pip install "impasto[{card.extra}]"'))
