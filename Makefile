@@ -16,7 +16,7 @@ DEMO_CONTENT ?= examples/photos/canal.jpg
 DEMO_STYLE   ?= examples/styles/starry-night.jpg
 DEMO_FLAGS   ?= --size 512
 
-BENCHES  := $(sort $(wildcard benchmarks/bench_*.py))
+BENCHES  := $(sort $(wildcard benchmarks/*.py))
 PICTURES := $(sort $(wildcard docs/pictures/*.py))
 
 .DEFAULT_GOAL := help
@@ -46,7 +46,7 @@ lint: $(DEV)  ## Check style (ruff), types (mypy) and who imports whom (import-l
 	exit $$failed
 
 bench: $(DEV)  ## Run the benchmarks
-	@test -n "$(BENCHES)" || { echo "No benchmarks/bench_*.py yet." >&2; exit 1; }
+	@test -n "$(BENCHES)" || { echo "No benchmarks/*.py yet." >&2; exit 1; }
 	@set -e; for script in $(BENCHES); do echo "== $$script"; $(BIN)/python "$$script"; done
 
 docs-pictures: $(DEV)  ## Make the pictures that the documentation shows

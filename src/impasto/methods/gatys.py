@@ -44,7 +44,7 @@ from impasto.weights import store
 
 STRUCTURE = ((0.0, 1e4), (0.25, 500.0), (0.5, 110.0), (0.75, 18.0), (1.0, 1.2))
 """structure → β / α, at equal steps in the share of the content loss that is spared. Measured
-on three pairs that agreed within 0.1; benchmarks/bench_knobs.py shows what the knob does."""
+on three pairs that agreed within 0.1; benchmarks/knobs.py shows what the knob does."""
 USEFUL_RATIO = (0.3, 1e5)
 """β / α outside of which only one of the two pictures is left; see docs/methods/gatys.md."""
 GAMUT = 2.5e2

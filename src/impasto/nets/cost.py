@@ -14,7 +14,7 @@ from impasto.weights.layout import block_of
 
 SLACK = 1.4
 """What the C library's allocator takes on top of the tensors, measured from 256 to 1024 px
-(benchmarks/bench_gatys.py): freed blocks between living ones that no later tensor fits in."""
+(benchmarks/gatys.py): freed blocks between living ones that no later tensor fits in."""
 _PROBE = 192
 """Side in pixels of the picture that the measurement paints."""
 

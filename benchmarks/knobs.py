@@ -4,7 +4,7 @@ For each setting: how much of the style has come (1 - relative Gram distance, 0 
 and 1 for the style), how much of the drawing is kept (SSIM of luminance with the content), and
 the content loss. The pictures are laid out as strips.
 
-    python benchmarks/bench_knobs.py [--size 256] [--steps 150] [structure] [strength] [sizes]
+    python benchmarks/knobs.py [--size 256] [--steps 150] [structure] [strength] [sizes]
 
 The results go to docs/benchmarks/knobs.json and knobs.md, the strips to docs/pictures.
 """

@@ -1,10 +1,10 @@
 """Which idea gains how much: Gatys at 256 px, one idea changed at a time.
 
 Every run paints the same pair with the same α, β and weights. Judged is the picture as it would
-be saved, by the neutral fp32 evaluator of bench_gatys.py, after the same numbers of steps; time
+be saved, by the neutral fp32 evaluator of gatys.py, after the same numbers of steps; time
 is the optimiser's alone. The result goes to docs/benchmarks/ideas.json and ideas.md.
 
-    python benchmarks/bench_ideas.py [--steps 300] [name ...]
+    python benchmarks/ideas.py [--steps 300] [name ...]
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from bench_gatys import OURS, OUT, Evaluator, prepare
+from gatys import OURS, OUT, Evaluator, prepare
 
 import impasto
 from impasto.core import devices

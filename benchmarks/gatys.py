@@ -4,7 +4,7 @@ Both paint the same pair at the same size from the same weights, layers, α and 
 evaluator, written here from the paper on the raw weights in fp32, scores the pictures as they are
 saved. The table says when Impasto first reaches the peer's final loss, and what both take.
 
-    python benchmarks/bench_gatys.py [--size 512] [--peer-steps 500] [--steps 300] [--only growth]
+    python benchmarks/gatys.py [--size 512] [--peer-steps 500] [--steps 300] [--only growth]
 
 The result goes to docs/benchmarks/gatys.json and gatys.md.
 """
