@@ -65,7 +65,7 @@ class Meter(contextlib.AbstractContextManager["Meter"]):
 
 
 class Teller:
-    """A watch that shows step, loss and time left, and remembers the last step.
+    """A watch that shows step, loss and time left.
 
     Args:
         meter: where it is shown.
@@ -77,10 +77,8 @@ class Teller:
     def __init__(self, meter: Meter, voice: Voice, seconds: float, resumed: bool) -> None:
         self._meter, self._voice, self._seconds, self._resumed = meter, voice, seconds, resumed
         self._clock: Clock | None = None
-        self.last: Tick | None = None
 
     def __call__(self, tick: Tick) -> None:
-        self.last = tick
         if self._clock is None:
             self._clock = Clock(share_at_start=tick.share)
             if self._resumed:
