@@ -194,7 +194,7 @@ def adain(content: Statistics, style: Statistics, *, gain: float = GAIN) -> Affi
     x → σ_s / σ_c (x - μ_c) + μ_s   (Huang & Belongie, "Arbitrary Style Transfer in Real-time
     with Adaptive Instance Normalization", ICCV 2017, eq. 8)
 
-    Instead of their ε, which is a deviation in the features' unit, the ratio itself is bounded.
+    Instead of adding an ε, whose effect depends on the features' scale, the ratio is bounded.
 
     Args:
         content: of the whole picture; without covariances is enough.
