@@ -25,6 +25,10 @@ class MissingExtraError(ImpastoError):
     """An optional part that is not installed; the message holds the install line."""
 
 
+class TrainingError(ImpastoError):
+    """A training that went astray; the message says how, and what is kept."""
+
+
 class ResourceError(ImpastoError):
     """Not enough memory, or no such device; the message says what would fit."""
 

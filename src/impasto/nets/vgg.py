@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from impasto.core.errors import InputError, KnobError
 from impasto.core.knobs import nearest
 from impasto.weights.files import LoadedWeights
-from impasto.weights.layout import block_of, conv_names, title
+from impasto.weights.layout import WIDTHS, block_of, conv_names, title
 
 Pooling = Literal["max", "average", "l2"]
 Padding = Literal["zeros", "replicate"]
@@ -49,13 +49,21 @@ class VGG(nn.Module):
             keep the scale they have with max pooling.
         padding: "zeros" as trained, or "replicate", which repeats the border and so avoids
             artefacts at the picture's edges.
+        mapped: whether a compact encoder's features are mapped, so that losses of them have the
+            size, and nearly the value, of those of the full network (Wang et al. 2020, section
+            3.2). Without it they are its own activations, which a decoder reads.
 
     Device, dtype and memory format are set as for any module: ``.to(device, torch.bfloat16,
     memory_format=torch.channels_last)``. ``origin`` is the weights' name → sha256.
     """
 
     def __init__(
-        self, weights: LoadedWeights, *, pooling: Pooling = "max", padding: Padding = "zeros"
+        self,
+        weights: LoadedWeights,
+        *,
+        pooling: Pooling = "max",
+        padding: Padding = "zeros",
+        mapped: bool = True,
     ) -> None:
         super().__init__()
         self.origin = {weights.name: weights.sha256}
@@ -71,6 +79,9 @@ class VGG(nn.Module):
                 weights.tensors[f"{name}.weight"], weights.tensors[f"{name}.bias"], padding
             )
             self.add_module(name, conv)
+        self.mapped = mapped and f"{self.layers[0]}.map" in weights.tensors
+        for name in self.layers if self.mapped else ():
+            self.add_module(f"{name}_map", _map(weights.tensors[f"{name}.map"], name))
 
     def forward(self, x: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         """The activations of ``layers``, from one pass that stops at the deepest of them.
@@ -82,7 +93,7 @@ class VGG(nn.Module):
 
         Returns:
             For each name, shape (N, channels, H // 2^(block - 1), W // 2^(block - 1)), in the
-            weights' dtype, none below 0. Not to be changed in place while gradients are wanted.
+            weights' dtype, none below 0 unless they are mapped. Not to be changed in place while gradients are wanted.
 
         Raises:
             KnobError: no layer, or one that this network does not have.
@@ -100,7 +111,7 @@ class VGG(nn.Module):
             # In place is safe: a convolution's backward pass does not need its output.
             x = F.relu_(self.get_submodule(name)(x))
             if name in layers:
-                found[name] = x
+                found[name] = self.get_submodule(f"{name}_map")(x) if self.mapped else x
         return found
 
     def channels(self, layer: str) -> int:
@@ -108,6 +119,10 @@ class VGG(nn.Module):
         conv = self.get_submodule(layer)
         assert isinstance(conv, nn.Conv2d)
         return conv.out_channels
+
+    def full_channels(self, layer: str) -> int:
+        """How many feature maps the layer's losses count with: the full network's if mapped."""
+        return WIDTHS[block_of(layer) - 1] if self.mapped else self.channels(layer)
 
     def _prepare(self, x: Tensor) -> Tensor:
         mean = x.new_tensor(self.preprocessing.mean).view(3, 1, 1)
@@ -225,4 +240,15 @@ def _frozen_conv(weight: Tensor, bias: Tensor, padding: Padding) -> nn.Conv2d:
     )
     conv.weight = nn.Parameter(weight, requires_grad=False)
     conv.bias = nn.Parameter(bias, requires_grad=False)
+    return conv
+
+
+def _map(matrix: Tensor, layer: str) -> nn.Conv2d:
+    """A (n, n) map of features as a 1 x 1 convolution, scaled so that means over n are over N.
+
+    The N channels of the full network hold N / n times the energy a channel of what is mapped.
+    """
+    scaled = matrix * (len(matrix) / WIDTHS[block_of(layer) - 1]) ** 0.5
+    conv = nn.Conv2d(*matrix.shape, 1, bias=False, device="meta")
+    conv.weight = nn.Parameter(scaled[:, :, None, None].contiguous(), requires_grad=False)
     return conv

@@ -21,9 +21,10 @@ import platformdirs
 
 from impasto.core.errors import WeightsError
 from impasto.core.knobs import nearest
-from impasto.weights import files
+from impasto.weights import files, models
 from impasto.weights.catalogue import CATALOGUE, IMAGENET_MEAN, IMAGENET_STD, Weights
 from impasto.weights.files import LoadedWeights, Preprocessing
+from impasto.weights.models import Model
 
 Progress = Callable[[int, int], None]
 """Called with the bytes done and the bytes there are."""
@@ -66,7 +67,10 @@ def load(name_or_path: str | Path) -> LoadedWeights:
     """
     entry = CATALOGUE.get(str(name_or_path))
     if entry is None:
-        path = _own_file(str(name_or_path))
+        path = bundled().get(str(name_or_path)) or _own_file(str(name_or_path))
+        header = models.read_header(path) if path.suffix == ".safetensors" else None
+        if header:
+            return _encoder(load_model(name_or_path, "compact"))
         return files.read_torchvision(
             path, path.name, _sha256(path), Preprocessing(IMAGENET_MEAN, IMAGENET_STD)
         )
@@ -76,6 +80,33 @@ def load(name_or_path: str | Path) -> LoadedWeights:
     sha256 = verify(entry.name)
     read = files.read_decoded if entry.decoded_sha256 else files.read_torchvision
     return read(path, entry.name, sha256, Preprocessing(entry.mean, entry.std))
+
+
+def load_model(name_or_path: str | Path, kind: str) -> Model:
+    """A model that Impasto trained: a bundled one by its name, or a file of one's own.
+
+    Raises:
+        WeightsError: an unknown name, a file that cannot be read, or another kind of model.
+    """
+    path = bundled().get(str(name_or_path))
+    if path is None:
+        path = _own_file(str(name_or_path))
+        return models.read_model(path, path.name, _sha256(path), kind)
+    return models.read_model(path, path.stem, _sha256(path), kind)
+
+
+def bundled() -> dict[str, Path]:
+    """The models that come with the package: name → file."""
+    return {path.stem: path for path in sorted(models.BUNDLED.glob("*.safetensors"))}
+
+
+def _encoder(model: Model) -> LoadedWeights:
+    """A compact encoder as weights of its backbone."""
+    about = model.about
+    mean, std = (tuple(about[name]) for name in ("mean", "std"))
+    return LoadedWeights(
+        model.name, model.sha256, about["backbone"], model.tensors, Preprocessing(mean, std)
+    )
 
 
 def get(name: str, *, again: bool = False, progress: Progress | None = None) -> Path:

@@ -1,0 +1,35 @@
+"""Losses of order one, for training on many pictures at once: errors relative to what they miss.
+
+A network that learns many styles must not learn the loudest only: the Gram matrices of two
+paintings differ in size by orders of magnitude. Divided by the size of its target, every error
+is 1 for a picture without any features, whatever the style, layer or encoder.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def gram_matrices(features: Tensor) -> Tensor:
+    """The Gram matrix of each feature map (N, C, H, W), over its positions: (N, C, C), float32."""
+    rows = features.permute(0, 2, 3, 1).flatten(1, 2)
+    return torch.bmm(rows.transpose(1, 2), rows).float() / rows.shape[1]
+
+
+def relative_error(found: Tensor, target: Tensor, size: Tensor | None = None) -> Tensor:
+    """Mean over the batch of |found - target|² / |size|², for tensors (N, ...).
+
+    Args:
+        found: what is compared.
+        target: with what, the same shape.
+        size: what the error is relative to; None: the target.
+    """
+    missed = (found.float() - target.float()).square().flatten(1).sum(1)
+    whole = (target if size is None else size).float().square().flatten(1).sum(1)
+    return (missed / whole.clamp_min(1e-12)).mean()
+
+
+def centred(features: Tensor) -> Tensor:
+    """Feature maps (N, C, H, W) less their mean over positions: relative to it, content counts."""
+    return features.float() - features.float().mean((2, 3), keepdim=True)

@@ -1,0 +1,61 @@
+"""Decoders: from an encoder's features back to a picture.
+
+A decoder mirrors the encoder from its layer on: convolutions of 3 x 3 with ReLUs, and nearest
+upsampling where the encoder halves. No normalisation, which would take the style's statistics
+out again (Huang & Belongie 2017, section 6.1), and no transposed convolution, which would leave
+a grid (Odena, Dumoulin & Olah, "Deconvolution and Checkerboard Artifacts", 2016).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+CONVOLUTIONS = {1: 1, 2: 2, 3: 2, 4: 4, 5: 4}
+"""Block whose first layer is decoded → convolutions that are run at the resolution of its maps,
+as many as the encoder has between its first layer and the next block's."""
+
+
+class Decoder(nn.Module):
+    """From the features of conv{level}_1 to a picture.
+
+    Args:
+        channels: of the features.
+        widths: channels of the convolutions at full resolution, at half of it, and so on: one
+            number for each block from 1 to the level.
+    """
+
+    def __init__(self, channels: int, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.channels, self.widths = channels, tuple(widths)
+        level = len(widths)
+        self.stages = nn.ModuleList()
+        before = channels
+        for block in range(level, 0, -1):
+            # The encoder's first convolution of a block belongs to the resolution below it.
+            count = 1 if block == level else CONVOLUTIONS[block + 1]
+            stage = nn.ModuleList()
+            for index in range(count):
+                last = index + 1 == count and block > 1
+                width = widths[block - 2] if last else widths[block - 1]
+                stage.append(nn.Conv2d(before, width, 3, padding=1))
+                before = width
+            self.stages.append(stage)
+        self.last = nn.Conv2d(before, 3, 3, padding=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (N, channels, h, w) to pictures (N, 3, h·2^(level - 1), w·2^(level - 1)).
+
+        The pictures are about 0..1, but not cut to it.
+        """
+        x = features
+        for index, stage in enumerate(self.stages):
+            if index:
+                x = F.interpolate(x, scale_factor=2.0, mode="nearest")
+            assert isinstance(stage, nn.ModuleList)
+            for conv in stage:
+                x = F.relu(conv(x))
+        pictures: Tensor = self.last(x)
+        return pictures + 0.5

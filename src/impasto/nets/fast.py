@@ -1,0 +1,102 @@
+"""The fast network: one pass from a picture to its painting, in any of the styles it has learnt.
+
+Sources: Johnson, Alahi & Fei-Fei, "Perceptual Losses for Real-Time Style Transfer and
+Super-Resolution", ECCV 2016 (the network: down by four, residual blocks, up again); Ulyanov,
+Vedaldi & Lempitsky, "Instance Normalization", 2016; Dumoulin, Shlens & Kudlur, "A Learned
+Representation for Artistic Style", ICLR 2017 (a style is nothing but the scale and shift of every
+normalisation, and mixing those mixes the styles).
+
+What is ours: a style has two more numbers per colour, how much of the picture itself goes into
+the painting and how much of what the network painted. The style "content" is (1, 0): it gives
+the picture back, and strength is the share of a style in a mixture with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+WIDTHS = (16, 32, 64)
+"""Channels at full, half and quarter resolution."""
+BLOCKS = 5
+"""Residual blocks."""
+EPS = 1e-5
+
+
+class Fast(nn.Module):
+    """The network, with a table of styles.
+
+    Args:
+        styles: how many styles the table holds.
+        widths: channels at full, half and quarter resolution.
+        blocks: residual blocks at quarter resolution.
+
+    ``table`` has shape (styles, numbers): for each normalisation its scales and shifts, then
+    three shares of the picture and three of what was painted. :meth:`mixture` makes the row that
+    :meth:`forward` takes.
+    """
+
+    def __init__(
+        self, styles: int, widths: Sequence[int] = WIDTHS, blocks: int = BLOCKS
+    ) -> None:
+        super().__init__()
+        self.widths, self.blocks = tuple(widths), blocks
+        full, half, quarter = widths
+        self.down = nn.ModuleList(
+            [
+                nn.Conv2d(3, full, 5, padding=2, bias=False),
+                nn.Conv2d(full, half, 3, 2, padding=1, bias=False),
+                nn.Conv2d(half, quarter, 3, 2, padding=1, bias=False),
+            ]
+        )
+        self.body = nn.ModuleList(_conv(quarter, quarter) for _ in range(2 * blocks))
+        self.up = nn.ModuleList([_conv(quarter, half), _conv(half, full)])
+        self.last = nn.Conv2d(full, 3, 5, padding=2)
+        convs = (*self.down, *self.body, *self.up)
+        self.sizes = [conv.out_channels for conv in convs if isinstance(conv, nn.Conv2d)]
+        plain = torch.cat([self.unpainted()[:-6], torch.tensor([0.5] * 3 + [0.2] * 3)])
+        self.table = nn.Parameter(plain.repeat(styles, 1))
+
+    def unpainted(self) -> Tensor:
+        """The row that gives the picture back."""
+        ones_and_zeros = [torch.tensor([one, 0.0]).repeat_interleave(n) for n in self.sizes
+                          for one in (1.0,)]
+        return torch.cat([*ones_and_zeros, torch.tensor([1.0] * 3 + [0.0] * 3)])
+
+    def mixture(self, shares: Tensor) -> Tensor:
+        """Rows (N, numbers) from shares (N, styles); what they lack of 1 is the picture itself."""
+        plain = self.unpainted().to(self.table)
+        return plain + shares @ (self.table - plain)
+
+    def forward(self, pictures: Tensor, shares: Tensor) -> Tensor:
+        """Paint pictures (N, 3, H, W) in 0..1, sides multiples of 4, by shares (N, styles).
+
+        The paintings are about 0..1, but not cut to it.
+        """
+        rows = iter(self.mixture(shares).split([2 * n for n in self.sizes] + [6], dim=1))
+        x = pictures - 0.5
+        for conv in self.down:
+            x = F.relu_(_styled(conv(x), next(rows)))
+        for first, second in zip(self.body[::2], self.body[1::2], strict=True):
+            y = F.relu_(_styled(first(x), next(rows)))
+            x = x + _styled(second(y), next(rows))
+        for conv in self.up:
+            x = F.interpolate(x, scale_factor=2.0, mode="nearest")
+            x = F.relu_(_styled(conv(x), next(rows)))
+        kept, painted = next(rows)[:, :, None, None].to(x.dtype).chunk(2, dim=1)
+        return 0.5 + kept * (pictures - 0.5) + painted * self.last(x)
+
+
+def _styled(x: Tensor, row: Tensor) -> Tensor:
+    """Conditional instance normalisation (Dumoulin et al. 2017, eq. 5)."""
+    if len(row) == 1:  # one picture: scale and shift go into the normalisation's own pass
+        return F.group_norm(x, x.shape[1], *row[0].to(x.dtype).chunk(2), EPS)
+    scale, shift = row[:, :, None, None].to(x.dtype).chunk(2, dim=1)
+    return F.instance_norm(x, eps=EPS) * scale + shift
+
+
+def _conv(inputs: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)

@@ -1,0 +1,31 @@
+"""Frames: what lies beyond the edges of a picture that passes a network whole or in tiles.
+
+The networks here pad with zeros inside, which is fast. Every picture gets a frame of its own
+mirror image first, so that the zeros are never near what is kept.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+WIDTH = 16
+"""Of the frame, in pixels."""
+
+
+def framed(pictures: Tensor, multiple: int, width: int = WIDTH) -> Tensor:
+    """Extend (N, C, H, W) by a mirrored frame; below and right as far as sides divide evenly.
+
+    Where a side is too short to be mirrored, the edge is repeated.
+    """
+    height, breadth = pictures.shape[2:]
+    below, right = (width + -(side + 2 * width) % multiple for side in (height, breadth))
+    mirrored = min(height, breadth) > max(below, right)
+    return F.pad(
+        pictures, (width, right, width, below), mode="reflect" if mirrored else "replicate"
+    )
+
+
+def unframed(pictures: Tensor, height: int, breadth: int, width: int = WIDTH) -> Tensor:
+    """Take the frame off again: (N, C, height, breadth)."""
+    return pictures[:, :, width : width + height, width : width + breadth]

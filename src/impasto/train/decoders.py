@@ -1,0 +1,201 @@
+"""Decoders for the compact encoder: one that paints (AdaIN), five that only invert (WCT).
+
+Sources: Huang & Belongie, "Arbitrary Style Transfer in Real-Time with Adaptive Instance
+Normalization", ICCV 2017, section 5.2; Li et al., "Universal Style Transfer via Feature
+Transforms", NeurIPS 2017, section 3.1; the identity losses of Park & Lee, "Arbitrary Style
+Transfer With Style-Attentional Networks", CVPR 2019, section 3.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from impasto.core.knobs import knob
+from impasto.losses.pixels import out_of_gamut, total_variation
+from impasto.losses.relative import centred, gram_matrices, relative_error
+from impasto.nets.decoder import Decoder
+from impasto.nets.frame import framed, unframed
+from impasto.nets.vgg import VGG, place
+from impasto.train.album import Album
+from impasto.train.lesson import Course, Lesson, Share
+from impasto.weights import store
+
+LEVELS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+ADAIN_WIDTHS = (24, 48, 96, 128)
+WCT_WIDTHS = (16, 32, 64, 128, 128)
+ALIGN = 16
+"""Sides of framed pictures are multiples of it, so that every level divides evenly."""
+
+
+@dataclass(frozen=True)
+class AdaINCourse(Course):
+    """The knobs."""
+
+    encoder: str = knob("compact", "the encoder that is decoded")
+    judge: str = knob("compact", "the encoder that the losses see with")
+    style: float = knob(1.0, "weight of the style loss", low=0)
+    identity: float = knob(1.0, "weight of giving a picture back", low=0)
+    tv: float = knob(0.1, "weight of the total variation", low=0)
+
+
+class AdaIN(Lesson):
+    """Teaches a decoder to paint content features that have the style's means and deviations."""
+
+    name: ClassVar[str] = "adain"
+    knobs = AdaINCourse
+    wants_styles = True
+
+    def __init__(
+        self, course: AdaINCourse, photos: Sequence[str], styles: Sequence[str], start: str
+    ) -> None:
+        self.course: AdaINCourse = course
+        self.photos = Album(photos, course.side, course.seed, "photos")
+        self.styles = Album(styles, course.side, course.seed, "styles")
+        self.albums = (self.photos, self.styles)
+        self.encoder = VGG(store.load(course.encoder), mapped=False)
+        self.judge = VGG(store.load(course.judge))
+        torch.manual_seed(course.seed)
+        self.network = Decoder(self.encoder.channels("conv4_1"), ADAIN_WIDTHS)
+        if start:
+            self.network.load_state_dict(store.load_model(start, "adain").tensors)
+
+    def to(self, device: str, precision: str) -> None:
+        self.device = device
+        place(self.encoder, device, precision)
+        place(self.judge, device, precision)
+
+    def loss(self, network: nn.Module, step: int, share: Share) -> dict[str, Tensor]:
+        turn, size = step * share.count + share.index, self.course.batch
+        content, style = (a.batch(turn, size).to(self.device) for a in (self.photos, self.styles))
+        frames = framed(content, ALIGN)
+        with torch.no_grad():
+            plain = self.encoder(frames, ["conv4_1"])["conv4_1"]
+            wanted = adain(plain, self.encoder(style, ["conv4_1"])["conv4_1"])
+            grams = {n: gram_matrices(f) for n, f in self.judge(style, LEVELS).items()}
+            seen = self.judge(content, LEVELS[1:4])
+        drawn = network(torch.cat([wanted, plain]))
+        painted, same = unframed(drawn.float(), *content.shape[2:]).chunk(2)
+        again = self.encoder(drawn[:size], ["conv4_1"])["conv4_1"]
+        found = self.judge(torch.cat([painted, same]), LEVELS)
+        return {
+            "content": relative_error(again, wanted, centred(wanted)),
+            "style": self.course.style
+            * torch.stack([relative_error(gram_matrices(found[n][:size]), grams[n]) for n in LEVELS]).mean(),
+            "identity": self.course.identity
+            * (
+                20 * F.mse_loss(same, content)
+                + torch.stack([relative_error(found[n][size:], f, centred(f)) for n, f in seen.items()]).mean()
+            ),
+            "tv": self.course.tv * total_variation(painted),
+            "gamut": 10 * out_of_gamut(painted),
+        }
+
+    def preview(self) -> Tensor:
+        """Pictures and their inversions across the top, styles down the side, paintings between."""
+        content = self.photos.batch(0, 6).to(self.device)
+        styles = self.styles.batch(0, 5).to(self.device)
+        plain = self.encoder(framed(content, ALIGN), ["conv4_1"])["conv4_1"]
+        rows = [torch.cat([torch.ones_like(content[:1]), content])]
+        size = content.shape[2:]
+        rows.append(torch.cat([torch.ones_like(content[:1]), unframed(self.network(plain), *size)]))
+        for style in styles.split(1):
+            wanted = adain(plain, self.encoder(style, ["conv4_1"])["conv4_1"].expand(6, -1, -1, -1))
+            rows.append(torch.cat([style, unframed(self.network(wanted), *size)]))
+        return grid(rows)
+
+    def product(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
+        return self.network.state_dict(), {
+            "encoder": self.course.encoder,
+            "channels": self.network.channels,
+            "widths": self.network.widths,
+        }
+
+
+@dataclass(frozen=True)
+class WCTCourse(Course):
+    """The knobs."""
+
+    encoder: str = knob("compact", "the encoder that is decoded")
+
+
+class WCT(Lesson):
+    """Teaches five decoders, one for each level, to give pictures back."""
+
+    name: ClassVar[str] = "wct"
+    knobs = WCTCourse
+
+    def __init__(
+        self, course: WCTCourse, photos: Sequence[str], styles: Sequence[str], start: str
+    ) -> None:
+        self.course: WCTCourse = course
+        self.photos = Album([*photos, *styles], course.side, course.seed, "photos")
+        self.albums = (self.photos,)
+        self.encoder = VGG(store.load(course.encoder), mapped=False)
+        self.judge = VGG(store.load(course.encoder))
+        torch.manual_seed(course.seed)
+        self.network = Decoders([self.encoder.channels(n) for n in LEVELS])
+        if start:
+            self.network.load_state_dict(store.load_model(start, "wct").tensors)
+
+    def to(self, device: str, precision: str) -> None:
+        self.device = device
+        place(self.encoder, device, precision)
+        place(self.judge, device, precision)
+
+    def loss(self, network: nn.Module, step: int, share: Share) -> dict[str, Tensor]:
+        turn, size = step * share.count + share.index, self.course.batch
+        pictures = self.photos.batch(turn, size).to(self.device)
+        with torch.no_grad():
+            features = self.encoder(framed(pictures, ALIGN), LEVELS)
+            seen = self.judge(pictures, LEVELS)
+        terms = {}
+        for level, drawn in enumerate(network(features), start=1):
+            back = unframed(drawn.float(), *pictures.shape[2:])
+            found = self.judge(back, LEVELS[:level])
+            unlike = [relative_error(found[n], seen[n], centred(seen[n])) for n in LEVELS[:level]]
+            terms[f"conv{level}_1"] = 20 * F.mse_loss(back, pictures) + torch.stack(unlike).mean()
+        return terms
+
+    def preview(self) -> Tensor:
+        """Pictures, and under them what each decoder made of them."""
+        pictures = self.photos.batch(0, 6).to(self.device)
+        drawn = self.network(self.encoder(framed(pictures, ALIGN), LEVELS))
+        return grid([pictures, *(unframed(d, *pictures.shape[2:]) for d in drawn)])
+
+    def product(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
+        return self.network.state_dict(), {
+            "encoder": self.course.encoder,
+            "channels": [d.channels for d in self.network.levels],
+        }
+
+
+class Decoders(nn.Module):
+    """A decoder for each level, from conv1_1 on."""
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.levels = nn.ModuleList(
+            Decoder(c, WCT_WIDTHS[:level]) for level, c in enumerate(channels, start=1)
+        )
+
+    def forward(self, features: Mapping[str, Tensor]) -> list[Tensor]:
+        """The picture from each level's features."""
+        return [d(features[name]) for d, name in zip(self.levels, LEVELS, strict=True)]
+
+
+def adain(content: Tensor, style: Tensor) -> Tensor:
+    """Content features (N, C, H, W) with the means and deviations of the style's (eq. 8)."""
+    content, style = content.float(), style.float()
+    spread, mean = torch.var_mean(style, (2, 3), keepdim=True)
+    return F.group_norm(content, content.shape[1]) * (spread + 1e-5).sqrt() + mean
+
+
+def grid(rows: Sequence[Tensor]) -> Tensor:
+    """Rows of pictures (n, 3, H, W) as one picture."""
+    return torch.cat([torch.cat(list(r.float()), dim=2) for r in rows], dim=1).clamp(0, 1)

@@ -1,0 +1,170 @@
+"""The fast network: taught to paint in many styles, by any share of each.
+
+Sources: Johnson, Alahi & Fei-Fei, "Perceptual Losses for Real-Time Style Transfer and
+Super-Resolution", ECCV 2016, section 3.2; Dumoulin, Shlens & Kudlur, "A Learned Representation
+for Artistic Style", ICLR 2017, section 2.2.
+
+What is ours: strength is trained in. Beside single styles, a share of the batch asks for less than
+the whole of one, or for two at once, and its target lies as far between the content's own Gram
+matrices and the styles'. It is the same meaning that strength has in Gatys' method here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from impasto.core.errors import InputError
+from impasto.core.knobs import knob
+from impasto.losses.pixels import out_of_gamut, total_variation
+from impasto.losses.relative import centred, gram_matrices, relative_error
+from impasto.nets.fast import Fast
+from impasto.nets.frame import framed, unframed
+from impasto.nets.vgg import VGG, place
+from impasto.pictures import fit_long_side, read, resize
+from impasto.train.album import Album
+from impasto.train.decoders import grid
+from impasto.train.lesson import Course, Lesson, Share
+from impasto.weights import store
+
+CONTENT = "conv3_3"
+STYLE = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+WHOLE, PART = 0.6, 0.85
+"""Share of the batch that asks for one whole style; up to PART for part of one; else for two."""
+
+
+@dataclass(frozen=True)
+class FastCourse(Course):
+    """The knobs."""
+
+    judge: str = knob("compact", "the encoder that the losses see with")
+    style: float = knob(3.0, "weight of the style loss", low=0)
+    tv: float = knob(0.3, "weight of the total variation", low=0)
+    style_size: int = knob(384, "long side of the style pictures", low=64, high=4096, unit="px")
+    table_only: bool = knob(False, "leave the network as it is and learn the styles only")
+
+
+class FastLesson(Lesson):
+    """Teaches one network a table of styles.
+
+    Args:
+        course: the knobs.
+        photos: folders of photographs.
+        styles: folders or files, each picture one style, called by its file's name.
+        start: a model to start from; its styles come first in the table.
+    """
+
+    name: ClassVar[str] = "fast"
+    knobs = FastCourse
+    wants_styles = True
+
+    def __init__(
+        self, course: FastCourse, photos: Sequence[str], styles: Sequence[str], start: str
+    ) -> None:
+        self.course: FastCourse = course
+        self.photos = Album(photos, course.side, course.seed, "photos")
+        gallery = Album(styles, course.side, course.seed, "styles")
+        self.albums = (self.photos, gallery)
+        self.names = [f.stem for f in gallery.files]
+        if len(set(self.names)) < len(self.names):
+            raise InputError("Two style pictures have one name: rename one.")
+        self.files = gallery.files
+        self.judge = VGG(store.load(course.judge))
+        torch.manual_seed(course.seed)
+        self.known = store.load_model(start, "fast") if start else None
+        old = list(self.known.about["styles"]) if self.known else []
+        self.names = [*old, *(n for n in self.names if n not in old)]
+        self.taught = [self.names.index(f.stem) for f in self.files]
+        self.network = Fast(len(self.names))
+        if self.known:
+            self._take_over(self.known.tensors)
+        if course.table_only:
+            self.network.requires_grad_(False)
+            self.network.table.requires_grad_(True)
+
+    def _take_over(self, tensors: Mapping[str, Tensor]) -> None:
+        """The known network; a new style starts as the mean of the known ones."""
+        table = tensors["table"]
+        mean = table.mean(0, keepdim=True).expand(len(self.names) - len(table), -1)
+        self.network.load_state_dict({**tensors, "table": torch.cat([table, mean])})
+
+    def to(self, device: str, precision: str) -> None:
+        self.device = device
+        place(self.judge, device, precision)
+        self.grams = {name: [] for name in STYLE}
+        for file in self.files:
+            picture = read(file)
+            size = fit_long_side(
+                picture.height, picture.width, min(self.course.style_size, picture.long_side)
+            )
+            pixels = torch.from_numpy(resize(picture.pixels, *size)).permute(2, 0, 1)[None]
+            with torch.no_grad():
+                for name, f in self.judge(pixels.to(device), STYLE).items():
+                    self.grams[name].append(gram_matrices(f)[0])
+        self.targets = {name: torch.stack(found) for name, found in self.grams.items()}
+
+    def loss(self, network: nn.Module, step: int, share: Share) -> dict[str, Tensor]:
+        turn, size = step * share.count + share.index, self.course.batch
+        content = self.photos.batch(turn, size).to(self.device)
+        shares = self.shares(turn, size).to(self.device)
+        with torch.no_grad():
+            seen = self.judge(content, [CONTENT, *STYLE])
+        frames = framed(content, 4)
+        every = content.new_zeros(size, len(self.names))
+        every[:, self.taught] = shares
+        painted = unframed(network(frames, every).float(), *content.shape[2:])
+        found = self.judge(painted, [CONTENT, *STYLE])
+        styles = []
+        for name in STYLE:
+            grams = self.targets[name]
+            style = torch.einsum("ns,scd->ncd", shares, grams)
+            own = (1 - shares.sum(1))[:, None, None] * gram_matrices(seen[name])
+            loudness = torch.einsum("ns,scd->ncd", shares / shares.sum(1, keepdim=True).clamp_min(1e-6), grams)
+            styles.append(relative_error(gram_matrices(found[name]), style + own, loudness))
+        return {
+            "content": relative_error(found[CONTENT], seen[CONTENT], centred(seen[CONTENT])),
+            "style": self.course.style * torch.stack(styles).mean(),
+            "tv": self.course.tv * total_variation(painted),
+            "gamut": 10 * out_of_gamut(painted),
+        }
+
+    def shares(self, turn: int, size: int) -> Tensor:
+        """What the batch of a turn asks for: shares (size, styles taught), each row at most 1."""
+        random = np.random.default_rng([self.course.seed, 2, turn])
+        shares = np.zeros((size, len(self.taught)), np.float32)
+        for row in shares:
+            one, other = random.permutation(len(row))[:2] if len(row) > 1 else (0, 0)
+            kind, part = random.random(), random.random()
+            if kind < WHOLE:
+                row[one] = 1
+            elif kind < PART or one == other:
+                row[one] = part
+            else:
+                row[one], row[other] = part, 1 - part
+        return torch.from_numpy(shares)
+
+    def preview(self) -> Tensor:
+        """Photographs across the top, each style below."""
+        content = self.photos.batch(0, 4).to(self.device)
+        rows = [content]
+        for index in self.taught:
+            shares = torch.zeros(len(content), len(self.names), device=self.device)
+            shares[:, index] = 1
+            rows.append(unframed(self.network(framed(content, 4), shares), *content.shape[2:]))
+        half = (len(rows) + 1) // 2
+        return torch.cat(
+            [grid(rows[:half]), grid((rows[half:] + rows[:1])[:half])], dim=2
+        )
+
+    def product(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
+        return self.network.state_dict(), {
+            "styles": self.names,
+            "widths": self.network.widths,
+            "blocks": self.network.blocks,
+        }
+

@@ -1,0 +1,105 @@
+"""Models that Impasto trained itself: one safetensors file each, with its card inside.
+
+The file's metadata hold one JSON text under "impasto": the format, the kind of model, what a
+reader must know to build it ("about"), and the card: data, licence, figures, command.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from impasto.core.errors import WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT = 1
+BUNDLED = Path(__file__).with_name("bundled")
+"""The folder of the models that come with the package."""
+TITLES = {
+    "compact": "a compact encoder",
+    "adain": "a decoder for AdaIN",
+    "wct": "a set of decoders for WCT",
+    "fast": "a fast network",
+}
+"""Kind → what it is called in messages."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A trained model in memory.
+
+    Attributes:
+        name: of the file, without its suffix for a bundled one.
+        sha256: of the file.
+        kind: "compact", "adain", "wct" or "fast".
+        tensors: by name, float32.
+        about: what is needed to build it: widths, the encoder's name, the styles' names.
+        card: how it was made: command, data, licence, time, figures.
+    """
+
+    name: str
+    sha256: str
+    kind: str
+    tensors: dict[str, Tensor]
+    about: dict[str, Any]
+    card: dict[str, Any]
+
+
+def write_model(
+    file: BinaryIO,
+    kind: str,
+    tensors: Mapping[str, Tensor],
+    about: Mapping[str, Any],
+    card: Mapping[str, Any],
+) -> None:
+    """Write a model; floating-point tensors are kept in float16."""
+    import safetensors.torch
+    import torch
+
+    meta = {"format": FORMAT, "kind": kind, "about": about, "card": card}
+    halves = {n: t.detach().cpu().to(torch.float16).contiguous() for n, t in tensors.items()}
+    file.write(safetensors.torch.save(halves, {"impasto": json.dumps(meta, ensure_ascii=False)}))
+
+
+def read_header(path: Path) -> dict[str, Any] | None:
+    """The kind, "about" and card of a model file; None if it is no model of ours.
+
+    Raises:
+        WeightsError: the file cannot be read, or is of a later format.
+    """
+    import safetensors
+
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get("impasto")
+        found: dict[str, Any] | None = json.loads(text) if text else None
+    except Exception as error:  # a damaged file raises almost anything
+        raise WeightsError(f"{path} is no safetensors file, or damaged: {error}") from error
+    if found and found["format"] > FORMAT:
+        raise WeightsError(f"{path} is of a later Impasto: update to read it.")
+    return found
+
+
+def read_model(path: Path, name: str, sha256: str, kind: str) -> Model:
+    """A model file; see :func:`write_model`.
+
+    Raises:
+        WeightsError: the file cannot be read, or holds another kind of model; says which.
+    """
+    import safetensors.torch
+
+    header = read_header(path)
+    if header is None:
+        raise WeightsError(
+            f"{path} holds no model that Impasto trained; wanted is {TITLES[kind]}."
+        )
+    if header["kind"] != kind:
+        theirs = TITLES.get(header["kind"], header["kind"])
+        raise WeightsError(f"{path} holds {theirs}; wanted is {TITLES[kind]}.")
+    tensors = {n: t.float() for n, t in safetensors.torch.load_file(path).items()}
+    return Model(name, sha256, kind, tensors, header["about"], header["card"])
