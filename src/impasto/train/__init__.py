@@ -1,0 +1,33 @@
+"""Training: what teaches the compact encoder, the decoders and the fast networks."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, cast
+
+from impasto.core.errors import KnobError
+from impasto.core.knobs import nearest
+
+if TYPE_CHECKING:
+    from impasto.train.lesson import Lesson
+
+LESSONS = {
+    "compact": "impasto.train.compact:Compact",
+    "adain": "impasto.train.decoders:AdaIN",
+    "wct": "impasto.train.decoders:WCT",
+    "fast": "impasto.train.fast:FastLesson",
+}
+
+
+def find(name: str) -> type[Lesson]:
+    """The lesson of that name; its module is imported on the first call.
+
+    Raises:
+        KnobError: no such lesson; the message names the nearest.
+    """
+    if name not in LESSONS:
+        near = nearest(name, LESSONS)
+        hint = f"Did you mean {near}?" if near else f"There is {', '.join(LESSONS)}."
+        raise KnobError(f"There is nothing to train called {name!r}. {hint}")
+    module, _, attribute = LESSONS[name].partition(":")
+    return cast("type[Lesson]", getattr(importlib.import_module(module), attribute))

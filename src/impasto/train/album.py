@@ -1,0 +1,134 @@
+"""Albums: folders of training pictures, from which every step draws the same crops each time.
+
+A batch is a function of the seed and the step alone. So a run that was stopped goes on with the
+crops that the unbroken run would have seen, and there is no state of a sampler to be kept.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from impasto.core.errors import InputError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+ZOOM = 1.5
+"""The short side of what is cut out is 1 / ZOOM to 1 times that of the picture."""
+
+
+class Album:
+    """Pictures in folders, as batches of random crops.
+
+    Args:
+        folders: searched with their subfolders; a file is an album of one.
+        side: of the square crops, in pixels.
+        seed: of the crops.
+        role: "photos" or "styles": what messages call them.
+
+    ``unreadable`` names the files that turned out to be no pictures, each with the reason; the
+    next picture in line takes the place of one.
+
+    Raises:
+        InputError: no such folder, or no readable picture in any.
+    """
+
+    def __init__(
+        self, folders: Iterable[str | os.PathLike[str]], side: int, seed: int, role: str
+    ) -> None:
+        self.side, self.role = side, role
+        self.seed = [seed, *role.encode()]
+        self.unreadable: dict[Path, str] = {}
+        self.files = [f for folder in folders for f in self._found(Path(folder))]
+        for file in list(self.files):
+            if (reason := _why_unreadable(file)) is not None:
+                self._drop(file, reason)
+        self._order: dict[int, Sequence[int]] = {}
+        self._ahead = ThreadPoolExecutor(1)
+        self._next: tuple[tuple[int, int], Future[Tensor]] | None = None
+        self._check()
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def batch(self, step: int, size: int) -> Tensor:
+        """Crops of ``step``, shape (size, 3, side, side), RGB 0..1; the next are read meanwhile."""
+        if self._next and self._next[0] == (step, size):
+            found = self._next[1].result()
+        else:
+            found = self._read(step, size)
+        self._next = ((step + 1, size), self._ahead.submit(self._read, step + 1, size))
+        return found
+
+    def _found(self, folder: Path) -> list[Path]:
+        if folder.is_file():
+            return [folder]
+        if not folder.is_dir():
+            raise InputError(f"There is no folder {folder}: name one with {self.role} in it.")
+        files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES)
+        if not files:
+            raise InputError(f"{folder} holds no pictures ({', '.join(SUFFIXES)}).")
+        return files
+
+    def _read(self, step: int, size: int) -> Tensor:
+        crops = [self._crop(step * size + k) for k in range(size)]
+        return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float().div_(255)
+
+    def _crop(self, turn: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+        """The crop of one turn; a round through the album shows every picture once."""
+        rounds, place = divmod(turn, len(self.files))
+        if rounds not in self._order:
+            shuffled = np.random.default_rng([*self.seed, 0, rounds]).permutation(len(self.files))
+            self._order = {rounds: list(shuffled)}
+        random = np.random.default_rng([*self.seed, 1, turn])
+        for k in range(len(self.files)):
+            file = self.files[self._order[rounds][(place + k) % len(self.files)]]
+            if file in self.unreadable:
+                continue
+            try:
+                with Image.open(file) as picture:
+                    return _cut(picture, self.side, random)
+            except (OSError, ValueError, SyntaxError) as error:
+                self.unreadable[file] = str(error)
+        raise self._empty()
+
+    def _drop(self, file: Path, reason: str) -> None:
+        self.unreadable[file] = reason
+        self.files.remove(file)
+
+    def _check(self) -> None:
+        if not self.files:
+            raise self._empty()
+
+    def _empty(self) -> InputError:
+        named = "; ".join(f"{f}: {reason}" for f, reason in list(self.unreadable.items())[:3])
+        return InputError(f"None of the {self.role} can be read ({named}).")
+
+
+def _cut(
+    picture: Image.Image, side: int, random: np.random.Generator
+) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """A random square of the picture, mirrored half of the time, as (side, side, 3)."""
+    picture.draft("RGB", (2 * side, 2 * side))
+    picture = picture.convert("RGB")
+    edge = min(picture.size) / random.uniform(1, ZOOM)
+    left, top = (random.uniform(0, length - edge) for length in picture.size)
+    box = (left, top, left + edge, top + edge)
+    crop = picture.resize((side, side), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
+    values = np.asarray(crop)
+    return values[:, ::-1] if random.random() < 0.5 else values
+
+
+def _why_unreadable(file: Path) -> str | None:
+    try:
+        with Image.open(file) as picture:
+            width, height = picture.size
+    except (OSError, ValueError, SyntaxError) as error:
+        return str(error)
+    return None if min(width, height) > 1 else f"only {width} x {height} pixels"

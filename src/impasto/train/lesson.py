@@ -1,0 +1,85 @@
+"""A lesson: what is taught, from which pictures, by which loss. The loop teaches any of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from impasto.core.knobs import knob
+from impasto.train.album import Album
+
+
+@dataclass(frozen=True)
+class Course:
+    """The knobs that every lesson has."""
+
+    steps: int = knob(10_000, "steps of the optimiser", low=1, high=100_000_000)
+    batch: int = knob(4, "pictures in a step, on each device", low=1, high=4096)
+    side: int = knob(256, "side of the square crops", low=64, high=4096, unit="px")
+    learning_rate: float = knob(1e-3, "step length of Adam", low=1e-8, high=1)
+    seed: int = knob(0, "of everything random", low=0, high=2**32 - 1)
+    precision: str = knob(
+        "auto", "of the arithmetic; auto: bf16 where it is fast", choices=("auto", "fp32", "bf16")
+    )
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of a step that falls to one process: ``index`` of ``count``."""
+
+    index: int = 0
+    count: int = 1
+
+
+class Lesson(ABC):
+    """What a network is to learn.
+
+    Attributes:
+        name: the kind of model that comes out, and the verb's argument: ``impasto train NAME``.
+        knobs: the type of the course.
+        wants_styles: whether it needs style pictures.
+        course: the knobs.
+        albums: the pictures it learns from.
+        network: what is trained.
+    """
+
+    name: ClassVar[str]
+    knobs: ClassVar[type[Course]]
+    wants_styles: ClassVar[bool] = False
+    course: Course
+    albums: Sequence[Album]
+    network: nn.Module
+
+    @abstractmethod
+    def __init__(
+        self, course: Any, photos: Sequence[str], styles: Sequence[str], start: str
+    ) -> None:
+        """Read the folders, and build the network or take it from the model ``start``."""
+
+    @abstractmethod
+    def to(self, device: str, precision: str) -> None:
+        """Move all but the network itself, and choose the precision of what is not trained."""
+
+    def groups(self) -> list[dict[str, Any]]:
+        """What is trained, with how many times the learning rate."""
+        trained = [p for p in self.network.parameters() if p.requires_grad]
+        return [{"params": trained, "times": 1.0}]
+
+    @abstractmethod
+    def loss(self, network: nn.Module, step: int, share: Share) -> dict[str, Tensor]:
+        """The terms whose sum is to fall, for one batch.
+
+        ``network`` is :attr:`network`, perhaps wrapped for several devices.
+        """
+
+    @abstractmethod
+    def preview(self) -> Tensor:
+        """Examples as a grid (3, H, W) in 0..1, from :attr:`network` as it is."""
+
+    @abstractmethod
+    def product(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
+        """The tensors to be saved, and what a reader must know to use them."""

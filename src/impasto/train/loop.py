@@ -1,0 +1,317 @@
+"""The loop that teaches any lesson: checkpoints, resume, a guard against divergence, several GPUs.
+
+A run is a function of its knobs and pictures: crops depend on the seed and the step alone, the
+learning rate on the step, and nothing else is random. What a checkpoint holds is therefore all
+there is, and a run that was stopped ends with the same bits as one that was not (on a CPU).
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from impasto.core.devices import choose_device, fast_bf16, keep_freed_memory
+from impasto.core.errors import InputError, MissingExtraError, ResourceError, TrainingError
+from impasto.core.knobs import as_mapping
+from impasto.pictures import replacing
+from impasto.train.lesson import Lesson, Share
+
+WARM_UP = 100
+"""Steps in which the learning rate rises to its full value."""
+LAST_RATE = 0.01
+"""Share of the learning rate that is left at the end of its cosine."""
+EMA = 0.998
+"""Decay of the average of the weights that is the product."""
+CLIP = 3.0
+"""Longest gradient that is followed, in units of the running mean of its length."""
+SMOOTH = 0.98
+DIVERGED = 4.0
+"""How often the smoothed loss may lie above its best before the run is called diverged."""
+CHECKPOINT_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One step, as a watcher sees it.
+
+    Attributes:
+        step, steps: done, and in all.
+        terms: the loss's terms, smoothed over some fifty steps.
+        seconds: wall time of this run so far.
+        remaining: seconds to go, estimated.
+        preview: paints the examples as they are now, (3, H, W) in 0..1.
+    """
+
+    step: int
+    steps: int
+    terms: Mapping[str, float]
+    seconds: float
+    remaining: float
+    preview: Callable[[], Tensor]
+
+
+Watch = Callable[[Progress], None]
+
+
+@dataclass
+class Taught:
+    """How a run went: ``finished`` is False if it was stopped; ``seconds`` counts earlier parts."""
+
+    step: int
+    terms: dict[str, float]
+    seconds: float
+    finished: bool
+
+
+class Loop:
+    """Teaches a lesson.
+
+    Args:
+        lesson: what is taught.
+        checkpoint: where the state is kept; removed by whoever has saved the product.
+        device: "auto", "cpu", "cuda" …; several GPUs are used under ``torchrun``.
+
+    Raises:
+        MissingExtraError: accelerate is not installed.
+        ResourceError: no such device.
+    """
+
+    def __init__(self, lesson: Lesson, checkpoint: Path, device: str = "auto") -> None:
+        accelerate = _accelerate()
+        self.lesson, self.checkpoint = lesson, checkpoint
+        where = choose_device(device)
+        precision = lesson.course.precision
+        if precision == "auto":
+            precision = "bf16" if fast_bf16(where) else "fp32"
+        self.accelerator = accelerate.Accelerator(
+            mixed_precision="bf16" if precision == "bf16" else "no", cpu=where == "cpu"
+        )
+        keep_freed_memory()
+        lesson.to(str(self.accelerator.device), precision)
+        lesson.network.to(memory_format=torch.channels_last)
+        optimizer = torch.optim.Adam(
+            lesson.groups(),
+            lr=lesson.course.learning_rate,
+            betas=(0.9, 0.99),
+        )
+        self.average = copy.deepcopy(lesson.network).requires_grad_(False)
+        self.network, self.optimizer = self.accelerator.prepare(lesson.network, optimizer)
+        self.share = Share(self.accelerator.process_index, self.accelerator.num_processes)
+        self.step = 0
+        self.seconds = 0.0
+        self.terms: dict[str, float] = {}
+        self.best = math.inf
+        self.length = 0.0
+
+    def resume(self) -> None:
+        """Go on from the checkpoint.
+
+        Raises:
+            InputError: no checkpoint, a damaged one, or one of another course.
+        """
+        try:
+            state = torch.load(self.checkpoint, weights_only=True, map_location="cpu")
+            theirs = state["identity"]
+        except FileNotFoundError as error:
+            raise InputError(
+                f"There is no {self.checkpoint} to go on from: leave --resume out."
+            ) from error
+        except Exception as error:  # torch.load raises nearly anything on a damaged file
+            raise InputError(
+                f"{self.checkpoint} is no checkpoint of ours, or damaged: delete it."
+            ) from error
+        differs = [k for k, v in self.identity().items() if theirs.get(k) != v]
+        if differs:
+            raise InputError(
+                f"{self.checkpoint} is of another run: {', '.join(differs)} differ. Delete it to "
+                "start anew, or repeat the command it came from."
+            )
+        self.lesson.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.terms, self.best, self.length = state["terms"], state["best"], state["length"]
+
+    def identity(self) -> dict[str, Any]:
+        """What makes two runs the same."""
+        albums = {a.role: [f.name for f in a.files] for a in self.lesson.albums}
+        return {
+            "lesson": self.lesson.name,
+            **as_mapping(self.lesson.course),
+            **albums,
+            "processes": self.share.count,
+        }
+
+    def estimate(self, passes: int = 3) -> float:
+        """Seconds of the whole course, from a few passes that teach nothing."""
+        times = []
+        for _ in range(passes):
+            start = time.monotonic()
+            self._backward(self.step)
+            times.append(time.monotonic() - start)
+        self.optimizer.zero_grad(set_to_none=True)
+        return min(times) * (self.lesson.course.steps - self.step)
+
+    def run(self, watch: Watch) -> Taught:
+        """Teach to the end; Ctrl-C (KeyboardInterrupt, also from ``watch``) stops without loss.
+
+        Raises:
+            TrainingError: it diverged. The checkpoint is of before.
+        """
+        course = self.lesson.course
+        begun, before = time.monotonic(), self.seconds
+        from_step, saved = self.step, time.monotonic()
+        try:
+            while self.step < course.steps:
+                self._teach()
+                now = time.monotonic()
+                self.seconds = before + now - begun
+                each = (now - begun) / (self.step - from_step)
+                watch(
+                    Progress(
+                        self.step,
+                        course.steps,
+                        dict(self.terms),
+                        now - begun,
+                        each * (course.steps - self.step),
+                        self.preview,
+                    )
+                )
+                if now - saved > CHECKPOINT_SECONDS:
+                    self.save()
+                    saved = time.monotonic()
+        except KeyboardInterrupt:
+            self.save()
+            return Taught(self.step, self.terms, self.seconds, finished=False)
+        self.save()
+        return Taught(self.step, self.terms, self.seconds, finished=True)
+
+    def save(self) -> None:
+        """Write the checkpoint, whole or not at all."""
+        if not self.accelerator.is_main_process:
+            return
+        state = {
+            "identity": self.identity(),
+            "network": self.lesson.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "terms": self.terms,
+            "best": self.best,
+            "length": self.length,
+        }
+        with replacing(self.checkpoint) as file:
+            torch.save(state, file)
+
+    def preview(self) -> Tensor:
+        """Examples of the averaged network, (3, H, W) in 0..1."""
+        with self._averaged(), torch.no_grad(), self.accelerator.autocast():
+            return self.lesson.preview()
+
+    def product(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
+        """Of the averaged network; see :meth:`Lesson.product`."""
+        with self._averaged(), torch.no_grad():
+            return self.lesson.product()
+
+    def _averaged(self) -> _Swapped:
+        return _Swapped(self.lesson.network, self.average)
+
+    def _teach(self) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lesson.course.learning_rate * self._rate() * group["times"]
+        terms = self._backward(self.step)
+        total = sum(terms.values())
+        if not math.isfinite(total):
+            raise self._diverged(f"the loss became {total}")
+        limit = CLIP * self.length if self.step else math.inf
+        length = float(self.accelerator.clip_grad_norm_(self.network.parameters(), limit))
+        if not math.isfinite(length):
+            raise self._diverged("the gradient is not finite")
+        self.length += (min(length, limit) - self.length) * (1 - SMOOTH if self.step else 1)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self._follow(terms)
+        self.step += 1
+
+    def _follow(self, terms: Mapping[str, float]) -> None:
+        """Smooth the terms and the weights, and see whether it still goes the right way."""
+        keep = min(SMOOTH, self.step / (self.step + 1))
+        self.terms = {
+            name: keep * self.terms.get(name, value) + (1 - keep) * value
+            for name, value in terms.items()
+        }
+        decay = min(EMA, (self.step + 1) / (self.step + 10))
+        for mean, now in zip(
+            self.average.parameters(), self.lesson.network.parameters(), strict=True
+        ):
+            if now.requires_grad:
+                mean.lerp_(now.detach(), 1 - decay)
+        smooth = sum(self.terms.values())
+        if self.step > WARM_UP:
+            self.best = min(self.best, smooth)
+            if smooth > DIVERGED * self.best:
+                raise self._diverged(f"the loss rose to {smooth / self.best:.1f} times its best")
+
+    def _diverged(self, why: str) -> TrainingError:
+        kept = self.checkpoint if self.checkpoint.exists() else None
+        found = ", ".join(f"{name} {value:.4g}" for name, value in self.terms.items())
+        return TrainingError(
+            f"The training diverged at step {self.step + 1}: {why} (before it: {found or 'none'}). "
+            f"Try --learning-rate {self.lesson.course.learning_rate / 3:.1g}, or --precision fp32. "
+            + (f"The last good state is kept in {kept}." if kept else "No state was saved yet.")
+        )
+
+    def _backward(self, step: int) -> dict[str, float]:
+        try:
+            with self.accelerator.autocast():
+                terms = self.lesson.loss(self.network, step, self.share)
+            self.accelerator.backward(torch.stack(list(terms.values())).sum())
+        except torch.OutOfMemoryError as error:
+            course = self.lesson.course
+            raise ResourceError(
+                f"Too little memory for {course.batch} pictures of {course.side} px a step: "
+                "try a smaller --batch or --side."
+            ) from error
+        return {name: float(term.detach()) for name, term in terms.items()}
+
+    def _rate(self) -> float:
+        """Share of the learning rate at this step: a linear rise, then a cosine."""
+        rise = min(1.0, (self.step + 1) / min(WARM_UP, self.lesson.course.steps))
+        turn = math.pi * self.step / self.lesson.course.steps
+        return rise * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(turn)))
+
+
+class _Swapped:
+    """For a block, a network has the weights of another; then its own again."""
+
+    def __init__(self, network: nn.Module, other: nn.Module) -> None:
+        self.pairs = list(zip(network.parameters(), other.parameters(), strict=True))
+
+    def __enter__(self) -> None:
+        self._swap()
+
+    def __exit__(self, *_: object) -> None:
+        self._swap()
+
+    def _swap(self) -> None:
+        for one, other in self.pairs:
+            one.data, other.data = other.data, one.data
+
+
+def _accelerate() -> Any:
+    try:
+        return importlib.import_module("accelerate")
+    except ImportError as error:
+        raise MissingExtraError(
+            'Training needs an extra; run: pip install "impasto[train]"'
+        ) from error
