@@ -1,7 +1,9 @@
 import hashlib
 import io
+import os
 import struct
 import sys
+import threading
 import zlib
 
 import icc_profiles as icc
@@ -380,6 +382,20 @@ def test_files_that_are_not_there(tmp_path):
         with pytest.raises(InputError) as error:
             read(str(tmp_path) + "/" + name)
         one_sentence(error, *words)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("form", ["PNG", "BMP"])
+def test_a_pipe_is_read_like_a_file(tmp_path, form):
+    data = saved(Image.fromarray(NOISE), form)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(data,))
+    writer.start()
+    picture = read(pipe)
+    writer.join()
+    assert np.array_equal(picture.pixels, eights(NOISE))
+    assert picture.sha256 == hashlib.sha256(data).hexdigest()
 
 
 def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):

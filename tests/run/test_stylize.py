@@ -2,12 +2,18 @@
 
 import signal
 import threading
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import impasto
 from impasto.core.errors import InputError
+from impasto.core.plan import Forecast, Plan, Setting
+from impasto.core.request import Painting, Request
+from impasto.pictures import Spool, read, resize, spool, write
 from impasto.run import make_plan, make_request
 from impasto.run.checkpoint import Checkpoint
 from impasto.run.stylize import identity, perform
@@ -82,6 +88,34 @@ def test_transparency_and_depth_come_from_the_content():
     assert np.array_equal(result.alpha, content[..., 3].astype(np.float32) / 65535)
     assert result.bits == 16
     assert result.image.mode == "RGBA"
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A method that gives the content back, from disk to disk."""
+
+    name: ClassVar[str] = "copy"
+
+    def paint(self, request, plan, watch, state=None):
+        pixels = resize(request.content.pixels, plan.setting.height, plan.setting.width)
+        return Painting(pixels, {}, 1, True, {}, {})
+
+
+@pytest.mark.parametrize(("height", "width"), [(40, 50), (30, 37)])
+def test_a_picture_on_disk_stays_there_until_it_is_written(tmp_path, monkeypatch, height, width):
+    monkeypatch.setattr(spool, "SPOOL_MEGAPIXELS", 0.0)
+    planes = np.random.default_rng(0).random((40, 50, 4), dtype=np.float32)
+    write(planes[..., :3], tmp_path / "a.png", alpha=planes[..., 3])
+    content = read(tmp_path / "a.png")
+    plan = Plan(Setting(height, width, "cpu", "fp32"), Forecast(1, 1), 1)
+    result = perform(Request(content, (content,), Copy()), plan)
+    assert isinstance(result.pixels, Spool)
+    assert isinstance(result.alpha, Spool)
+    result.save(tmp_path / "b.png")
+    with Image.open(tmp_path / "a.png") as before, Image.open(tmp_path / "b.png") as after:
+        assert after.size == (width, height)
+        if after.size == before.size:
+            assert np.array_equal(before, after)
 
 
 @pytest.mark.parametrize("step", [1, 3, STEPS, STEPS + 1, 2 * STEPS])

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from impasto.core.errors import InputError
-from impasto.core.picture import Pixels
+from impasto.core.picture import Raster
 from impasto.core.plan import Setting
 from impasto.core.progress import Tick
 from impasto.pictures import animation, fit_long_side, resize, write
@@ -58,7 +58,7 @@ class Preview:
             self._add(tick.picture())
             self._next = self._after(tick.share)
 
-    def finish(self, painting: Pixels) -> None:
+    def finish(self, painting: Raster) -> None:
         """The last picture is the painting itself."""
         self._add(painting)
 
@@ -75,7 +75,7 @@ class Preview:
     def _after(self, share: float) -> float:
         return (math.floor(share / self._every + 1e-9) + 1) * self._every
 
-    def _add(self, pixels: Pixels) -> None:
+    def _add(self, pixels: Raster) -> None:
         if self._broken:
             return
         path = self._folder / frame_name(len(self.frames) + 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +11,26 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.float32]
 
 
+class Raster(Protocol):
+    """Pixels that may lie in memory or on disk: float32 in 0..1, taken a window at a time.
+
+    An array is one, and so is :class:`~impasto.pictures.Spool`. ``np.asarray(raster)`` gives all
+    of it in memory. A window is to be read only: it may share the memory of its raster.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(height, width, 3), or (height, width) for alpha."""
+        ...
+
+    def __getitem__(self, window: tuple[slice, slice], /) -> Pixels: ...
+
+    def __array__(self, dtype: None = None, /, *, copy: bool | None = None) -> Pixels: ...
+
+
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture in memory, always upright and in sRGB.
+    """A picture in memory or, if it is large, on disk; always upright and in sRGB.
 
     Attributes:
         pixels: float32, shape (height, width, 3), non-linear sRGB, range 0..1.
@@ -24,8 +42,8 @@ class Picture:
             ("converted from Adobe RGB (1998)", "turned upright").
     """
 
-    pixels: Pixels
-    alpha: Pixels | None = None
+    pixels: Raster
+    alpha: Raster | None = None
     name: str = "picture"
     sha256: str = ""
     bits: int = 8

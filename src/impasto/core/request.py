@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol
 
 from impasto.core.card import Card
 from impasto.core.errors import InputError, KnobError
-from impasto.core.picture import Picture, Pixels
+from impasto.core.picture import Picture, Raster
 from impasto.core.plan import Forecast, Plan, Setting
 from impasto.core.progress import Watch
 
@@ -26,7 +26,7 @@ class Painting:
         state: what a later run needs to go on; empty when finished.
     """
 
-    pixels: Pixels
+    pixels: Raster
     losses: Mapping[str, float]
     steps: int
     finished: bool

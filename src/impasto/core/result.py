@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from impasto.core.picture import Pixels
+from impasto.core.picture import Raster
 from impasto.core.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -27,18 +27,20 @@ class Result:
         bits: 8 or 16, what the content picture had: the depth :meth:`save` writes by default.
     """
 
-    pixels: Pixels
-    alpha: Pixels | None
+    pixels: Raster
+    alpha: Raster | None
     recipe: Recipe
     bits: int
     _write: Callable[[Result, Path, int | None, int], tuple[str, ...]]
 
     @property
     def image(self) -> Image:
-        """The result as an 8-bit PIL image, RGB or RGBA."""
+        """The result as an 8-bit PIL image, RGB or RGBA, all of it in memory."""
         from PIL import Image
 
-        channels = self.pixels if self.alpha is None else np.dstack([self.pixels, self.alpha])
+        channels = np.asarray(self.pixels)
+        if self.alpha is not None:
+            channels = np.dstack([channels, self.alpha])
         return Image.fromarray((channels.clip(0, 1) * 255).round().astype(np.uint8))
 
     def save(

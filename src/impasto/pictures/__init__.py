@@ -5,9 +5,11 @@ from impasto.pictures.read import read
 from impasto.pictures.recipes import read_recipe
 from impasto.pictures.resize import fit_long_side, resize
 from impasto.pictures.sheet import animation, sheet
+from impasto.pictures.spool import Spool
 from impasto.pictures.write import check_writable, replace, replacing, write
 
 __all__ = [
+    "Spool",
     "animation",
     "check_writable",
     "fit_long_side",

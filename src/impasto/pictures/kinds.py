@@ -124,7 +124,7 @@ class Format:
     alpha: bool = True
 
 
-_JPEG = Format("JPEG", (8,), 65_535, alpha=False)
+_JPEG = Format("JPEG", (8,), 65_500, alpha=False)  # by libjpeg; the format itself: 65,535
 _TIFF = Format("TIFF", (8, 16), 10_000_000)
 _WRITTEN = {
     ".jpg": _JPEG,

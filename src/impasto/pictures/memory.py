@@ -48,9 +48,9 @@ def from_any(thing: object, name: str = "picture") -> Picture:
             "give a path, a Pillow image, an array or a tensor."
         )
     picture = samples.picture(name, "")
-    digest = hashlib.sha256(picture.pixels.tobytes())
+    digest = hashlib.sha256(np.asarray(picture.pixels).tobytes())
     if picture.alpha is not None:
-        digest.update(picture.alpha.tobytes())
+        digest.update(np.asarray(picture.alpha).tobytes())
     return dataclasses.replace(picture, sha256=digest.hexdigest())
 
 

@@ -14,6 +14,7 @@ from PIL import ImageCms
 from impasto.core.picture import Pixels
 from impasto.pictures._vips import pyvips
 
+CONVERTED = "converted from"
 _SPACES = {1: b"GRAY", 3: b"RGB ", 4: b"CMYK"}
 _MODES = {b"GRAY": "L", b"RGB ": "RGB", b"CMYK": "CMYK"}
 _INTENT = {"intent": "relative", "black_point_compensation": True}
@@ -40,7 +41,7 @@ def to_srgb(
         if samples.shape[2] != 4:
             return _plain(samples, top), ()
         press = _transform(_integers(samples, top), None)
-        return _plain(press, 65535.0), ("converted from CMYK of a common press: no profile",)
+        return _plain(press, 65535.0), (f"{CONVERTED} CMYK of a common press: no profile",)
     name, space = profile_name(profile), profile[16:20]
     if samples.shape[2] == 1 and space == b"RGB ":
         samples = np.repeat(samples, 3, axis=2)
@@ -49,7 +50,7 @@ def to_srgb(
             if is_srgb(profile):
                 return _plain(samples, top), ()
             converted = _transform(_integers(samples, top), profile)
-            return _plain(converted, 65535.0), (f"converted from {name}",)
+            return _plain(converted, 65535.0), (f"{CONVERTED} {name}",)
     pixels, notes = to_srgb(samples, top, None)
     return pixels, ("ignored its colour profile: damaged, or for other colours", *notes)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
+import errno
 import importlib
 import io
 import os
-import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +19,9 @@ from PIL import BmpImagePlugin
 from impasto.core.errors import InputError, MissingExtraError
 from impasto.core.knobs import nearest
 from impasto.core.picture import Picture
-from impasto.pictures._vips import pyvips, why
+from impasto.pictures.decode import damaged, decode, highest, sha256
 from impasto.pictures.kinds import HEAD, kind_of
-from impasto.pictures.samples import MAX_MEGAPIXELS, UPRIGHT, Samples, check_size, from_pillow
-
-_DTYPES = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32, "double": np.float64}
-_AVIF_SIDES = re.compile(rb"ispe.{4}(.{4})(.{4})", re.DOTALL)
-_LONGEST = 10_000_000
+from impasto.pictures.samples import MAX_MEGAPIXELS, Samples, check_size, from_pillow
 
 
 def read(path: str | os.PathLike[str], *, max_megapixels: float = MAX_MEGAPIXELS) -> Picture:
@@ -32,6 +32,9 @@ def read(path: str | os.PathLike[str], *, max_megapixels: float = MAX_MEGAPIXELS
     converted to sRGB. What is already sRGB arrives exactly: v / 255, or v / 65535. Of an
     animation or a document the first frame is taken. TIFF of floating-point numbers is taken
     as sRGB in 0..1.
+
+    What libvips decodes and has more than ``spool.SPOOL_MEGAPIXELS`` stays on disk, in a
+    :class:`Spool` of 8 bits per channel, or 16 where the source or its profile needs them.
 
     Args:
         path: the file.
@@ -45,28 +48,26 @@ def read(path: str | os.PathLike[str], *, max_megapixels: float = MAX_MEGAPIXELS
         MissingExtraError: a HEIC file without the extra ``heic``.
         ResourceError: too little memory to decode it.
     """
-    data, kind = load(path)
     name = os.fspath(path)
-    if kind == "HEIC":
-        samples = _heic(data, name, max_megapixels)
-    elif kind == "BMP":
-        samples = _bmp(data, name, max_megapixels)
-    else:
-        samples = _vips(data, kind, name, max_megapixels)
-    return samples.picture(name, hashlib.sha256(data).hexdigest())
+    with opened(path) as (file, kind):
+        if kind not in ("HEIC", "BMP"):
+            return decode(file, kind, name, max_megapixels)
+        samples = (_heic if kind == "HEIC" else _bmp)(file.read(), name, max_megapixels)
+        return samples.picture(name, sha256(file))
 
 
-def load(path: str | os.PathLike[str]) -> tuple[bytes, str]:
-    """The bytes of a picture file and its kind (see :func:`kind_of`), without decoding it.
+@contextlib.contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[tuple[FileIO, str]]:
+    """A picture file, open at its start, and its kind (see :func:`kind_of`).
 
     Raises:
         InputError: a file that is missing, unreadable, empty or no picture.
     """
     try:
-        with Path(path).open("rb") as file:
-            head = file.read(HEAD)
-            kind = kind_of(head, path)
-            return head + file.read(), kind
+        with _file(path) as file:
+            kind = kind_of(file.read(HEAD), path)
+            file.seek(0)
+            yield file, kind
     except FileNotFoundError as error:
         raise InputError(f"Cannot read {path}: there is no such file; {_hint(path)}") from error
     except IsADirectoryError as error:
@@ -75,61 +76,23 @@ def load(path: str | os.PathLike[str]) -> tuple[bytes, str]:
         raise InputError(
             f"Cannot read {path}: you may not read it; chmod u+r gives the right."
         ) from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"Cannot read {path}: the system says {reason!r}.") from error
+    except OSError as error:
+        raise InputError(f"Cannot read {path}: the system says {error.strerror!r}.") from error
 
 
-def header(data: bytes, kind: str, name: str) -> pyvips.Image:
-    """A libvips image of which only the header has been read.
-
-    Raises:
-        InputError: the header is damaged.
-    """
-    if kind == "AVIF":  # a side that libvips cannot hold would make it print to stderr
-        for sides in _AVIF_SIDES.findall(data[: data.find(b"mdat")]):
-            if max(int.from_bytes(side, "big") for side in sides) > _LONGEST:
-                raise _damaged(name, kind, "it claims an impossible size")
+def _file(path: str | os.PathLike[str]) -> FileIO:
+    """The open file; of a pipe, which cannot be wound back, a temporary copy."""
     try:
-        if kind == "AVIF":  # libvips does not know a moving one by its first bytes
-            return pyvips.Image.heifload_buffer(data, fail_on="error", access="sequential")
-        return pyvips.Image.new_from_buffer(data, "", fail_on="error", access="sequential")
-    except pyvips.Error as error:
-        raise _damaged(name, kind, why(error)) from error
-
-
-def _vips(data: bytes, kind: str, name: str, max_megapixels: float) -> Samples:
-    image = header(data, kind, name)
-    check_size(image.width, image.height, max_megapixels, name)
-    if image.format not in _DTYPES:
-        raise InputError(
-            f"Cannot read {name}: it holds {image.interpretation} samples of type {image.format}; "
-            "save it as RGB with 8 or 16 bits per channel."
-        )
-    fields = set(image.get_fields())
-    notes: tuple[str, ...] = ()
-    profile = image.get("icc-profile-data") if "icc-profile-data" in fields else None
-    pages = image.get("n-pages") if "n-pages" in fields else 1
-    if pages > 1:
-        notes += (f"took the first of {pages} frames",)
-    elif kind == "AVIF" and data[8:12] == b"avis":
-        notes += ("took the first frame",)
-    try:
-        if "orientation" in fields and image.get("orientation") > 1:
-            image = image.copy_memory().autorot()
-            notes += (UPRIGHT,)
-        raw = image.write_to_memory()
-    except pyvips.Error as error:
-        raise _damaged(name, kind, why(error)) from error
-    values = np.frombuffer(raw, _DTYPES[image.format])
-    values = values.reshape(image.height, image.width, image.bands)
-    if values.dtype.kind == "f":
-        values, top = values.astype(np.float32), 1.0
-    elif values.dtype == np.uint8:
-        top = 255.0
-    else:
-        top = _top(image.get("bits-per-sample") if kind == "AVIF" else 16)
-    return Samples(values, image.interpretation == "cmyk", top, profile, notes)
+        file = Path(path).open("rb", buffering=0)  # noqa: SIM115
+    except ValueError as error:  # a null byte in the name
+        raise OSError(errno.EINVAL, str(error)) from error
+    if file.seekable():
+        return file
+    with file:
+        copy = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
+        shutil.copyfileobj(file, copy)
+    copy.seek(0)
+    return copy
 
 
 def _heic(data: bytes, name: str, max_megapixels: float) -> Samples:
@@ -145,9 +108,9 @@ def _heic(data: bytes, name: str, max_megapixels: float) -> Samples:
         check_size(image.size[0], image.size[1], max_megapixels, name)
         values = np.atleast_3d(np.asarray(image))
     except (OSError, ValueError, RuntimeError, SyntaxError, EOFError, IndexError) as error:
-        raise _damaged(name, "HEIC", str(error)) from error
+        raise damaged(name, "HEIC", str(error)) from error
     deep = values.dtype == np.uint16
-    top = _top(image.info["bit_depth"]) if deep else 255.0
+    top = highest(image.info["bit_depth"]) if deep else 255.0
     return Samples(values, top=top, profile=image.info.get("icc_profile"))
 
 
@@ -155,21 +118,9 @@ def _bmp(data: bytes, name: str, max_megapixels: float) -> Samples:
     try:
         image = BmpImagePlugin.BmpImageFile(io.BytesIO(data))
     except (OSError, ValueError, SyntaxError) as error:
-        raise _damaged(name, "BMP", str(error)) from error
+        raise damaged(name, "BMP", str(error)) from error
     check_size(*image.size, max_megapixels, name)
     return from_pillow(image, name)
-
-
-def _top(bits: int) -> float:
-    """The largest value of ``bits`` bits that lie at the upper end of 16."""
-    return float(((1 << bits) - 1) << (16 - bits))
-
-
-def _damaged(name: str, kind: str, reason: str) -> InputError:
-    reason = " ".join(reason.split()).rstrip(".")
-    return InputError(
-        f"Cannot read {name}: the {kind} file is cut off or damaged ({reason}); take a fresh copy."
-    )
 
 
 def _hint(path: str | os.PathLike[str]) -> str:

@@ -7,7 +7,8 @@ import re
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
-from impasto.pictures.read import header, load
+from impasto.pictures.decode import header
+from impasto.pictures.read import opened
 
 NAMESPACE = "https://impasto.dev/ns/1/"
 
@@ -40,13 +41,13 @@ def read_recipe(path: str | os.PathLike[str]) -> str | None:
     Raises:
         InputError: a file that is missing, unreadable, damaged or no picture.
     """
-    data, kind = load(path)
-    if kind not in ("JPEG", "PNG", "WebP", "AVIF", "TIFF"):
-        return None
-    image = header(data, kind, os.fspath(path))
-    if "xmp-data" not in image.get_fields():
-        return None
-    xmp = bytes(image.get("xmp-data"))
+    with opened(path) as (file, kind):
+        if kind not in ("JPEG", "PNG", "WebP", "AVIF", "TIFF"):
+            return None
+        image = header(file, kind, os.fspath(path))
+        if "xmp-data" not in image.get_fields():
+            return None
+        xmp = bytes(image.get("xmp-data"))
     if b"<!DOCTYPE" in xmp:  # no XMP packet has one; its entities could fill the memory
         return None
     try:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from typing import overload
+
 import numpy as np
 from PIL import Image
 
 from impasto.core.errors import InputError
-from impasto.core.picture import Pixels
+from impasto.core.picture import Pixels, Raster
+from impasto.pictures.spool import Spool, bands, is_large
+
+_LOBES = 3
+"""How far the filter reaches, in pixels of the smaller picture."""
 
 
 def fit_long_side(height: int, width: int, long_side: int) -> tuple[int, int]:
@@ -24,11 +31,23 @@ def fit_long_side(height: int, width: int, long_side: int) -> tuple[int, int]:
     return (long_side, other) if height >= width else (other, long_side)
 
 
-def resize(pixels: Pixels, height: int, width: int) -> Pixels:
+@overload
+def resize(pixels: Pixels, height: int, width: int) -> Pixels: ...
+
+
+@overload
+def resize(pixels: Raster, height: int, width: int) -> Raster: ...
+
+
+def resize(pixels: Raster, height: int, width: int) -> Raster:
     """Resample to another size with Pillow's Lanczos filter in 32-bit floating point.
 
     The filter works on the sRGB values as they are. Where it overshoots at edges, the result is
     clipped to 0..1. The same size gives the same values, bit for bit.
+
+    What lies on disk is never in memory as a whole: it is read in bands, and a result that is
+    large (:func:`~impasto.pictures.spool.is_large`) lies on disk too. The same size gives back
+    the same spool.
 
     Args:
         pixels: float32 (height, width, channels), or (height, width) for alpha, in 0..1.
@@ -40,14 +59,52 @@ def resize(pixels: Pixels, height: int, width: int) -> Pixels:
 
     Raises:
         InputError: a size below 1.
+        ResourceError: the disk cannot hold a large result.
     """
     if min(height, width) < 1:
         raise InputError(f"Cannot resize to {width} x {height}: a side must be at least 1 px.")
+    if isinstance(pixels, Spool):
+        return _respooled(pixels, height, width)
+    pixels = np.asarray(pixels)
     if pixels.shape[:2] == (height, width):
         return pixels.copy()
+    return _lanczos(pixels, height, width).clip(0, 1)
+
+
+def _respooled(spool: Spool, height: int, width: int) -> Raster:
+    if spool.shape[:2] == (height, width):
+        return spool
+    shape = (height, width, *spool.shape[2:])
+    out = Spool(shape, spool.bits) if is_large(height, width) else np.empty(shape, np.float32)
+    for top, bottom in bands(height, max(width, spool.shape[1])):
+        out[top:bottom, :] = _rows(spool, top, bottom, height, width).clip(0, 1)
+    return out
+
+
+def _rows(spool: Spool, top: int, bottom: int, height: int, width: int) -> Pixels:
+    """Rows ``top`` to ``bottom`` of the spool at a height and width.
+
+    As Pillow does for a whole picture, all rows that the filter reaches become narrower (or wider)
+    first, and then fewer (or more).
+    """
+    scale = spool.shape[0] / height
+    reach = _LOBES * max(scale, 1.0) + 1
+    first = max(0, math.floor(top * scale - reach))
+    last = min(spool.shape[0], math.ceil(bottom * scale + reach))
+    strips = [
+        _lanczos(spool[first + start : first + end, :], end - start, width)
+        for start, end in bands(last - first, spool.shape[1])
+    ]
+    box = (0.0, top * scale - first, float(width), bottom * scale - first)
+    return _lanczos(np.concatenate(strips), bottom - top, width, box)
+
+
+def _lanczos(
+    pixels: Pixels, height: int, width: int, box: tuple[float, float, float, float] | None = None
+) -> Pixels:
+    """The pixels in ``box`` (left, top, right, bottom; None: all) at another size, not clipped."""
     if pixels.ndim == 3:
-        channels = [resize(pixels[:, :, c], height, width) for c in range(pixels.shape[2])]
+        channels = [_lanczos(pixels[:, :, c], height, width, box) for c in range(pixels.shape[2])]
         return np.stack(channels, axis=2)
     plane = Image.fromarray(np.ascontiguousarray(pixels, dtype=np.float32))
-    small = np.asarray(plane.resize((width, height), Image.Resampling.LANCZOS))
-    return small.clip(0, 1)
+    return np.asarray(plane.resize((width, height), Image.Resampling.LANCZOS, box))

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from impasto.core.errors import InputError
-from impasto.core.picture import Pixels
+from impasto.core.picture import Pixels, Raster
 from impasto.pictures.read import read
 from impasto.pictures.resize import resize
 from impasto.pictures.write import replace
@@ -25,7 +25,7 @@ _ANIMATED = {".webp": "WEBP", ".gif": "GIF", ".png": "PNG"}
 
 
 def sheet(
-    tiles: Sequence[tuple[str, Pixels]], *, height: int = 384, columns: int | None = None
+    tiles: Sequence[tuple[str, Raster]], *, height: int = 384, columns: int | None = None
 ) -> Pixels:
     """A contact sheet: tiles on off-white paper, evenly spaced, each with its label below.
 
@@ -72,7 +72,7 @@ def sheet(
 
 
 def animation(
-    frames: Sequence[str | os.PathLike[str] | Pixels],
+    frames: Sequence[str | os.PathLike[str] | Raster],
     path: str | os.PathLike[str],
     fps: float,
 ) -> None:
@@ -109,11 +109,11 @@ def animation(
     replace(path, out.getvalue())
 
 
-def _images(frames: Sequence[str | os.PathLike[str] | Pixels], form: str) -> Iterator[Image.Image]:
+def _images(frames: Sequence[str | os.PathLike[str] | Raster], form: str) -> Iterator[Image.Image]:
     size: tuple[int, int] | None = None
     for i, frame in enumerate(frames):
-        pixels = frame if isinstance(frame, np.ndarray) else read(frame).pixels
-        image = Image.fromarray(np.rint(pixels.clip(0, 1) * 255).astype(np.uint8))
+        pixels = read(frame).pixels if isinstance(frame, (str, os.PathLike)) else frame
+        image = Image.fromarray(np.rint(np.asarray(pixels).clip(0, 1) * 255).astype(np.uint8))
         size = size or image.size
         if image.size != size:
             raise InputError(
@@ -125,11 +125,11 @@ def _images(frames: Sequence[str | os.PathLike[str] | Pixels], form: str) -> Ite
         yield image
 
 
-def _fit(pixels: Pixels, height: int) -> Pixels:
+def _fit(pixels: Raster, height: int) -> Pixels:
     """The tile at ``height``, or lower if it would be wider than :data:`_WIDEST` heights."""
     h, w = pixels.shape[:2]
     scale = min(height / h, _WIDEST * height / w)
-    return resize(pixels, max(1, round(h * scale)), max(1, round(w * scale)))
+    return np.asarray(resize(pixels, max(1, round(h * scale)), max(1, round(w * scale))))
 
 
 def _shorten(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,26 +14,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impasto.core.errors import InputError
-from impasto.core.picture import Pixels
+from impasto.core.picture import Raster
 from impasto.pictures._vips import pyvips, why
 from impasto.pictures.kinds import Format, format_for
 from impasto.pictures.recipes import packet
+from impasto.pictures.spool import bands, is_large, steps
+from impasto.pictures.stream import streamed
 
 _JPEG_PACKET = 60_000
 """Bytes of XMP that libvips still puts into a JPEG file; it drops a longer packet."""
+_SYSTEM = re.compile(r"(?:system|unix) error: (.+)")
+"""What the system said, among what libvips makes of it."""
 
 
 def write(
-    pixels: Pixels,
+    pixels: Raster,
     path: str | os.PathLike[str],
     *,
-    alpha: Pixels | None = None,
+    alpha: Raster | None = None,
     bits: int = 8,
     recipe: str | None = None,
     quality: int = 92,
     overwrite: bool = True,
 ) -> tuple[str, ...]:
     """Write a picture in the format of the suffix, beside the target and renamed into place.
+
+    It is encoded as a stream: JPEG, PNG and TIFF never have all of it in memory. WebP and AVIF do.
 
     Args:
         pixels: float32 (height, width, 3), sRGB; clipped to 0..1 and rounded to the nearest step.
@@ -54,21 +61,23 @@ def write(
     size = _size(pixels, alpha, path)
     form = _check(path, bits, size)
     notes = _losses(form, alpha is not None)
-    if alpha is not None and not form.alpha:
-        opaque = alpha[:, :, None].clip(0, 1)
-        pixels, alpha = pixels * opaque + (1 - opaque), None
-    image = _image(pixels, alpha, bits)
-    if recipe is not None:
-        xmp = packet(recipe)
-        if form.name == "JPEG" and len(xmp) > _JPEG_PACKET:
-            notes += ("left the recipe out: it is too long for JPEG",)
-        else:
-            image.set_type(pyvips.GValue.blob_type, "xmp-data", xmp)
+    xmp = packet(recipe) if recipe is not None else b""
+    if form.name == "JPEG" and len(xmp) > _JPEG_PACKET:
+        notes += ("left the recipe out: it is too long for JPEG",)
+        xmp = b""
+    rows = _rows(pixels, alpha, form, bits)
+    shape = (*size, 4 if alpha is not None and form.alpha else 3)
     try:
-        data = image.write_to_buffer(Path(path).suffix.lower(), **_options(form, quality))
+        with streamed(rows, shape, bits) as image, replacing(path, overwrite=overwrite) as file:
+            if xmp:
+                image.set_type(pyvips.GValue.blob_type, "xmp-data", xmp)
+            target = pyvips.Target.new_to_descriptor(file.fileno())
+            image.write_to_target(target, Path(path).suffix, **_options(form, quality, size))
     except pyvips.Error as error:
+        system = _SYSTEM.search(error.detail)
+        if system:
+            raise _refused(path, OSError(0, system[1])) from error
         raise InputError(f"Cannot write {path}: libvips says {why(error)!r}.") from error
-    replace(path, data, overwrite=overwrite)
     return notes
 
 
@@ -191,9 +200,9 @@ def _losses(form: Format, alpha: bool) -> tuple[str, ...]:
     return ()
 
 
-def _size(pixels: Pixels, alpha: Pixels | None, path: str | os.PathLike[str]) -> tuple[int, int]:
+def _size(pixels: Raster, alpha: Raster | None, path: str | os.PathLike[str]) -> tuple[int, int]:
     """(height, width) of pixels that can be written."""
-    if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
+    if len(pixels.shape) != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
         raise InputError(
             f"Cannot write {path}: the pixels' shape is {pixels.shape}, not (height, width, 3)."
         )
@@ -201,35 +210,25 @@ def _size(pixels: Pixels, alpha: Pixels | None, path: str | os.PathLike[str]) ->
         raise InputError(
             f"Cannot write {path}: alpha is {alpha.shape}, the pixels are {pixels.shape[:2]}."
         )
-    if np.isnan(pixels).any() or (alpha is not None and np.isnan(alpha).any()):
-        raise InputError(
-            f"Cannot write {path}: the pixels hold NaN; the method that made it failed."
-        )
     return pixels.shape[0], pixels.shape[1]
 
 
-def _image(pixels: Pixels, alpha: Pixels | None, bits: int) -> pyvips.Image:
-    """A libvips image of integers, in memory that it owns and with fields of its own."""
-    planes = pixels if alpha is None else np.dstack([pixels, alpha])
-    steps = _steps(planes, bits)
-    height, width, bands = steps.shape
-    image = pyvips.Image.new_from_memory(
-        steps, width, height, bands, "uchar" if bits == 8 else "ushort"
-    )
-    return image.copy(interpretation="srgb" if bits == 8 else "rgb16")
+def _rows(pixels: Raster, alpha: Raster | None, form: Format, bits: int) -> Iterator[NDArray[Any]]:
+    """The picture as integers, some rows at a time, with its alpha or laid on white."""
+    height, width = pixels.shape[:2]
+    for top, bottom in bands(height, width):
+        part = pixels[top:bottom, 0:width]
+        if alpha is not None:
+            cover = alpha[top:bottom, 0:width][:, :, None].clip(0, 1)
+            part = np.dstack([part, cover]) if form.alpha else part * cover + (1 - cover)
+        yield steps(part, bits)
 
 
-def _steps(values: Pixels, bits: int) -> NDArray[Any]:
-    """0..1 to the nearest of the integers of ``bits`` bits."""
-    top = (1 << bits) - 1
-    kind = np.uint8 if bits == 8 else np.uint16
-    return np.ascontiguousarray(np.rint(values.clip(0, 1) * np.float32(top)), dtype=kind)
-
-
-def _options(form: Format, quality: int) -> dict[str, Any]:
+def _options(form: Format, quality: int, size: tuple[int, int]) -> dict[str, Any]:
     """What libvips is told for a format."""
     options: dict[str, dict[str, Any]] = {
-        "JPEG": {"Q": quality, "optimize_coding": True},
+        # The best code for a JPEG is known only when all of it has been seen.
+        "JPEG": {"Q": quality, "optimize_coding": not is_large(*size)},
         "PNG": {},
         "WebP": {"Q": quality, "alpha_q": 100, "smart_subsample": True},
         "AVIF": {"Q": quality, "compression": "av1"},
