@@ -102,7 +102,7 @@ def test_an_array_of_another_type_and_never_an_alias():
     out = spooled(noise((4, 5, 3)))
     assert np.asarray(out, np.float64).dtype == np.float64
     with pytest.raises(ValueError, match="copy"):
-        np.asarray(out, copy=False)
+        out.__array__(copy=False)
 
 
 @pytest.mark.parametrize(
