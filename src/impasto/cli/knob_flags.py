@@ -1,43 +1,74 @@
-"""A method's flags, made from its knobs alone, and the command that takes them."""
+"""Flags made from knobs alone, and the commands that take them."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 from click.shell_completion import CompletionItem
 
 from impasto.cli.flags import DEFAULT_METHOD, SECTIONS, ContextCommand
 from impasto.cli.words import plain
+from impasto.core import knobs
 from impasto.core.errors import ImpastoError
-from impasto.core.knobs import Knob, knobs_of
+from impasto.core.knobs import Knob, flag_name, knobs_of
 from impasto.methods import find
 
 _METHOD = "impasto.method"
 
 
-class MethodCommand(ContextCommand):
-    """A command with the flags of the method that ``--method`` names.
+class KnobCommand(ContextCommand):
+    """A command with a flag for every knob of a dataclass; see :func:`given_knobs`."""
 
-    :func:`given_knobs` takes their values from the context.
-    """
+    sections: ClassVar[Mapping[str, Sequence[str]]] = SECTIONS
+    """How --help groups the other flags."""
+
+    def knobs(self, ctx: click.Context) -> type:
+        """The dataclass."""
+        raise NotImplementedError
+
+    def heading(self, ctx: click.Context) -> str:
+        """What --help calls the knobs."""
+        raise NotImplementedError
+
+    def flags(self, ctx: click.Context) -> tuple[click.Option, ...]:
+        """The knobs' flags."""
+        return flags_of(self.knobs(ctx))
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        return [*super().get_params(ctx), *self.flags(ctx)]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        own = [p for p in super().get_params(ctx) if isinstance(p, click.Option)]
+        for title, names in self.sections.items():
+            _section(formatter, ctx, title, [p for p in own if p.name in names])
+        _section(formatter, ctx, self.heading(ctx), self.flags(ctx))
+        others = {name for names in self.sections.values() for name in names}
+        _section(formatter, ctx, "Help", [p for p in own if p.name not in others])
+
+
+class MethodCommand(KnobCommand):
+    """A command with the flags of the method that ``--method`` names."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[_METHOD] = method_in(args)
         return super().parse_args(ctx, args)
 
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        return [*super().get_params(ctx), *_flags(ctx)]
+    def knobs(self, ctx: click.Context) -> type:
+        return find(ctx.meta[_METHOD])
 
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        own = [p for p in super().get_params(ctx) if isinstance(p, click.Option)]
-        for title, names in SECTIONS.items():
-            _section(formatter, ctx, title, [p for p in own if p.name in names])
-        _section(formatter, ctx, f"Style, by the method {ctx.meta[_METHOD]}", _flags(ctx))
-        others = {name for names in SECTIONS.values() for name in names}
-        _section(formatter, ctx, "Help", [p for p in own if p.name not in others])
+    def heading(self, ctx: click.Context) -> str:
+        return f"Style, by the method {ctx.meta[_METHOD]}"
+
+    def flags(self, ctx: click.Context) -> tuple[click.Option, ...]:
+        try:
+            return knob_flags(ctx.meta[_METHOD])
+        except ImpastoError:
+            if ctx.resilient_parsing:  # only completing: a name that is half typed
+                return ()
+            raise
 
 
 def _section(
@@ -66,18 +97,10 @@ def method_in(args: Sequence[str]) -> str:
 
 
 def given_knobs(ctx: click.Context) -> dict[str, Any]:
-    """The knobs that the command line sets; the method's defaults stand for the others."""
-    names = (option.name for option in _flags(ctx))
-    return {name: ctx.params[name] for name in names if ctx.params[name] is not None}
-
-
-def _flags(ctx: click.Context) -> tuple[click.Option, ...]:
-    try:
-        return knob_flags(ctx.meta[_METHOD])
-    except ImpastoError:
-        if ctx.resilient_parsing:  # only completing: a name that is half typed
-            return ()
-        raise
+    """The knobs that the command line sets; the defaults stand for the others."""
+    assert isinstance(ctx.command, KnobCommand)
+    names = (option.name for option in ctx.command.flags(ctx))
+    return {name: ctx.params[name] for name in names if name and ctx.params[name] is not None}
 
 
 @functools.cache
@@ -87,7 +110,13 @@ def knob_flags(method: str) -> tuple[click.Option, ...]:
     Raises:
         KnobError: no such method.
     """
-    return tuple(_flag(knob) for knob in knobs_of(find(method)))
+    return flags_of(find(method))
+
+
+@functools.cache
+def flags_of(kind: type) -> tuple[click.Option, ...]:
+    """A flag for every knob of a dataclass. A flag that is not given is None."""
+    return tuple(_flag(knob) for knob in knobs_of(kind))
 
 
 def _flag(knob: Knob) -> click.Option:
@@ -114,11 +143,6 @@ def _flag(knob: Knob) -> click.Option:
     )
 
 
-def flag_name(knob: Knob) -> str:
-    """``style_layers`` → ``--style-layers``."""
-    return "--" + knob.name.replace("_", "-")
-
-
 def parse(knob: Knob, text: str) -> Any:
     """A typed value; what is no number stays text, and the knob's own check will refuse it."""
     if not knob.many:
@@ -134,22 +158,12 @@ def _scalar(knob: Knob, text: str) -> Any:
 
 
 def spell(method: str, values: Mapping[str, Any]) -> list[str]:
-    """The arguments that set these knobs, those at their default left out.
+    """The arguments that set these knobs of a method, those at their default left out.
 
     Raises:
         KnobError: no such method.
     """
-    words = []
-    for knob in knobs_of(find(method)):
-        value = knob.check(values.get(knob.name, knob.default))
-        if value == knob.default:
-            continue
-        if isinstance(value, bool):
-            words.append(flag_name(knob) if value else f"--no-{flag_name(knob)[2:]}")
-        elif value is not None:
-            parts = value if knob.many else (value,)
-            words += [flag_name(knob), ",".join(str(part) for part in parts)]
-    return words
+    return knobs.spell(find(method), values)
 
 
 def _metavar(knob: Knob) -> str:

@@ -12,8 +12,8 @@ from impasto.core.errors import InputError
 
 
 @contextlib.contextmanager
-def only_run(output: Path) -> Iterator[None]:
-    """Hold ``output`` for the length of the block.
+def only_run(output: Path, doing: str = "painting") -> Iterator[None]:
+    """Hold ``output`` for the length of the block; ``doing`` is what another run is said to do.
 
     The lock is a file beside the output, locked by the system. Where there can be none (a file
     system that knows no locks, a name that gets too long), the block runs without.
@@ -23,7 +23,7 @@ def only_run(output: Path) -> Iterator[None]:
     """
     target = Path(os.path.realpath(output))
     place = target.with_name(f".{target.name}.impasto-lock")
-    handle = _take(place, output)
+    handle = _take(place, f"{doing} {output}")
     try:
         yield
     finally:
@@ -33,7 +33,7 @@ def only_run(output: Path) -> Iterator[None]:
             os.close(handle)
 
 
-def _take(place: Path, output: Path) -> int | None:
+def _take(place: Path, what: str) -> int | None:
     while True:
         try:
             handle = os.open(place, os.O_RDWR | os.O_CREAT, 0o600)
@@ -44,7 +44,7 @@ def _take(place: Path, output: Path) -> int | None:
         except (BlockingIOError, PermissionError) as error:
             os.close(handle)
             raise InputError(
-                f"Another run is painting {output} right now: wait for it, or choose another name."
+                f"Another run is {what} right now: wait for it, or choose another name."
             ) from error
         except OSError:  # no locks on this file system
             os.close(handle)

@@ -8,11 +8,10 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from impasto.cli.knob_flags import flag_name
 from impasto.cli.table import show_table
 from impasto.cli.voice import Voice
 from impasto.cli.words import plain
-from impasto.core.knobs import Knob, knobs_of
+from impasto.core.knobs import Knob, flag_name, knobs_of
 from impasto.methods import find, names
 
 

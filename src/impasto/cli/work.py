@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import signal
 import tempfile
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from impasto.cli.keeper import Keeper
 from impasto.cli.lock import only_run
 from impasto.cli.meter import Meter, Teller, waiting
 from impasto.cli.plan import tell
 from impasto.cli.preview import Preview
+from impasto.cli.signals import as_interrupt, on
 from impasto.cli.target import Target
 from impasto.cli.voice import Voice
 from impasto.cli.words import duration, memory
@@ -41,7 +39,7 @@ def paint(request: Request, target: Target, voice: Voice, inputs: Sequence[Path]
         ImpastoError: whatever is wrong; what can be known before the work is found before it.
     """
     target.check(request.content, inputs)
-    with only_run(Path(target.output)), _on(signal.SIGTERM, _as_interrupt):
+    with only_run(Path(target.output)), on(signal.SIGTERM, as_interrupt):
         with waiting(voice, "Planning"):
             plan = make_plan(request)
         size = plan.setting.height, plan.setting.width
@@ -72,7 +70,7 @@ class _Run:
 
     def through(self) -> int:
         result = self._painted()
-        with _on(signal.SIGINT, signal.SIG_IGN):  # a Ctrl-C now would lose all of it
+        with on(signal.SIGINT, signal.SIG_IGN):  # a Ctrl-C now would lose all of it
             self._save(result)
             if result.recipe.finished:  # not before: the painting might have been lost
                 self.checkpoint.remove()
@@ -178,20 +176,3 @@ class _Run:
         if self.checkpoint.spare:
             return "The earlier unfinished run is still there: --resume continues that one."
         return "It begins from the start next time."
-
-
-@contextlib.contextmanager
-def _on(number: signal.Signals, handler: Any) -> Iterator[None]:
-    """Handle a signal so in this block; off the main thread, where that cannot be, do nothing."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    old = signal.signal(number, handler)
-    try:
-        yield
-    finally:
-        signal.signal(number, old)
-
-
-def _as_interrupt(_number: int, _frame: object) -> None:
-    signal.raise_signal(signal.SIGINT)

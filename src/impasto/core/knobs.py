@@ -157,6 +157,26 @@ def as_mapping(settings: Any) -> dict[str, Any]:
     return {name: list(v) if isinstance(v, tuple) else v for name, v in values}
 
 
+def flag_name(knob: Knob) -> str:
+    """``style_layers`` → ``--style-layers``."""
+    return "--" + knob.name.replace("_", "-")
+
+
+def spell(kind: type, values: Mapping[str, Any]) -> list[str]:
+    """The words of a command line that set these knobs, those at their default left out."""
+    words = []
+    for each in knobs_of(kind):
+        value = each.check(values.get(each.name, each.default))
+        if value == each.default:
+            continue
+        if isinstance(value, bool):
+            words.append(flag_name(each) if value else f"--no-{flag_name(each)[2:]}")
+        elif value is not None:
+            parts = value if each.many else (value,)
+            words += [flag_name(each), ",".join(str(part) for part in parts)]
+    return words
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that ``name`` was most likely meant to be, or None."""
     found = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import platform
-import signal
-import threading
 import time
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from impasto import methods
@@ -22,6 +18,7 @@ from impasto.core.progress import Tick, Watch, unwatched
 from impasto.core.recipe import Ingredient, Recipe
 from impasto.core.request import Painting, Request
 from impasto.core.result import Result
+from impasto.core.stop import Stop
 from impasto.pictures import from_any, resize, write
 from impasto.pictures.kinds import deepest_bits
 from impasto.run.checkpoint import Checkpoint
@@ -152,7 +149,7 @@ def perform(
             checkpoint(tick)
         stop.check()
 
-    with _Stop() as stop:
+    with Stop() as stop:
         painting = request.method.paint(request, plan, watched, state)
     if checkpoint and not painting.finished:
         checkpoint.save(painting.state)
@@ -227,33 +224,3 @@ def _write(result: Result, path: Path, bits: int | None, quality: int) -> tuple[
         recipe=result.recipe.to_json(),
         quality=quality,
     )
-
-
-class _Stop(contextlib.AbstractContextManager["_Stop"]):
-    """Turns Ctrl-C into a stop between two steps; a second Ctrl-C stops at once.
-
-    Off the main thread, where signals cannot be caught, it does nothing.
-    """
-
-    def __init__(self) -> None:
-        self._asked = False
-        self._old: Any = None
-        self._main = threading.current_thread() is threading.main_thread()
-
-    def __enter__(self) -> _Stop:
-        if self._main:
-            self._old = signal.signal(signal.SIGINT, self._ask)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._main:
-            signal.signal(signal.SIGINT, self._old)
-
-    def _ask(self, _signal: int, _frame: FrameType | None) -> None:
-        if self._asked:
-            raise KeyboardInterrupt
-        self._asked = True
-
-    def check(self) -> None:
-        if self._asked:
-            raise KeyboardInterrupt
