@@ -15,8 +15,9 @@ VERBS = {
     "plan": "Say what stylize would do, and what it would cost.",
     "show": "Say how a painting was made.",
     "rerun": "Make a painting again, from the recipe inside it.",
+    "train": "Teach a network from folders of pictures.",
     "methods": "List the methods, or explain one.",
-    "weights": "List, fetch and check the networks' weights.",
+    "weights": "List, show, fetch and check the networks' weights.",
     "completion": "Print the completion script of a shell.",
 }
 """Verb → one line. The verb ``x`` is the command ``x`` in ``impasto.cli.x``."""

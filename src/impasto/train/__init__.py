@@ -11,7 +11,7 @@ from impasto.core.knobs import nearest
 if TYPE_CHECKING:
     from impasto.train.lesson import Lesson
 
-LESSONS = {
+LESSONS: dict[str, str] = {
     "compact": "impasto.train.compact:Compact",
     "adain": "impasto.train.decoders:AdaIN",
     "wct": "impasto.train.decoders:WCT",

@@ -7,7 +7,9 @@ crops that the unbroken run would have seen, and there is no state of a sampler 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+import struct
+import zlib
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,6 +21,11 @@ from torch import Tensor
 from impasto.core.errors import InputError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+DAMAGE = (
+    *(OSError, ValueError, TypeError, IndexError, SyntaxError, EOFError),
+    *(struct.error, zlib.error, Image.DecompressionBombError),
+)
+"""What Pillow raises on files that are damaged, or no pictures, or made to harm."""
 ZOOM = 1.5
 """The short side of what is cut out is 1 / ZOOM to 1 times that of the picture."""
 
@@ -49,9 +56,10 @@ class Album:
         for file in list(self.files):
             if (reason := _why_unreadable(file)) is not None:
                 self._drop(file, reason)
-        self._order: dict[int, Sequence[int]] = {}
+        self._order: dict[int, np.ndarray[tuple[int, ...], np.dtype[np.int64]]] = {}
         self._ahead = ThreadPoolExecutor(1)
         self._next: tuple[tuple[int, int], Future[Tensor]] | None = None
+        self._last = -1
         self._check()
 
     def __len__(self) -> int:
@@ -63,7 +71,9 @@ class Album:
             found = self._next[1].result()
         else:
             found = self._read(step, size)
-        self._next = ((step + 1, size), self._ahead.submit(self._read, step + 1, size))
+        then = step + max(1, step - self._last)  # one of several processes takes longer strides
+        self._last = step
+        self._next = ((then, size), self._ahead.submit(self._read, then, size))
         return found
 
     def _found(self, folder: Path) -> list[Path]:
@@ -83,20 +93,26 @@ class Album:
     def _crop(self, turn: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
         """The crop of one turn; a round through the album shows every picture once."""
         rounds, place = divmod(turn, len(self.files))
-        if rounds not in self._order:
-            shuffled = np.random.default_rng([*self.seed, 0, rounds]).permutation(len(self.files))
-            self._order = {rounds: list(shuffled)}
+        order = self._order_of(rounds)
         random = np.random.default_rng([*self.seed, 1, turn])
         for k in range(len(self.files)):
-            file = self.files[self._order[rounds][(place + k) % len(self.files)]]
+            file = self.files[order[(place + k) % len(self.files)]]
             if file in self.unreadable:
                 continue
             try:
                 with Image.open(file) as picture:
                     return _cut(picture, self.side, random)
-            except (OSError, ValueError, SyntaxError) as error:
+            except DAMAGE as error:
                 self.unreadable[file] = str(error)
         raise self._empty()
+
+    def _order_of(self, rounds: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+        """The order of one round; the last one is kept. Two threads may ask at once."""
+        order = self._order.get(rounds)
+        if order is None:
+            order = np.random.default_rng([*self.seed, 0, rounds]).permutation(len(self.files))
+            self._order = {rounds: order}
+        return order
 
     def _drop(self, file: Path, reason: str) -> None:
         self.unreadable[file] = reason
@@ -129,6 +145,6 @@ def _why_unreadable(file: Path) -> str | None:
     try:
         with Image.open(file) as picture:
             width, height = picture.size
-    except (OSError, ValueError, SyntaxError) as error:
+    except DAMAGE as error:
         return str(error)
     return None if min(width, height) > 1 else f"only {width} x {height} pixels"

@@ -35,6 +35,15 @@ class Share:
     count: int = 1
 
 
+@dataclass(frozen=True)
+class Sources:
+    """Where a lesson's pictures and its start come from, as they were given."""
+
+    photos: tuple[str, ...] = ()
+    styles: tuple[str, ...] = ()
+    start: str = ""
+
+
 class Lesson(ABC):
     """What a network is to learn.
 
@@ -42,6 +51,7 @@ class Lesson(ABC):
         name: the kind of model that comes out, and the verb's argument: ``impasto train NAME``.
         knobs: the type of the course.
         wants_styles: whether it needs style pictures.
+        can_start: whether it can go on from a model.
         course: the knobs.
         albums: the pictures it learns from.
         network: what is trained.
@@ -50,6 +60,7 @@ class Lesson(ABC):
     name: ClassVar[str]
     knobs: ClassVar[type[Course]]
     wants_styles: ClassVar[bool] = False
+    can_start: ClassVar[bool] = True
     course: Course
     albums: Sequence[Album]
     network: nn.Module

@@ -8,8 +8,10 @@ there is, and a run that was stopped ends with the same bits as one that was not
 from __future__ import annotations
 
 import copy
+import errno
 import importlib
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,8 +24,9 @@ from torch import Tensor, nn
 from impasto.core.devices import choose_device, fast_bf16, keep_freed_memory
 from impasto.core.errors import InputError, MissingExtraError, ResourceError, TrainingError
 from impasto.core.knobs import as_mapping
+from impasto.core.stop import Stop
 from impasto.pictures import replacing
-from impasto.train.lesson import Lesson, Share
+from impasto.train.lesson import Lesson, Share, Sources
 
 WARM_UP = 100
 """Steps in which the learning rate rises to its full value."""
@@ -79,31 +82,47 @@ class Loop:
         lesson: what is taught.
         checkpoint: where the state is kept; removed by whoever has saved the product.
         device: "auto", "cpu", "cuda" …; several GPUs are used under ``torchrun``.
+        sources: where the lesson's pictures and its start come from.
+        warn: told once if a checkpoint cannot be written, which costs no more than that.
+
+    ``kept`` says whether the checkpoint is of this run. Until the time ``spared`` (of
+    ``time.monotonic``) nothing is written over an earlier run's.
 
     Raises:
         MissingExtraError: accelerate is not installed.
         ResourceError: no such device.
     """
 
-    def __init__(self, lesson: Lesson, checkpoint: Path, device: str = "auto") -> None:
+    def __init__(
+        self,
+        lesson: Lesson,
+        checkpoint: Path,
+        device: str = "auto",
+        sources: Sources | None = None,
+        warn: Callable[[str], None] = lambda _: None,
+    ) -> None:
         accelerate = _accelerate()
-        self.lesson, self.checkpoint = lesson, checkpoint
+        self.lesson, self.checkpoint, self.warn = lesson, checkpoint, warn
+        self.sources = sources or Sources()
         where = choose_device(device)
         precision = lesson.course.precision
         if precision == "auto":
             precision = "bf16" if fast_bf16(where) else "fp32"
+        self.precision = precision
+        if ":" in where and "WORLD_SIZE" not in os.environ:
+            # By itself, accelerate takes the first of several devices.
+            os.environ["ACCELERATE_TORCH_DEVICE"] = where
         self.accelerator = accelerate.Accelerator(
             mixed_precision="bf16" if precision == "bf16" else "no", cpu=where == "cpu"
         )
         keep_freed_memory()
         lesson.to(str(self.accelerator.device), precision)
-        lesson.network.to(memory_format=torch.channels_last)
+        lesson.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = torch.optim.Adam(
-            lesson.groups(),
-            lr=lesson.course.learning_rate,
-            betas=(0.9, 0.99),
+            lesson.groups(), lr=lesson.course.learning_rate, betas=(0.9, 0.99)
         )
         self.average = copy.deepcopy(lesson.network).requires_grad_(False)
+        self.average.to(self.accelerator.device)
         self.network, self.optimizer = self.accelerator.prepare(lesson.network, optimizer)
         self.share = Share(self.accelerator.process_index, self.accelerator.num_processes)
         self.step = 0
@@ -111,6 +130,7 @@ class Loop:
         self.terms: dict[str, float] = {}
         self.best = math.inf
         self.length = 0.0
+        self.kept, self.spared = False, 0.0
 
     def resume(self) -> None:
         """Go on from the checkpoint.
@@ -129,17 +149,24 @@ class Loop:
             raise InputError(
                 f"{self.checkpoint} is no checkpoint of ours, or damaged: delete it."
             ) from error
+        theirs = {"start": self.identity()["start"], **theirs}  # unknown in the first checkpoints
         differs = [k for k, v in self.identity().items() if theirs.get(k) != v]
         if differs:
             raise InputError(
                 f"{self.checkpoint} is of another run: {', '.join(differs)} differ. Delete it to "
                 "start anew, or repeat the command it came from."
             )
-        self.lesson.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        try:
+            self.lesson.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError) as error:
+            raise InputError(
+                f"{self.checkpoint} is of another network: delete it to start anew."
+            ) from error
         self.step, self.seconds = state["step"], state["seconds"]
         self.terms, self.best, self.length = state["terms"], state["best"], state["length"]
+        self.kept = True
 
     def identity(self) -> dict[str, Any]:
         """What makes two runs the same."""
@@ -149,6 +176,7 @@ class Loop:
             **as_mapping(self.lesson.course),
             **albums,
             "processes": self.share.count,
+            "start": Path(self.sources.start).name,
         }
 
     def estimate(self, passes: int = 3) -> float:
@@ -162,42 +190,54 @@ class Loop:
         return min(times) * (self.lesson.course.steps - self.step)
 
     def run(self, watch: Watch) -> Taught:
-        """Teach to the end; Ctrl-C (KeyboardInterrupt, also from ``watch``) stops without loss.
+        """Teach to the end; Ctrl-C (or KeyboardInterrupt from ``watch``) stops without loss.
 
         Raises:
             TrainingError: it diverged. The checkpoint is of before.
+            KeyboardInterrupt: a second Ctrl-C: stopped at once. The checkpoint is of before.
         """
-        course = self.lesson.course
-        begun, before = time.monotonic(), self.seconds
-        from_step, saved = self.step, time.monotonic()
-        try:
-            while self.step < course.steps:
+        steps, before = self.lesson.course.steps, self.seconds
+        begun = saved = time.monotonic()
+        from_step = self.step
+        with Stop(patient=self.share.count > 1) as stop:
+            while self.step < steps:
                 self._teach()
                 now = time.monotonic()
-                self.seconds = before + now - begun
-                each = (now - begun) / (self.step - from_step)
-                watch(
-                    Progress(
-                        self.step,
-                        course.steps,
-                        dict(self.terms),
-                        now - begun,
-                        each * (course.steps - self.step),
-                        self.preview,
-                    )
-                )
-                if now - saved > CHECKPOINT_SECONDS:
+                ran = now - begun
+                self.seconds = before + ran
+                left = ran / (self.step - from_step) * (steps - self.step)
+                tick = Progress(self.step, steps, dict(self.terms), ran, left, self.preview)
+                if self._stopped(watch, tick, stop):
                     self.save()
+                    return Taught(self.step, self.terms, self.seconds, finished=False)
+                if now - saved > CHECKPOINT_SECONDS:
+                    self._try_save()
                     saved = time.monotonic()
-        except KeyboardInterrupt:
-            self.save()
-            return Taught(self.step, self.terms, self.seconds, finished=False)
-        self.save()
+        self._try_save()
         return Taught(self.step, self.terms, self.seconds, finished=True)
 
+    def _stopped(self, watch: Watch, tick: Progress, stop: Stop) -> bool:
+        """Tell the watcher, and see whether anybody wants to stop; processes stop together."""
+        asked = False
+        try:
+            watch(tick)
+            stop.check()
+        except KeyboardInterrupt:
+            if stop.at_once:
+                raise
+            asked = True
+        if self.share.count == 1:
+            return asked
+        votes = torch.tensor(float(asked), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(votes, "sum") > 0)
+
     def save(self) -> None:
-        """Write the checkpoint, whole or not at all."""
-        if not self.accelerator.is_main_process:
+        """Write the checkpoint, whole or not at all.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        if not self.accelerator.is_main_process or time.monotonic() < self.spared:
             return
         state = {
             "identity": self.identity(),
@@ -211,7 +251,18 @@ class Loop:
             "length": self.length,
         }
         with replacing(self.checkpoint) as file:
-            torch.save(state, file)
+            try:
+                torch.save(state, file)
+            except RuntimeError as error:  # torch's word for a file that took no more
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        self.kept = True
+
+    def _try_save(self) -> None:
+        try:
+            self.save()
+        except InputError as error:
+            self.warn(f"If this training is stopped, what it did lately is lost: {error}")
+            self.warn = lambda _: None
 
     def preview(self) -> Tensor:
         """Examples of the averaged network, (3, H, W) in 0..1."""
@@ -263,12 +314,11 @@ class Loop:
                 raise self._diverged(f"the loss rose to {smooth / self.best:.1f} times its best")
 
     def _diverged(self, why: str) -> TrainingError:
-        kept = self.checkpoint if self.checkpoint.exists() else None
         found = ", ".join(f"{name} {value:.4g}" for name, value in self.terms.items())
         return TrainingError(
             f"The training diverged at step {self.step + 1}: {why} (before it: {found or 'none'}). "
             f"Try --learning-rate {self.lesson.course.learning_rate / 3:.1g}, or --precision fp32. "
-            + (f"The last good state is kept in {kept}." if kept else "No state was saved yet.")
+            + (f"The last good state is in {self.checkpoint}." if self.kept else "")
         )
 
     def _backward(self, step: int) -> dict[str, float]:

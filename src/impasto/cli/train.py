@@ -1,0 +1,152 @@
+"""``impasto train``: teach a network from folders of pictures."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from impasto.cli.flags import DEVICES, pick, talk_flags, voice_of
+from impasto.cli.knob_flags import KnobCommand, given_knobs
+from impasto.train import LESSONS, find
+from impasto.weights.models import TITLES
+
+SECTIONS = {
+    "Pictures": ("photos", "styles"),
+    "Model": ("output", "start", "note", "licence"),
+    "Watching": ("preview", "preview_every", "tensorboard"),
+    "Run": ("device", "resume", "as_json", "quiet"),
+}
+"""How --help groups the flags."""
+
+
+class LessonCommand(KnobCommand):
+    """A command with the flags of a lesson's knobs; its name is the lesson's."""
+
+    sections: ClassVar[Mapping[str, Sequence[str]]] = SECTIONS
+
+    def knobs(self, ctx: click.Context) -> type:
+        return find(str(self.name)).knobs
+
+    def heading(self, ctx: click.Context) -> str:
+        return "Lesson"
+
+
+class Lessons(click.Group):
+    """A command for each lesson; its module is imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(LESSONS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return _command(cmd_name) if cmd_name in LESSONS else None
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in (*LESSONS, "-h", "--help") and not ctx.resilient_parsing:
+            if args[0].startswith("-"):
+                names = ", ".join(LESSONS)
+                raise click.UsageError(
+                    f"Say first what is to be trained, then the flags: there is {names}.", ctx
+                )
+            find(args[0])
+        return super().parse_args(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Names"):
+            formatter.write_dl([(name, f"Teach {TITLES[name]}.") for name in LESSONS])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(name) for name in LESSONS if name.startswith(incomplete)]
+
+
+@click.group("train", cls=Lessons, subcommand_metavar="NAME …")
+def train() -> None:
+    """Teach the network NAME from folders of pictures, and write it as a model file.
+
+    Ctrl-C loses nothing, and --resume goes on later. impasto train NAME --help lists the flags.
+    """
+
+
+def _command(name: str) -> click.Command:
+    about = (inspect.getdoc(find(name)) or "").partition("\n\n")[0]
+
+    @click.command(name, cls=LessonCommand, help=about)
+    @click.option(
+        "--photos",
+        multiple=True,
+        required=True,
+        type=click.Path(),
+        metavar="DIR",
+        help="Folder with photographs; can be given several times.",
+    )
+    @click.option(
+        "--styles",
+        multiple=True,
+        type=click.Path(),
+        metavar="DIR|FILE",
+        help="Folder with style pictures, or one of them; can be given several times.",
+    )
+    @click.option(
+        "-o",
+        "--output",
+        required=True,
+        type=click.Path(),
+        metavar="OUT",
+        help="The model, .safetensors. Replaced if it exists.",
+    )
+    @click.option(
+        "--start", default="", metavar="NAME|FILE", help="A model of the same kind to start from."
+    )
+    @click.option(
+        "--note",
+        default="",
+        metavar="TEXT",
+        help="For the model's card: whose the pictures are, under which licence.",
+    )
+    @click.option(
+        "--licence",
+        default="",
+        metavar="TEXT",
+        help="For the model's card: the licence of the model.",
+    )
+    @click.option(
+        "--preview",
+        default="",
+        type=click.Path(),
+        metavar="DIR",
+        help="Also numbered pictures of what the network makes, and the newest as "
+        "latest.jpg. Earlier ones in DIR are replaced.",
+    )
+    @click.option(
+        "--preview-every",
+        type=click.IntRange(1),
+        metavar="STEPS",
+        help="How many steps lie between two of them; unset: a twentieth of all.",
+    )
+    @click.option(
+        "--tensorboard",
+        default="",
+        type=click.Path(),
+        metavar="DIR",
+        help="Also the loss's terms and these pictures for TensorBoard.",
+    )
+    @click.option(
+        "--device",
+        default="auto",
+        metavar="NAME",
+        shell_complete=lambda _ctx, _param, incomplete: [
+            CompletionItem(d) for d in DEVICES if d.startswith(incomplete)
+        ],
+        help="auto, cpu, cuda, cuda:1 or mps [default auto]. Several GPUs: torchrun.",
+    )
+    @click.option("--resume", is_flag=True, help="Go on with an unfinished training of OUT.")
+    @talk_flags
+    def command(ctx: click.Context) -> int:
+        from impasto.cli.training import Training, carry_out
+
+        return carry_out(pick(Training, ctx, name=name, knobs=given_knobs(ctx)), voice_of(ctx))
+
+    return command  # fmt: skip

@@ -1,0 +1,95 @@
+"""Who watches a training: a folder of numbered pictures, and TensorBoard."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from impasto.core.errors import InputError, MissingExtraError
+from impasto.pictures import write
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from impasto.train.loop import Progress
+
+FRAME = re.compile(r"impasto-\d{6,}\.jpg")
+LATEST = "latest.jpg"
+POINTS = 2000
+"""About so many points make a curve in TensorBoard."""
+
+
+def frame_name(step: int) -> str:
+    """The file name of the preview after a step."""
+    return f"impasto-{step:06d}.jpg"
+
+
+class Gallery:
+    """Writes previews into a folder; a full disk costs a warning, never the training.
+
+    Args:
+        folder: where to; made if it is missing.
+        go_on: keep the pictures that are there, instead of replacing them.
+        warn: told once if a picture cannot be written.
+    """
+
+    def __init__(self, folder: Path, go_on: bool, warn: Callable[[str], None]) -> None:
+        folder.mkdir(exist_ok=True)
+        self._folder, self._warn, self._broken = folder, warn, False
+        for path in () if go_on else list(folder.iterdir()):
+            if FRAME.fullmatch(path.name):
+                path.unlink()
+
+    def add(self, preview: Tensor, step: int) -> None:
+        """The preview after ``step``, (3, H, W) in 0..1."""
+        if self._broken:
+            return
+        pixels = np.ascontiguousarray(preview.permute(1, 2, 0).float().cpu().numpy())
+        try:
+            for name in (frame_name(step), LATEST):
+                write(pixels, self._folder / name)
+        except InputError as error:
+            self._broken = True
+            self._warn(f"No more previews: {error}")
+
+
+class Board:
+    """Writes curves and previews for TensorBoard.
+
+    Args:
+        folder: where to; made if it is missing.
+        from_step: what an earlier run wrote of later steps is left out.
+
+    Raises:
+        MissingExtraError: TensorBoard is not installed.
+    """
+
+    def __init__(self, folder: Path, from_step: int) -> None:
+        try:
+            kind = importlib.import_module("torch.utils.tensorboard").SummaryWriter
+        except ImportError as error:
+            raise MissingExtraError(
+                'TensorBoard needs an extra; run: pip install "impasto[train]"'
+            ) from error
+        self._writer = kind(str(folder), purge_step=from_step + 1 if from_step else None)
+
+    def __call__(self, progress: Progress) -> None:
+        every = max(1, progress.steps // POINTS)
+        if progress.step % every and progress.step < progress.steps:
+            return
+        for name, value in progress.terms.items():
+            self._writer.add_scalar(f"loss/{name}", value, progress.step)
+        self._writer.add_scalar("loss/total", sum(progress.terms.values()), progress.step)
+
+    def add(self, preview: Tensor, step: int) -> None:
+        """The preview after ``step``, (3, H, W) in 0..1."""
+        self._writer.add_image("preview", preview.float().cpu(), step)
+
+    def close(self) -> None:
+        """Nothing more will come."""
+        self._writer.close()
