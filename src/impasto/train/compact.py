@@ -89,6 +89,7 @@ class Compact(Lesson):
 
     name: ClassVar[str] = "compact"
     knobs = CompactCourse
+    can_start: ClassVar[bool] = False
 
     def __init__(
         self, course: CompactCourse, photos: Sequence[str], styles: Sequence[str], start: str
@@ -98,7 +99,7 @@ class Compact(Lesson):
         self.albums = (self.album,)
         self.teacher = VGG(store.load("oxford"))
         self.network: Narrow = Narrow(self.teacher, course.narrower, course.seed)
-        self.scales = {name: 1.0 for name in LAYERS}
+        self.scales = dict.fromkeys(LAYERS, 1.0)
 
     def to(self, device: str, precision: str) -> None:
         self.device = device
