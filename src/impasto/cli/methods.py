@@ -11,7 +11,9 @@ from click.shell_completion import CompletionItem
 from impasto.cli.table import show_table
 from impasto.cli.voice import Voice
 from impasto.cli.words import plain
+from impasto.core.errors import WeightsError
 from impasto.core.knobs import Knob, flag_name, knobs_of
+from impasto.core.request import NamesStyles
 from impasto.methods import find, names
 
 
@@ -54,6 +56,8 @@ def _explain(name: str) -> None:
         ("supports", ", ".join(card.supports)),
         *(("measured", f"{value} ({label})") for label, value in card.figures),
     ]
+    if styles := _styles(name):
+        rows.append(("styles", ", ".join(styles)))
     if card.extra:
         rows.append(("needs", f'pip install "impasto[{card.extra}]"'))
     click.echo(f"{name}: {card.title}\n")
@@ -70,6 +74,7 @@ def _facts(name: str) -> dict[str, Any]:
     return {
         "name": name,
         **dataclasses.asdict(find(name).card),
+        "styles": _styles(name),
         "knobs": [_knob_facts(knob) for knob in _knobs(name)],
     }
 
@@ -88,6 +93,15 @@ def _knob_facts(knob: Knob) -> dict[str, Any]:
         "unit": knob.unit,
         "doc": knob.doc,
     }
+
+
+def _styles(name: str) -> tuple[str, ...]:
+    """The styles that the method's own weights have learnt, if it takes styles by their names."""
+    method = find(name)
+    try:
+        return method.known_styles() if issubclass(method, NamesStyles) else ()
+    except WeightsError:  # it can be explained all the same
+        return ()
 
 
 def _knobs(name: str) -> tuple[Knob, ...]:

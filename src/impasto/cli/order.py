@@ -55,8 +55,8 @@ class Order:
 
     def files(self) -> list[Path]:
         """Every file that goes in: pictures, weights, and knobs that name a file."""
-        named = files_named([self.weights, *self.knobs.values()])
-        return [Path(self.content), *map(Path, self.styles), *named]
+        named = files_named([*self.styles, self.weights, *self.knobs.values()])
+        return [Path(self.content), *named]
 
 
 def files_named(values: Iterable[object]) -> list[Path]:

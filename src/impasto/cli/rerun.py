@@ -42,8 +42,9 @@ def rerun(ctx: click.Context) -> int:
     request = rerun_request(painting, content=ctx.params["content"], styles=ctx.params["styles"])
     use_threads(recipe)
     _compare(recipe, voice)
-    inputs = [Path(painting), *(Path(p.name) for p in (request.content, *request.styles))]
-    inputs += files_named([request.weights, *as_mapping(request.method).values()])
+    pictures = [p.name for p in (request.content, *request.styles)]
+    knobs = as_mapping(request.method).values()
+    inputs = [Path(painting), *files_named([*pictures, request.weights, *knobs])]
     return paint(request, pick(Target, ctx), voice, inputs)
 
 

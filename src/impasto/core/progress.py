@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from impasto.core.picture import Pixels
+from impasto.core.picture import Raster
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Tick:
     steps: int
     share: float
     losses: Mapping[str, float]
-    picture: Callable[[], Pixels]
+    picture: Callable[[], Raster]
     state: Callable[[], Mapping[str, Any]]
 
 

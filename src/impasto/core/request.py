@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from impasto.core.card import Card
 from impasto.core.errors import InputError, KnobError
@@ -45,7 +45,10 @@ class Method(Protocol):
         ...
 
     def agreement(self, request: Request, device: str, precision: str) -> float:
-        """Cosine between the gradients in ``precision`` and in fp32, for this request."""
+        """Cosine between what it does in ``precision`` and in fp32, for this request.
+
+        Compared are gradients where it descends, and changes of the content where it does not.
+        """
         ...
 
     def warnings(self, request: Request) -> tuple[str, ...]:
@@ -56,6 +59,35 @@ class Method(Protocol):
         self, request: Request, plan: Plan, watch: Watch, state: Mapping[str, Any] | None = None
     ) -> Painting:
         """Do the work, calling ``watch`` every step; ``state`` is where an earlier run stopped."""
+        ...
+
+
+@runtime_checkable
+class NamesStyles(Protocol):
+    """What a method offers besides if its styles are named instead of shown.
+
+    So it is where a network has learnt its styles beforehand.
+    """
+
+    @classmethod
+    def known_styles(cls, weights: str = "") -> tuple[str, ...]:
+        """The names of the styles that these weights have learnt; "": the method's own.
+
+        Raises:
+            WeightsError: weights that cannot be used.
+        """
+        ...
+
+    @classmethod
+    def named_style(cls, name: str, weights: str = "") -> Picture:
+        """A style by its name, or by the path of a file that bears its name.
+
+        What makes it this one and no other, its ``sha256``, is that of the weights, and its name.
+
+        Raises:
+            InputError: no such style; the message names the nearest.
+            WeightsError: weights that cannot be used.
+        """
         ...
 
 

@@ -11,6 +11,9 @@ from impasto.core.request import Method
 
 _METHODS = {
     "gatys": "impasto.methods.gatys:Gatys",
+    "adain": "impasto.methods.adain:AdaIN",
+    "wct": "impasto.methods.wct:WCT",
+    "fast": "impasto.methods.fast:FastNetwork",
 }
 
 

@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+Moments = tuple[Tensor, Tensor]
+"""Mean and variance (C,) of each channel."""
 WIDTHS = (16, 32, 64)
 """Channels at full, half and quarter resolution."""
 BLOCKS = 5
@@ -39,9 +41,7 @@ class Fast(nn.Module):
     :meth:`forward` takes.
     """
 
-    def __init__(
-        self, styles: int, widths: Sequence[int] = WIDTHS, blocks: int = BLOCKS
-    ) -> None:
+    def __init__(self, styles: int, widths: Sequence[int] = WIDTHS, blocks: int = BLOCKS) -> None:
         super().__init__()
         self.widths, self.blocks = tuple(widths), blocks
         full, half, quarter = widths
@@ -55,47 +55,88 @@ class Fast(nn.Module):
         self.body = nn.ModuleList(_conv(quarter, quarter) for _ in range(2 * blocks))
         self.up = nn.ModuleList([_conv(quarter, half), _conv(half, full)])
         self.last = nn.Conv2d(full, 3, 5, padding=2)
+        self.last.weight.data.mul_(0.3)
         convs = (*self.down, *self.body, *self.up)
         self.sizes = [conv.out_channels for conv in convs if isinstance(conv, nn.Conv2d)]
-        plain = torch.cat([self.unpainted()[:-6], torch.tensor([0.5] * 3 + [0.2] * 3)])
+        plain = torch.cat([self.unpainted()[:-6], torch.tensor([0.3] * 3 + [1.0] * 3)])
         self.table = nn.Parameter(plain.repeat(styles, 1))
 
     def unpainted(self) -> Tensor:
         """The row that gives the picture back."""
-        ones_and_zeros = [torch.tensor([one, 0.0]).repeat_interleave(n) for n in self.sizes
-                          for one in (1.0,)]
-        return torch.cat([*ones_and_zeros, torch.tensor([1.0] * 3 + [0.0] * 3)])
+        plain = [torch.tensor([1.0, 0.0]).repeat_interleave(n) for n in self.sizes]
+        return torch.cat([*plain, torch.tensor([1.0] * 3 + [0.0] * 3)])
 
     def mixture(self, shares: Tensor) -> Tensor:
         """Rows (N, numbers) from shares (N, styles); what they lack of 1 is the picture itself."""
         plain = self.unpainted().to(self.table)
         return plain + shares @ (self.table - plain)
 
-    def forward(self, pictures: Tensor, shares: Tensor) -> Tensor:
-        """Paint pictures (N, 3, H, W) in 0..1, sides multiples of 4, by shares (N, styles).
+    def forward(
+        self, pictures: Tensor, rows: Tensor, known: Sequence[Moments] | None = None
+    ) -> Tensor:
+        """Paint pictures (N, 3, H, W) in 0..1, sides multiples of 4, each by its row (N, numbers).
 
-        The paintings are about 0..1, but not cut to it.
+        With the moments of a whole picture (N = 1), paint a part of it. The paintings are about
+        0..1, but not cut to it.
         """
-        rows = iter(self.mixture(shares).split([2 * n for n in self.sizes] + [6], dim=1))
-        x = pictures - 0.5
+        painted, kept = self._painted(pictures, rows, _Known(known) if known else _Own())
+        return 0.5 + kept * (pictures - 0.5) + painted
+
+    def moments(self, picture: Tensor, row: Tensor) -> list[Moments]:
+        """Mean and variance of every normalisation's input, for one picture (1, 3, H, W)."""
+        seen = _Seen()
+        self._painted(picture, row, seen)
+        return seen.moments
+
+    def _painted(self, pictures: Tensor, rows: Tensor, norm: _Own) -> tuple[Tensor, Tensor]:
+        """What is painted (N, 3, H, W), and how much of the picture is kept (N, 3, 1, 1)."""
+        parts = iter(torch.split(rows, [2 * n for n in self.sizes] + [6], dim=1))
+        x = (pictures - 0.5).to(self.last.weight.dtype)
         for conv in self.down:
-            x = F.relu_(_styled(conv(x), next(rows)))
+            x = F.relu_(norm(conv(x), next(parts)))
         for first, second in zip(self.body[::2], self.body[1::2], strict=True):
-            y = F.relu_(_styled(first(x), next(rows)))
-            x = x + _styled(second(y), next(rows))
+            y = F.relu_(norm(first(x), next(parts)))
+            x = x + norm(second(y), next(parts))
         for conv in self.up:
             x = F.interpolate(x, scale_factor=2.0, mode="nearest")
-            x = F.relu_(_styled(conv(x), next(rows)))
-        kept, painted = next(rows)[:, :, None, None].to(x.dtype).chunk(2, dim=1)
-        return 0.5 + kept * (pictures - 0.5) + painted * self.last(x)
+            x = F.relu_(norm(conv(x), next(parts)))
+        kept, painted = next(parts)[:, :, None, None].to(x.dtype).chunk(2, dim=1)
+        return painted * self.last(x), kept
 
 
-def _styled(x: Tensor, row: Tensor) -> Tensor:
+class _Own:
     """Conditional instance normalisation (Dumoulin et al. 2017, eq. 5)."""
-    if len(row) == 1:  # one picture: scale and shift go into the normalisation's own pass
-        return F.group_norm(x, x.shape[1], *row[0].to(x.dtype).chunk(2), EPS)
-    scale, shift = row[:, :, None, None].to(x.dtype).chunk(2, dim=1)
-    return F.instance_norm(x, eps=EPS) * scale + shift
+
+    def __call__(self, x: Tensor, row: Tensor) -> Tensor:
+        if len(row) == 1:  # one picture: scale and shift go into the normalisation's own pass
+            scale, shift = row[0].to(x.dtype).chunk(2)
+            return F.group_norm(x, x.shape[1], scale, shift, EPS)
+        scale, shift = row[:, :, None, None].to(x.dtype).chunk(2, dim=1)
+        return F.instance_norm(x, eps=EPS) * scale + shift
+
+
+class _Seen(_Own):
+    """The same, and the moments are kept."""
+
+    def __init__(self) -> None:
+        self.moments: list[Moments] = []
+
+    def __call__(self, x: Tensor, row: Tensor) -> Tensor:
+        variance, mean = torch.var_mean(x.float(), (0, 2, 3), correction=0)
+        self.moments.append((mean, variance))
+        return super().__call__(x, row)
+
+
+class _Known(_Own):
+    """The same with moments that are known: of a thumbnail, for a tile."""
+
+    def __init__(self, moments: Sequence[Moments]) -> None:
+        self.moments = iter(moments)
+
+    def __call__(self, x: Tensor, row: Tensor) -> Tensor:
+        mean, variance = next(self.moments)
+        scale, shift = row[0].float().chunk(2)
+        return F.batch_norm(x, mean, variance, scale, shift, training=False, eps=EPS)
 
 
 def _conv(inputs: int, outputs: int) -> nn.Conv2d:

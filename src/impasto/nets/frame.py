@@ -19,11 +19,20 @@ def framed(pictures: Tensor, multiple: int, width: int = WIDTH) -> Tensor:
     Where a side is too short to be mirrored, the edge is repeated.
     """
     height, breadth = pictures.shape[2:]
-    below, right = (width + -(side + 2 * width) % multiple for side in (height, breadth))
-    mirrored = min(height, breadth) > max(below, right)
-    return F.pad(
-        pictures, (width, right, width, below), mode="reflect" if mirrored else "replicate"
-    )
+    below, right = (_beyond(side, multiple, width) for side in (height, breadth))
+    mode = "reflect" if mirrors(height, breadth, multiple, width) else "replicate"
+    return F.pad(pictures, (width, right, width, below), mode=mode)
+
+
+def mirrors(height: int, breadth: int, multiple: int, width: int = WIDTH) -> bool:
+    """Whether a picture of this size is long enough on both sides to be mirrored in its frame."""
+    longest = max(_beyond(side, multiple, width) for side in (height, breadth))
+    return min(height, breadth) > longest
+
+
+def _beyond(side: int, multiple: int, width: int) -> int:
+    """How far the frame reaches below or to the right."""
+    return width + -(side + 2 * width) % multiple
 
 
 def unframed(pictures: Tensor, height: int, breadth: int, width: int = WIDTH) -> Tensor:

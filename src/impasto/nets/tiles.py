@@ -8,7 +8,7 @@ a halo that is cut off again, so that no seam can be seen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.core.picture import Pixels, Raster
-from impasto.nets.frame import WIDTH, framed
+from impasto.nets.frame import WIDTH, framed, mirrors
 
 THUMBNAIL = 1024
 """Long side in pixels from which on statistics are those of a thumbnail of this size."""
@@ -27,22 +27,32 @@ CORE = 1024
 
 
 class Painter(Protocol):
-    """A network as the tiles see it.
+    """A network as the tiles see it."""
 
-    Attributes:
-        align: sides of what it takes must be multiples of it; a divisor of 16.
-        halo: pixels around a tile that still count for it; a multiple of ``align``.
-    """
+    @property
+    def align(self) -> int:
+        """Sides of what it takes must be multiples of it; a divisor of 16."""
+        ...
 
-    align: int
-    halo: int
+    @property
+    def halo(self) -> int:
+        """Pixels around a tile that still count for it; a multiple of ``align``."""
+        ...
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """The weights it uses, name → sha256."""
+        ...
 
     def statistics(self, frame: Tensor) -> Any:
         """What it must know of a whole picture (1, 3, H, W), to paint parts of it."""
         ...
 
     def __call__(self, frame: Tensor, statistics: Any = None) -> Tensor:
-        """Paint a picture or a part of one, the same size; None: the statistics are its own."""
+        """Paint a framed picture (1, 3, H, W) in 0..1, or a part of one: the same size.
+
+        Statistics are those of the whole picture; None: this is the whole picture.
+        """
         ...
 
 
@@ -87,7 +97,7 @@ def paint(
     target: Any,
     painter: Painter,
     place: Callable[[Tensor], Tensor],
-    done: Callable[[int, int], None],
+    done: Callable[[int, int], bool | None],
     core: int = CORE,
 ) -> None:
     """Paint a raster tile by tile.
@@ -98,7 +108,7 @@ def paint(
         target: takes what was painted, as float32 arrays in 0..1: ``target[t:b, l:r] = pixels``.
         painter: the network.
         place: takes a tensor to the network's device and type.
-        done: called after every tile with the number of tiles done and in all.
+        done: called after every tile with the number of tiles done and in all; True stops.
         core: side of a tile in pixels.
     """
     height, width = source.shape[:2]
@@ -106,22 +116,23 @@ def paint(
     known = None
     if len(parts) > 1:
         known = painter.statistics(place(framed(as_tensor(thumbnail), painter.align)))
+    mirrored = mirrors(height, width, painter.align)
     for index, tile in enumerate(parts, start=1):
-        painted = painter(place(_read(source, tile.window)), known)
+        painted = painter(place(_read(source, tile.window, mirrored)), known)
         rows, columns = tile.inside
         top, left, bottom, right = tile.core
         target[top:bottom, left:right] = as_pixels(painted[:, :, rows, columns])
-        done(index, len(parts))
+        if done(index, len(parts)):
+            break
 
 
-def _read(source: Raster, window: tuple[int, int, int, int]) -> Tensor:
-    """A window of a raster, mirrored where it lies beyond the edges, as in :func:`framed`."""
+def _read(source: Raster, window: tuple[int, int, int, int], mirrored: bool) -> Tensor:
+    """A window of a raster; where it lies beyond the edges, it is as in :func:`framed`."""
     height, width = source.shape[:2]
     top, left, bottom, right = window
     inside = source[max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
     tensor = as_tensor(inside)
     beyond = (max(-left, 0), max(right - width, 0), max(-top, 0), max(bottom - height, 0))
-    mirrored = min(tensor.shape[2:]) > max(beyond)
     return F.pad(tensor, beyond, mode="reflect" if mirrored else "replicate")
 
 

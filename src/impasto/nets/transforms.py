@@ -162,6 +162,23 @@ class Affine:
         identity = one if self.matrix.ndim == 1 else one.diag()
         return Affine(torch.lerp(identity, self.matrix, strength), strength * self.shift)
 
+    def distance(self, content: Statistics) -> float:
+        """How far it moves the features of a picture: root mean square, in their deviations.
+
+        A channel counts as 10 deviations at most, and one without any variance not at all.
+        """
+        identity = torch.ones_like(self.shift)
+        if self.matrix.ndim == 1:
+            spread = (self.matrix - identity).square() * content.variance
+            mean = self.matrix * content.mean
+        else:
+            beside = self.matrix - identity.diag()
+            spread = (beside @ content.covariance * beside).sum(1)
+            mean = self.matrix @ content.mean
+        moved = spread + (mean + self.shift - content.mean).square()
+        floor = (1e-12 * content.variance.max()).clamp_min(_TINY)
+        return float((moved / content.variance.maximum(floor)).clamp(0, 100).mean().sqrt())
+
 
 def blend(maps: Sequence[Affine], shares: Sequence[float]) -> Affine:
     """The map whose result is the mean of the results of several maps, weighted by ``shares``.

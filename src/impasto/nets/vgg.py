@@ -93,7 +93,8 @@ class VGG(nn.Module):
 
         Returns:
             For each name, shape (N, channels, H // 2^(block - 1), W // 2^(block - 1)), in the
-            weights' dtype, none below 0 unless they are mapped. Not to be changed in place while gradients are wanted.
+            weights' dtype, none below 0 unless they are mapped. Not to be changed in place while
+            gradients are wanted.
 
         Raises:
             KnobError: no layer, or one that this network does not have.
@@ -124,6 +125,17 @@ class VGG(nn.Module):
         """How many feature maps the layer's losses count with: the full network's if mapped."""
         return WIDTHS[block_of(layer) - 1] if self.mapped else self.channels(layer)
 
+    def resolve(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Layer names as :func:`resolve_layers` gives them, each of which this network has.
+
+        Raises:
+            KnobError: no such layer; the message names the nearest, or what there is.
+        """
+        found = resolve_layers(self.backbone, names)
+        for name in found:
+            self._check_layer(name)
+        return found
+
     def _prepare(self, x: Tensor) -> Tensor:
         mean = x.new_tensor(self.preprocessing.mean).view(3, 1, 1)
         std = x.new_tensor(self.preprocessing.std).view(3, 1, 1)
@@ -134,10 +146,16 @@ class VGG(nn.Module):
         if not layers:
             raise KnobError("No layer of VGG was asked for; at least one is needed.")
         for name in layers:
-            if name not in self.layers:
-                names = f"{self.layers[0]} to {self.layers[-1]}"
-                raise KnobError(f"This {title(self.backbone)} has {names}, but no layer {name!r}.")
+            self._check_layer(name)
         return max(self.layers.index(name) for name in layers)
+
+    def _check_layer(self, name: str) -> None:
+        if name not in self.layers:
+            (given,) = self.origin
+            raise KnobError(
+                f"The {title(self.backbone)} {given} has {self.layers[0]} to {self.layers[-1]}, "
+                f"but no layer {name!r}."
+            )
 
     @staticmethod
     def _check_size(x: Tensor, deepest: str) -> None:
@@ -152,8 +170,8 @@ class VGG(nn.Module):
             )
 
 
-def place(encoder: VGG, device: str, precision: str) -> None:
-    """Move an encoder to a device, in "fp32" or "bf16", with its weights as channels_last.
+def place(encoder: nn.Module, device: str, precision: str) -> None:
+    """Move a network to a device, in "fp32" or "bf16", with its weights as channels_last.
 
     That is the memory format in which convolutions are fastest on processors and GPUs alike.
     """
@@ -249,6 +267,6 @@ def _map(matrix: Tensor, layer: str) -> nn.Conv2d:
     The N channels of the full network hold N / n times the energy a channel of what is mapped.
     """
     scaled = matrix * (len(matrix) / WIDTHS[block_of(layer) - 1]) ** 0.5
-    conv = nn.Conv2d(*matrix.shape, 1, bias=False, device="meta")
+    conv = nn.Conv2d(len(matrix), len(matrix), 1, bias=False, device="meta")
     conv.weight = nn.Parameter(scaled[:, :, None, None].contiguous(), requires_grad=False)
     return conv

@@ -9,7 +9,7 @@ from impasto.core.request import Request
 from impasto.pictures import fit_long_side
 
 AGREEMENT = 0.98
-"""Least cosine of the gradients in a fast precision and in fp32 for the fast one to be used."""
+"""Least agreement (a cosine) of a fast precision with fp32 for the fast one to be used."""
 SHARE = 0.9
 """Share of the free memory that a run may plan to fill."""
 
@@ -61,8 +61,8 @@ def _precision(request: Request, device: str) -> tuple[str, str]:
         return "fp32", "bf16 is not faster here"
     cosine = request.method.agreement(request, device, "bf16")
     if not cosine >= AGREEMENT:  # NaN is no agreement either
-        return "fp32", f"bf16 gradients agree too little here (cosine {cosine:.3f})"
-    return "bf16", f"faster here, and its gradients agree with fp32 (cosine {cosine:.3f})"
+        return "fp32", f"bf16 and fp32 agree too little here (cosine {cosine:.3f})"
+    return "bf16", f"faster here, and it agrees with fp32 (cosine {cosine:.3f})"
 
 
 def _largest(request: Request, size: int, device: str, precision: str, limit: int) -> int:

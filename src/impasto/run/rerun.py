@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from impasto import methods
 from impasto.core.errors import InputError
 from impasto.core.picture import Picture
 from impasto.core.progress import Watch, unwatched
 from impasto.core.recipe import Ingredient, Recipe
-from impasto.core.request import Request
+from impasto.core.request import NamesStyles, Request
 from impasto.core.result import Result
 from impasto.pictures import read, read_recipe
 from impasto.run.plan import make_plan
 from impasto.run.stylize import make_request, perform
 from impasto.weights import store
-from impasto.weights.catalogue import CATALOGUE
 
 ROLES = ("content", "style")
 """The pictures that a caller can say a new place of."""
@@ -73,9 +73,13 @@ def _request(
         else value
         for knob, value in recipe.knobs.items()
     }
-    return make_request(
+    named = issubclass(methods.find(recipe.method), NamesStyles)
+    request = make_request(
         _find(main, content, path),
-        [_find(i, g, path) for i, g in zip(wanted, given, strict=True)],
+        [
+            str(g or i.name) if named else _find(i, g, path)
+            for i, g in zip(wanted, given, strict=True)
+        ],
         method=recipe.method,
         size=max(recipe.setting["height"], recipe.setting["width"]),
         device=recipe.setting["device"],
@@ -83,19 +87,26 @@ def _request(
         **recipe.options,
         **knobs,
     )
+    for then, now in zip(wanted, request.styles, strict=True):
+        if then.sha256 != now.sha256:
+            raise InputError(f"{path} was made with the style {then.name}, not {now.name}.")
+    return request
 
 
 def _check_weights(recipe: Recipe) -> None:
     """Refuse a file of weights that is another now; those of the catalogue are always checked."""
     given = recipe.options["weights"]
-    if not given or given in CATALOGUE:
-        return
-    now = store.load(given)
-    if (then := recipe.files[now.name]) != now.sha256:
-        raise InputError(
-            f"The weights {given} are other ones now: sha256 {now.sha256[:12]}…, then "
-            f"{then[:12]}…. Put the ones of then there."
-        )
+    own = {given} - {"", *store.names()}
+    for each in sorted(own | (recipe.files.keys() & store.bundled().keys())):
+        name, now = store.identify(each)
+        if (then := recipe.files[name]) != now:
+            remedy = "Put the ones of then there."
+            if each not in own:
+                remedy = f"They came with Impasto {recipe.versions['impasto']}: install that."
+            raise InputError(
+                f"The weights {each} are other ones now: sha256 {now[:12]}…, then {then[:12]}…. "
+                f"{remedy}"
+            )
 
 
 def rerun(

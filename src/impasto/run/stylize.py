@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from collections.abc import Sequence
@@ -11,12 +12,13 @@ from typing import Any
 
 from impasto import methods
 from impasto.core import devices
-from impasto.core.errors import KnobError
+from impasto.core.errors import InputError, KnobError
 from impasto.core.knobs import as_mapping, build
+from impasto.core.picture import Picture
 from impasto.core.plan import Plan
 from impasto.core.progress import Tick, Watch, unwatched
 from impasto.core.recipe import Ingredient, Recipe
-from impasto.core.request import Painting, Request
+from impasto.core.request import Method, NamesStyles, Painting, Request
 from impasto.core.result import Result
 from impasto.core.stop import Stop
 from impasto.pictures import from_any, resize, write
@@ -56,7 +58,10 @@ def make_request(
     several = styles if isinstance(styles, (list, tuple)) else [styles]
     return Request(
         content=from_any(content, "content"),
-        styles=tuple(from_any(style, f"style {i}") for i, style in enumerate(several, start=1)),
+        styles=tuple(
+            _style(style, f"style {i}", settings, weights)
+            for i, style in enumerate(several, start=1)
+        ),
         method=settings,
         style_weights=shares,
         size=size,
@@ -65,6 +70,18 @@ def make_request(
         device=device,
         precision=precision,
         fit=fit,
+    )
+
+
+def _style(style: object, name: str, method: Method, weights: str) -> Picture:
+    """A style picture, or one that the method knows by name."""
+    if not isinstance(method, NamesStyles):
+        return from_any(style, name)
+    if isinstance(style, (str, os.PathLike)):
+        return method.named_style(os.fspath(style), weights)
+    raise InputError(
+        f"The method {method.name} cannot look at {name}: give the name of a style that it has "
+        f"learnt, one of {', '.join(method.known_styles(weights))}."
     )
 
 
@@ -87,7 +104,8 @@ def stylize(
 
     Args:
         content: what is kept: a path, a PIL image, an array (H, W, 3) or a tensor (3, H, W).
-        styles: whose manner is taken: one such picture, or a list of them to be blended.
+        styles: whose manner is taken: one such picture, or a list of them to be blended. For a
+            method that has learnt its styles beforehand, their names.
         method: a name from ``impasto.methods.names()``.
         size: long side of the result in pixels; None keeps the content's.
         seed: of everything random; the same seed on the same machine gives the same pixels.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from impasto.core.errors import WeightsError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 FORMAT = 1
 BUNDLED = Path(__file__).with_name("bundled")
@@ -27,6 +27,13 @@ TITLES = {
     "fast": "a fast network",
 }
 """Kind → what it is called in messages."""
+NEEDED = {
+    "compact": ("backbone", "mean", "std"),
+    "adain": ("encoder", "channels", "widths"),
+    "wct": ("encoder", "channels"),
+    "fast": ("styles", "widths", "blocks"),
+}
+"""Kind → what a reader must be told to build it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +44,7 @@ class Model:
         name: of the file, without its suffix for a bundled one.
         sha256: of the file.
         kind: "compact", "adain", "wct" or "fast".
-        tensors: by name, float32.
+        tensors: by name, float32, or bytes.
         about: what is needed to build it: widths, the encoder's name, the styles' names.
         card: how it was made: command, data, licence, time, figures.
     """
@@ -48,6 +55,18 @@ class Model:
     tensors: dict[str, Tensor]
     about: dict[str, Any]
     card: dict[str, Any]
+
+    def fill(self, network: nn.Module, prefix: str = "") -> None:
+        """Load the tensors that a network has, by their names after ``prefix``.
+
+        Raises:
+            WeightsError: one is missing or of another shape.
+        """
+        try:
+            network.load_state_dict({n: self.tensors[prefix + n] for n in network.state_dict()})
+        except (KeyError, RuntimeError) as error:
+            what = str(error).strip().splitlines()[-1].strip()
+            raise WeightsError(f"{self.name} is not whole: {what}") from error
 
 
 def write_model(
@@ -62,7 +81,10 @@ def write_model(
     import torch
 
     meta = {"format": FORMAT, "kind": kind, "about": about, "card": card}
-    halves = {n: t.detach().cpu().to(torch.float16).contiguous() for n, t in tensors.items()}
+    halves = {
+        n: (t.to(torch.float16) if t.is_floating_point() else t).detach().cpu().contiguous()
+        for n, t in tensors.items()
+    }
     file.write(safetensors.torch.save(halves, {"impasto": json.dumps(meta, ensure_ascii=False)}))
 
 
@@ -75,12 +97,13 @@ def read_header(path: Path) -> dict[str, Any] | None:
     import safetensors
 
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
+        with safetensors.safe_open(path, framework="np") as file:
             text = (file.metadata() or {}).get("impasto")
         found: dict[str, Any] | None = json.loads(text) if text else None
+        later = found is not None and found["format"] > FORMAT
     except Exception as error:  # a damaged file raises almost anything
-        raise WeightsError(f"{path} is no safetensors file, or damaged: {error}") from error
-    if found and found["format"] > FORMAT:
+        raise WeightsError(f"{path} could not be read as weights: {error}") from error
+    if later:
         raise WeightsError(f"{path} is of a later Impasto: update to read it.")
     return found
 
@@ -93,13 +116,17 @@ def read_model(path: Path, name: str, sha256: str, kind: str) -> Model:
     """
     import safetensors.torch
 
-    header = read_header(path)
+    header = read_header(path) if path.suffix.lower() == ".safetensors" else None
     if header is None:
-        raise WeightsError(
-            f"{path} holds no model that Impasto trained; wanted is {TITLES[kind]}."
-        )
-    if header["kind"] != kind:
-        theirs = TITLES.get(header["kind"], header["kind"])
-        raise WeightsError(f"{path} holds {theirs}; wanted is {TITLES[kind]}.")
-    tensors = {n: t.float() for n, t in safetensors.torch.load_file(path).items()}
-    return Model(name, sha256, kind, tensors, header["about"], header["card"])
+        raise WeightsError(f"{path} holds no model that Impasto trained; wanted is {TITLES[kind]}.")
+    theirs = str(header.get("kind"))
+    if theirs != kind:
+        raise WeightsError(f"{path} holds {TITLES.get(theirs, theirs)}; wanted is {TITLES[kind]}.")
+    missing = [name for name in NEEDED[kind] if name not in header.get("about", {})]
+    if missing:
+        raise WeightsError(f"{path} is not whole: it does not say its {', '.join(missing)}.")
+    tensors = {
+        n: t.float() if t.is_floating_point() else t
+        for n, t in safetensors.torch.load_file(path).items()
+    }
+    return Model(name, sha256, kind, tensors, header["about"], header.get("card", {}))

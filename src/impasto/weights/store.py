@@ -88,6 +88,10 @@ def load_model(name_or_path: str | Path, kind: str) -> Model:
     Raises:
         WeightsError: an unknown name, a file that cannot be read, or another kind of model.
     """
+    if str(name_or_path) in CATALOGUE:
+        raise WeightsError(
+            f"{name_or_path} is an encoder; wanted is {models.TITLES[kind]}, by its name or file."
+        )
     path = bundled().get(str(name_or_path))
     if path is None:
         path = _own_file(str(name_or_path))
@@ -95,9 +99,40 @@ def load_model(name_or_path: str | Path, kind: str) -> Model:
     return models.read_model(path, path.stem, _sha256(path), kind)
 
 
+def load_decoder(name_or_path: str | Path, kind: str) -> tuple[Model, LoadedWeights]:
+    """A model that decodes an encoder's features, and that encoder.
+
+    Raises:
+        WeightsError: as :func:`load_model` and :func:`load`.
+    """
+    model = load_model(name_or_path, kind)
+    try:
+        return model, load(model.about["encoder"])
+    except WeightsError as error:
+        raise WeightsError(f"The encoder that {model.name} decodes: {error}") from error
+
+
 def bundled() -> dict[str, Path]:
     """The models that come with the package: name → file."""
     return {path.stem: path for path in sorted(models.BUNDLED.glob("*.safetensors"))}
+
+
+def names() -> tuple[str, ...]:
+    """Every name that stands for weights: of the catalogue, and of the bundled models."""
+    return (*CATALOGUE, *bundled())
+
+
+def identify(name_or_path: str | Path) -> tuple[str, str]:
+    """The name under which a recipe lists weights or a model, and the sha256 of its file now.
+
+    Raises:
+        WeightsError: an unknown name, or a file that is missing or damaged.
+    """
+    given = str(name_or_path)
+    if given in CATALOGUE or given in bundled():
+        return given, verify(given)
+    path = _own_file(given)
+    return path.name, _sha256(path)
 
 
 def _encoder(model: Model) -> LoadedWeights:
@@ -110,10 +145,10 @@ def _encoder(model: Model) -> LoadedWeights:
 
 
 def get(name: str, *, again: bool = False, progress: Progress | None = None) -> Path:
-    """Fetch or decode weights into the store, and return their file.
+    """Fetch or decode weights into the store, and return their file; a bundled model's is here.
 
     Args:
-        name: a name in the catalogue.
+        name: a name in the catalogue, or of a bundled model.
         again: do it anew even if the file is there.
         progress: called during a download.
 
@@ -121,6 +156,9 @@ def get(name: str, *, again: bool = False, progress: Progress | None = None) -> 
         WeightsError: an unknown name, a source that is missing, damaged or out of reach, or a
             store that cannot be written.
     """
+    if (model := bundled().get(name)) is not None:
+        verify(name)
+        return model
     entry = _entry(name)
     path = _place(entry)
     if path.exists() and not again:
@@ -145,9 +183,16 @@ def get(name: str, *, again: bool = False, progress: Progress | None = None) -> 
 def verify(name: str) -> str:
     """Check the stored file against the catalogue, and return its sha256.
 
+    Of a bundled model, which is a part of the package like its code, it is checked that the file
+    can be read as one.
+
     Raises:
         WeightsError: an unknown name, or a file that is missing, truncated or altered.
     """
+    if (model := bundled().get(name)) is not None:
+        if models.read_header(model) is None:
+            raise WeightsError(f"{model} is damaged: it holds no model. Install Impasto anew.")
+        return _sha256(model)
     entry = _entry(name)
     path = _place(entry)
     if not path.exists():
@@ -158,8 +203,8 @@ def verify(name: str) -> str:
 def _entry(name: str) -> Weights:
     if name in CATALOGUE:
         return CATALOGUE[name]
-    near = nearest(name, CATALOGUE)
-    hint = f"did you mean {near}?" if near else f"there is {', '.join(CATALOGUE)}."
+    near = nearest(name, names())
+    hint = f"did you mean {near}?" if near else f"there is {', '.join(names())}."
     raise WeightsError(f"No weights are called {name!r}: {hint}")
 
 

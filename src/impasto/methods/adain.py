@@ -1,0 +1,126 @@
+"""AdaIN: the content's features take the style's means and deviations, and are decoded.
+
+Huang & Belongie, "Arbitrary Style Transfer in Real-Time with Adaptive Instance Normalization",
+ICCV 2017. With an encoder f, a decoder g, content c and style s:
+
+    t = σ(f(s)) (f(c) - μ(f(c))) / σ(f(c)) + μ(f(s))                          (eq. 8, 12)
+    T(c, s, α) = g((1 - α) f(c) + α t)                                         (eq. 14)
+
+What is ours: the encoder is the compact one; the statistics of large pictures are those of a
+thumbnail, so that tiles can be painted one by one; and what the decoder loses of the content is
+given back to the degree to which the statistics agree, so that a picture in its own style, or at
+strength 0, is the picture itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from impasto.core.card import Card
+from impasto.core.knobs import knob
+from impasto.core.request import Request
+from impasto.nets.decoder import Decoder
+from impasto.nets.frame import framed
+from impasto.nets.sitting import FeedForward, Place, style_tensors
+from impasto.nets.transforms import Affine, Statistics, adain, blend
+from impasto.nets.vgg import VGG
+from impasto.weights import store
+
+LAYER = "conv4_1"
+ALIKE = 0.35
+"""How far apart statistics are, in deviations, when the lost detail comes back by 1 / e."""
+FAINT = 0.02
+"""Detail that comes back by less than this is left out, and half of the decoder's time saved."""
+
+
+@dataclass(frozen=True)
+class AdaIN(FeedForward):
+    """The knobs of the method, and the method itself."""
+
+    name: ClassVar[str] = "adain"
+    card: ClassVar[Card] = Card(
+        title="Any style at once, by matching means and deviations of features",
+        good_for="Any style picture while you look, on a laptop; previews, batches, large prints.",
+        not_for="The finest strokes: those take an optimiser (gatys).",
+        paper="Huang, Belongie: Arbitrary Style Transfer in Real-Time with Adaptive Instance "
+        "Normalization, ICCV 2017",
+        licence="code and weights Apache-2.0",
+        weights=("adain",),
+        supports=("several styles", "strength", "tiles"),
+    )
+
+    strength: float = knob(1.0, "how much of the style: 0 gives the content back", low=0, high=1)
+    style_size: int = knob(
+        512, "long side of the style pictures: smaller ones give larger strokes", low=32,
+        high=4096, unit="px",
+    )  # fmt: skip
+
+    def painter(self, request: Request, place: Place) -> Painter:
+        """Encoder and decoder, with the styles' statistics taken."""
+        painter = Painter(self.weights(request), place, self.strength)
+        painter.look_at(style_tensors(request, self.style_size), request.shares)
+        return painter
+
+
+class Painter:
+    """Encoder, AdaIN and decoder; see :class:`impasto.nets.tiles.Painter`.
+
+    Args:
+        weights: a model of the kind "adain", by name or path.
+        place: device and precision.
+        strength: α of eq. 14.
+
+    Raises:
+        WeightsError: weights that cannot be used.
+    """
+
+    files: Mapping[str, str]
+    align = 8
+    halo = 96
+
+    def __init__(self, weights: str, place: Place, strength: float = 1.0) -> None:
+        model, encoder = store.load_decoder(weights, "adain")
+        self.files = {model.name: model.sha256, encoder.name: encoder.sha256}
+        self.place, self.strength = place, strength
+        self.encoder = VGG(encoder, mapped=False)
+        self.decoder = Decoder(model.about["channels"], model.about["widths"])
+        model.fill(self.decoder)
+        for network in (self.encoder, self.decoder):
+            place.network(network)
+
+    def look_at(self, styles: Sequence[Tensor], shares: Sequence[float]) -> None:
+        """Take the statistics of style pictures (1, 3, H, W), each with its share.
+
+        They are framed as contents are: a picture in its own style is then the picture itself.
+        """
+        self.styles = [self.statistics(self.place(framed(s, self.align))) for s in styles]
+        self.shares = shares
+
+    def statistics(self, frame: Tensor) -> Statistics:
+        """Means and variances of a framed picture's features."""
+        return Statistics.of(self._seen(frame), diagonal=True)
+
+    def __call__(self, frame: Tensor, statistics: Statistics | None = None) -> Tensor:
+        """Paint a framed picture (1, 3, H, W), or a part of one whose statistics are known."""
+        seen = self._seen(frame)
+        content = statistics or Statistics.of(seen, diagonal=True)
+        change = self.change(content)
+        painted: Tensor = self.decoder(change.apply(seen)).float()
+        kept = math.exp(-((change.distance(content) / ALIKE) ** 2))
+        if kept > FAINT:
+            painted = painted + kept * (frame - self.decoder(seen))
+        return painted
+
+    def change(self, content: Statistics) -> Affine:
+        """What is done to the features: eq. 8 for each style, blended, and eq. 14."""
+        maps = [adain(content, style) for style in self.styles]
+        return blend(maps, self.shares).towards_identity(self.strength)
+
+    def _seen(self, frame: Tensor) -> Tensor:
+        features: Tensor = self.encoder(frame, [LAYER])[LAYER]
+        return features

@@ -1,0 +1,136 @@
+"""Fast networks: one pass of a small network that has learnt its styles beforehand.
+
+Johnson, Alahi & Fei-Fei, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution",
+ECCV 2016; Dumoulin, Shlens & Kudlur, "A Learned Representation for Artistic Style", ICLR 2017.
+The network is :class:`impasto.nets.fast.Fast`, and :mod:`impasto.train.fast` teaches it. A style
+is named instead of shown. Strength and blends of styles are shares in one mixture.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from impasto.core.card import Card
+from impasto.core.errors import InputError
+from impasto.core.knobs import knob, nearest
+from impasto.core.picture import Picture, Pixels
+from impasto.core.request import Request
+from impasto.nets.fast import Fast, Moments
+from impasto.nets.sitting import FeedForward, Place
+from impasto.weights import store
+from impasto.weights.models import Model
+
+
+@dataclass(frozen=True)
+class FastNetwork(FeedForward):
+    """The knobs of the method, and the method itself."""
+
+    name: ClassVar[str] = "fast"
+    card: ClassVar[Card] = Card(
+        title="Styles learnt beforehand, in real time",
+        good_for="Pictures by the hundred, video and live use, in a style that has been learnt.",
+        not_for="A style picture just found: learn it first (impasto train fast), or use adain.",
+        paper="Johnson, Alahi, Fei-Fei: Perceptual Losses for Real-Time Style Transfer and "
+        "Super-Resolution, ECCV 2016; Dumoulin, Shlens, Kudlur: A Learned Representation for "
+        "Artistic Style, ICLR 2017",
+        licence="code and weights Apache-2.0",
+        weights=("fast",),
+        supports=("several styles", "strength", "tiles"),
+    )
+
+    strength: float = knob(1.0, "how much of the style: 0 gives the content back", low=0, high=1)
+
+    def painter(self, request: Request, place: Place) -> Painter:
+        """The network, asked for the styles."""
+        painter = Painter(self.weights(request), place)
+        names = [style.name for style in request.styles]
+        painter.mix(names, [self.strength * share for share in request.shares])
+        return painter
+
+    @classmethod
+    def known_styles(cls, weights: str = "") -> tuple[str, ...]:
+        """See :class:`impasto.core.request.NamesStyles`."""
+        return tuple(cls._model(weights).about["styles"])
+
+    @classmethod
+    def named_style(cls, name: str, weights: str = "") -> Picture:
+        """See :class:`impasto.core.request.NamesStyles`."""
+        model = cls._model(weights)
+        names = model.about["styles"]
+        stem = name if name in names else Path(name).stem
+        pixels = _shown(model, _index(names, stem))
+        return Picture(pixels, name=stem, sha256=f"{model.sha256}:{stem}")
+
+    @classmethod
+    def _model(cls, weights: str) -> Model:
+        return store.load_model(weights or cls.card.weights[0], cls.name)
+
+
+class Painter:
+    """The fast network and what is asked of it; see :class:`impasto.nets.tiles.Painter`.
+
+    Args:
+        weights: a model of the kind "fast", by name or path.
+        place: device and precision.
+
+    Raises:
+        WeightsError: weights that cannot be used.
+    """
+
+    files: Mapping[str, str]
+    align = 4
+    halo = 64
+
+    def __init__(self, weights: str, place: Place) -> None:
+        model = store.load_model(weights, "fast")
+        self.files = {model.name: model.sha256}
+        self.names: list[str] = model.about["styles"]
+        self.network = Fast(len(self.names), model.about["widths"], model.about["blocks"])
+        model.fill(self.network)
+        place.network(self.network)
+
+    def mix(self, names: Sequence[str], shares: Sequence[float]) -> None:
+        """Ask for styles by name, each with its share; what is missing to 1 is the content.
+
+        Raises:
+            InputError: the network has not learnt a style.
+        """
+        wanted = torch.zeros(1, len(self.names))
+        for name, share in zip(names, shares, strict=True):
+            wanted[0, _index(self.names, name)] += share
+        self.row = self.network.mixture(wanted.to(self.network.table))
+
+    def statistics(self, frame: Tensor) -> list[Moments]:
+        """Mean and variance of every normalisation's input."""
+        return self.network.moments(frame, self.row)
+
+    def __call__(self, frame: Tensor, statistics: Sequence[Moments] | None = None) -> Tensor:
+        """Paint a framed picture (1, 3, H, W), or a part of one whose statistics are known."""
+        painted: Tensor = self.network(frame, self.row, statistics)
+        return painted
+
+
+def _index(names: Sequence[str], wanted: str) -> int:
+    if wanted in names:
+        return names.index(wanted)
+    near = nearest(wanted, names)
+    hint = f"Did you mean {near}? " if near else ""
+    raise InputError(
+        f"The fast network has not learnt the style {wanted!r}. {hint}It has learnt "
+        f"{', '.join(names)}. For any other picture, use --method adain."
+    )
+
+
+def _shown(model: Model, index: int) -> Pixels:
+    """The small picture of a style that the model carries."""
+    data = model.tensors[f"picture.{index}"].numpy().tobytes()
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), np.float32) / np.float32(255)

@@ -1,0 +1,190 @@
+"""WCT: whitening and colouring, from the deepest layer to the first, without any training.
+
+Li, Fang, Yang, Wang, Lu & Yang, "Universal Style Transfer via Feature Transforms", NeurIPS 2017.
+At every level from conv5_1 to conv1_1 the picture so far is encoded, its features are given the
+style's covariance by a map in closed form (section 3.2), and a decoder that was only taught to
+invert the encoder makes a picture of them, which is the next level's content (section 3.3).
+
+What is ours: the encoder is the compact one; the maps are safe for few positions and channels
+without variance (:mod:`impasto.nets.transforms`), and those of large pictures are a thumbnail's,
+so that tiles can be painted one by one; and what a decoder loses of its picture is given back to
+the degree to which the level changes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, cast
+
+from torch import Tensor
+
+from impasto.core.card import Card
+from impasto.core.errors import KnobError
+from impasto.core.knobs import knob
+from impasto.core.request import Request
+from impasto.nets.decoder import Decoder
+from impasto.nets.frame import framed
+from impasto.nets.sitting import FeedForward, Place, style_tensors
+from impasto.nets.transforms import Affine, Kind, Statistics, blend, wct
+from impasto.nets.vgg import VGG, resolve_layers
+from impasto.weights import store
+from impasto.weights.layout import block_of
+from impasto.weights.models import Model
+
+LEVELS = ("conv5_1", "conv4_1", "conv3_1", "conv2_1", "conv1_1")
+WIDTHS = (16, 32, 64, 128, 128)
+"""Channels of the decoders, at full resolution, half of it, and so on."""
+STRENGTH = 0.6
+"""Of every level, unless asked otherwise."""
+ALIKE = 0.35
+"""How far a level's map must move its features, in deviations, for its decoder's loss to come
+back by 1 / e only."""
+FAINT = 0.02
+"""What comes back by less than this is left out, and half of the decoder's time saved."""
+Change = tuple[Affine, float]
+"""A map of features, and how much of what the decoder loses comes back."""
+
+
+@dataclass(frozen=True)
+class WCT(FeedForward):
+    """The knobs of the method, and the method itself."""
+
+    name: ClassVar[str] = "wct"
+    card: ClassVar[Card] = Card(
+        title="Any style at once, by whitening and colouring features on five levels",
+        good_for="Any style picture at once, bolder in colour and texture than adain.",
+        not_for="Faces, lettering and straight lines, which it bends.",
+        paper="Li, Fang, Yang, Wang, Lu, Yang: Universal Style Transfer via Feature Transforms, "
+        "NeurIPS 2017",
+        licence="code and weights Apache-2.0",
+        weights=("wct",),
+        supports=("several styles", "strength", "tiles"),
+    )
+
+    strength: float = knob(1.0, "how much of the style: 0 gives the content back", low=0, high=1)
+    levels: tuple[str, ...] = knob(LEVELS, "layers that are transformed, in this order")
+    level_strengths: tuple[float, ...] = knob(
+        (), f"a strength for each level, 0 to 1; empty: {STRENGTH:g} for all", low=0, high=1
+    )
+    transform: str = knob(
+        "wct", "the map: wct, or transport, which moves the features least",
+        choices=("wct", "transport"),
+    )  # fmt: skip
+    style_size: int = knob(
+        512, "long side of the style pictures: smaller ones give larger strokes", low=32,
+        high=4096, unit="px",
+    )  # fmt: skip
+
+    def painter(self, request: Request, place: Place) -> Painter:
+        """Encoder and decoders, with the styles' statistics taken."""
+        painter = Painter(
+            self.weights(request), place, self.strengths(), cast(Kind, self.transform)
+        )
+        painter.look_at(style_tensors(request, self.style_size), request.shares)
+        return painter
+
+    def strengths(self) -> dict[str, float]:
+        """Level → its strength, in the order in which they are painted.
+
+        Raises:
+            KnobError: an unknown level, none, one twice, or another number of strengths.
+        """
+        levels = resolve_layers("vgg19", self.levels)
+        unknown = [name for name in levels if name not in LEVELS]
+        if unknown or not levels or len(set(levels)) < len(levels):
+            raise KnobError(
+                f"levels = {', '.join(self.levels) or 'nothing'}: give some of "
+                f"{', '.join(LEVELS)}, each once."
+            )
+        given = self.level_strengths or (STRENGTH,) * len(levels)
+        if len(given) != len(levels):
+            raise KnobError(
+                f"{len(given)} level_strengths for {len(levels)} levels: give one each, or none."
+            )
+        return {n: s * self.strength for n, s in zip(levels, given, strict=True)}
+
+
+class Painter:
+    """Encoder and decoders, level by level; see :class:`impasto.nets.tiles.Painter`.
+
+    Args:
+        weights: a model of the kind "wct", by name or path.
+        place: device and precision.
+        strengths: level → strength.
+        kind: of the map.
+
+    Raises:
+        WeightsError: weights that cannot be used.
+    """
+
+    files: Mapping[str, str]
+    align = 16
+    halo = 192
+
+    def __init__(
+        self, weights: str, place: Place, strengths: Mapping[str, float], kind: Kind = "wct"
+    ) -> None:
+        model, encoder = store.load_decoder(weights, "wct")
+        self.files = {model.name: model.sha256, encoder.name: encoder.sha256}
+        self.place, self.strengths, self.kind = place, dict(strengths), kind
+        self.encoder = VGG(encoder, mapped=False)
+        place.network(self.encoder)
+        self.decoders = {name: _decoder(model, name) for name in strengths}
+        for decoder in self.decoders.values():
+            place.network(decoder)
+
+    def look_at(self, styles: Sequence[Tensor], shares: Sequence[float]) -> None:
+        """Take the statistics of style pictures (1, 3, H, W), each with its share.
+
+        They are framed as contents are: a picture in its own style is then the picture itself.
+        """
+        self.shares = shares
+        self.styles: dict[str, list[Statistics]] = {name: [] for name in self.strengths}
+        for style in styles:
+            frame = self.place(framed(style, self.align))
+            for name, features in self.encoder(frame, list(self.strengths)).items():
+                self.styles[name].append(Statistics.of(features))
+
+    def statistics(self, frame: Tensor) -> list[Change]:
+        """What is done at each level, found from a whole picture."""
+        changes: list[Change] = []
+        for name in self.strengths:
+            features = self._seen(frame, name)
+            changes.append(self._change(name, features))
+            frame = self._painted(frame, features, name, changes[-1])
+        return changes
+
+    def __call__(self, frame: Tensor, statistics: Sequence[Change] | None = None) -> Tensor:
+        """Paint a framed picture (1, 3, H, W), or a part of one whose changes are known."""
+        for index, name in enumerate(self.strengths):
+            features = self._seen(frame, name)
+            change = self._change(name, features) if statistics is None else statistics[index]
+            frame = self._painted(frame, features, name, change)
+        return frame
+
+    def _seen(self, frame: Tensor, name: str) -> Tensor:
+        features: Tensor = self.encoder(frame, [name])[name]
+        return features
+
+    def _change(self, name: str, features: Tensor) -> Change:
+        content = Statistics.of(features)
+        maps = [wct(content, style, kind=self.kind) for style in self.styles[name]]
+        change = blend(maps, self.shares).towards_identity(self.strengths[name])
+        return change, math.exp(-((change.distance(content) / ALIKE) ** 2))
+
+    def _painted(self, frame: Tensor, features: Tensor, name: str, change: Change) -> Tensor:
+        moved, kept = change
+        decoder = self.decoders[name]
+        painted: Tensor = decoder(moved.apply(features)).float()
+        if kept > FAINT:
+            painted = painted + kept * (frame - decoder(features))
+        return painted
+
+
+def _decoder(model: Model, name: str) -> Decoder:
+    level = block_of(name)
+    decoder = Decoder(model.about["channels"][level - 1], WIDTHS[:level])
+    model.fill(decoder, f"levels.{level - 1}.")
+    return decoder

@@ -1,0 +1,179 @@
+"""What every feed-forward method does with a request: plan it, tile it, paint it.
+
+A method gives the network, as a :class:`~impasto.nets.tiles.Painter`; all else is here.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from impasto.core.card import Card
+from impasto.core.devices import keep_freed_memory, resident_bytes
+from impasto.core.picture import Picture, Pixels, Raster
+from impasto.core.plan import Forecast, Plan, Setting
+from impasto.core.progress import Tick, Watch
+from impasto.core.request import Painting, Request
+from impasto.nets import vgg
+from impasto.nets.frame import framed
+from impasto.nets.tiles import THUMBNAIL, Painter, as_pixels, as_tensor, paint, tiles
+from impasto.pictures import Spool, fit_long_side, resize
+from impasto.pictures.spool import bands, is_large
+
+PROBE = 256
+"""Long side in pixels of the picture on which a network is timed and precisions compared."""
+BYTES_PER_PIXEL = 260
+"""Memory that a network here takes at its peak, per pixel of a tile with its halo, in bf16;
+twice that in fp32. Measured by benchmarks/size.py."""
+HELD = 24
+"""Bytes per pixel of a picture in memory: the content at its size, and the painting."""
+START_SECONDS = 0.3
+UNCHANGED = 1e-3
+"""Root mean square of a change that is next to nothing: 1/4 of a step of 8 bits."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a network works: a device, and "fp32" or "bf16".
+
+    Pictures stay in float32 there, and so does what a painting takes from them unchanged; a
+    network rounds what it sees.
+    """
+
+    device: str
+    precision: str
+
+    def __call__(self, picture: Tensor) -> Tensor:
+        return picture.to(self.device, memory_format=torch.channels_last)
+
+    def network(self, network: nn.Module) -> None:
+        """Move a network there, frozen."""
+        vgg.place(network.eval().requires_grad_(False), self.device, self.precision)
+
+
+class FeedForward(ABC):
+    """A method that paints in one pass of a network, which is all that it says for itself.
+
+    A subclass is a frozen dataclass of knobs, as :class:`impasto.core.request.Method` has it.
+    """
+
+    name: ClassVar[str]
+    card: ClassVar[Card]
+
+    @abstractmethod
+    def painter(self, request: Request, place: Place) -> Painter:
+        """The network that a request asks for; it has looked at the styles.
+
+        Raises:
+            ImpastoError: weights or knobs that cannot be used.
+        """
+
+    def weights(self, request: Request) -> str:
+        """Name or file of the weights: as asked, or the method's own."""
+        return request.weights or self.card.weights[0]
+
+    def warnings(self, request: Request) -> tuple[str, ...]:
+        return ()
+
+    @torch.inference_mode()
+    def agreement(self, request: Request, device: str, precision: str) -> float:
+        """Cosine of what is done to a small copy of the content in ``precision`` and in fp32."""
+        changes = []
+        for each in ("fp32", precision):
+            painter, small = self._probe(request, Place(device, each))
+            changes.append((painter(small).float() - small).flatten())
+        if changes[0].square().mean().sqrt() < UNCHANGED:
+            return 1.0
+        return float(F.cosine_similarity(changes[0], changes[1], dim=0))
+
+    @torch.inference_mode()
+    def forecast(self, request: Request, setting: Setting) -> Forecast:
+        """Time from a probe, memory from the largest tile."""
+        painter, small = self._probe(request, Place(setting.device, setting.precision))
+        times = []
+        for _ in range(2):
+            start = time.perf_counter()
+            as_pixels(painter(small))
+            times.append(time.perf_counter() - start)
+        height, width = setting.height, setting.width
+        parts = tiles(height, width, align=painter.align, halo=painter.halo)
+        areas = [(bottom - top) * (right - left) for top, left, bottom, right in
+                 (tile.window for tile in parts)]  # fmt: skip
+        seen = sum(areas) + (THUMBNAIL**2 if len(areas) > 1 else 0)
+        seconds = START_SECONDS + min(times) * seen / (small.shape[2] * small.shape[3])
+        each = BYTES_PER_PIXEL * (1 if setting.precision == "bf16" else 2)
+        held = 0 if is_large(height, width) else HELD * height * width
+        return Forecast(seconds, resident_bytes() + each * max(areas) + held)
+
+    @torch.inference_mode()
+    def paint(
+        self, request: Request, plan: Plan, watch: Watch, state: Mapping[str, Any] | None = None
+    ) -> Painting:
+        """Paint tile by tile. Ctrl-C leaves the content as it is where no tile was painted yet."""
+        keep_freed_memory()
+        setting = plan.setting
+        place = Place(setting.device, setting.precision)
+        painter = self.painter(request, place)
+        source = _sized(request.content, setting)
+        target = _copy(source, request.content.bits)
+        progress = [0, 1]
+
+        def done(tile: int, of: int) -> bool:
+            progress[:] = tile, of
+            try:
+                watch(Tick(tile, of, tile / of, {}, lambda: _as_it_is(target), dict))
+            except KeyboardInterrupt:
+                return True
+            return False
+
+        paint(source, thumbnail(source), target, painter, place, done)
+        painted, of = progress
+        return Painting(target, {}, painted, painted == of, dict(painter.files), {})
+
+    def _probe(self, request: Request, place: Place) -> tuple[Painter, Tensor]:
+        """The network, and a small copy of the content in a frame."""
+        painter = self.painter(request, place)
+        small = as_tensor(thumbnail(request.content.pixels, PROBE))
+        return painter, place(framed(small, painter.align))
+
+
+def thumbnail(source: Raster, long_side: int = THUMBNAIL) -> Pixels:
+    """The whole of a raster in small, never enlarged: what statistics are taken from."""
+    height, width = source.shape[:2]
+    size = fit_long_side(height, width, min(long_side, max(height, width)))
+    return np.asarray(resize(source, *size))
+
+
+def style_tensors(request: Request, long_side: int) -> list[Tensor]:
+    """The style pictures as (1, 3, H, W), none larger than ``long_side`` and none enlarged."""
+    return [as_tensor(thumbnail(style.pixels, long_side)) for style in request.styles]
+
+
+def _sized(content: Picture, setting: Setting) -> Raster:
+    if content.pixels.shape[:2] == (setting.height, setting.width):
+        return content.pixels
+    return resize(content.pixels, setting.height, setting.width)
+
+
+def _copy(source: Raster, bits: int) -> Any:
+    """A raster to be painted over, on disk if it is large."""
+    height, width = source.shape[:2]
+    if not is_large(height, width):
+        return np.array(source)
+    copy = Spool((height, width, 3), bits)
+    for top, bottom in bands(height, width):
+        copy[top:bottom, :] = source[top:bottom, :]
+    return copy
+
+
+def _as_it_is(target: Any) -> Raster:
+    """A painting that is not finished: a copy, or what lies on disk."""
+    return target if isinstance(target, Spool) else np.array(target)
