@@ -44,3 +44,54 @@ def quick(home, _oxford, monkeypatch):
     monkeypatch.setenv("IMPASTO_HOME", str(home))
     monkeypatch.setattr(store, "load", lambda name: _oxford if name in usual else real(name))
     monkeypatch.setattr(cost, "_PROBE", 16)
+
+
+@pytest.fixture(scope="session")
+def narrow(tmp_path_factory):
+    """A compact encoder as a file: random, and narrower than any that is good for something."""
+    import torch
+
+    from impasto.weights.layout import block_of, conv_names
+    from impasto.weights.models import write_model
+
+    random = torch.Generator().manual_seed(0)
+    tensors, before = {}, 3
+    for name in conv_names("vgg19")[:13]:  # to conv5_1
+        width = (4, 8, 8, 12, 12)[block_of(name) - 1]
+        spread = (2 / (9 * before)) ** 0.5
+        tensors[f"{name}.weight"] = torch.randn(width, before, 3, 3, generator=random) * spread
+        tensors[f"{name}.bias"] = torch.zeros(width)
+        tensors[f"{name}.map"] = torch.eye(width)
+        before = width
+    about = {"backbone": "vgg19", "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
+    path = tmp_path_factory.mktemp("narrow") / "narrow.safetensors"
+    with path.open("wb") as file:
+        write_model(file, "compact", tensors, about, {})
+    return path
+
+
+@pytest.fixture(scope="session")
+def album_folders(tmp_path_factory):
+    """Two folders to be trained with: seven photographs, three styles."""
+    import numpy as np
+    from PIL import Image
+
+    random = np.random.default_rng(0)
+    folders = []
+    for role, count in (("photos", 7), ("styles", 3)):
+        folder = tmp_path_factory.mktemp("album") / role
+        folder.mkdir()
+        for number in range(count):
+            coarse = random.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+            picture = Image.fromarray(coarse).resize((104, 80), Image.Resampling.BICUBIC)
+            picture.save(folder / f"{role[:-1]}-{number}.jpg", quality=95)
+        folders.append(folder)
+    return folders
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory):
+    """Kind → the file of a narrow, random model of it; see :mod:`tiny_models`."""
+    from tiny_models import write_models
+
+    return write_models(tmp_path_factory.mktemp("models"))

@@ -1,0 +1,109 @@
+"""Fast networks: styles by their names."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from feed_forward import painted, pixels_of
+from tiny_models import STYLES, fast_tensors, picture, pixels
+
+import impasto
+from impasto.core.errors import InputError, WeightsError
+from impasto.core.request import NamesStyles
+from impasto.methods import find, names
+from impasto.run import make_request
+from impasto.weights.models import write_model
+
+
+def test_only_it_names_styles():
+    assert [name for name in names() if issubclass(find(name), NamesStyles)] == ["fast"]
+
+
+def test_a_name_and_a_path_of_that_name_are_one_style(models):
+    content = picture(24, 32)
+    by_name, by_path, by_object = (
+        painted(models, "fast", content, style).pixels
+        for style in ("red-lines", "my/styles/red-lines.jpg", Path("red-lines.png"))
+    )
+    assert np.array_equal(by_name, by_path)
+    assert np.array_equal(by_name, by_object)
+
+
+def test_a_name_may_hold_a_dot(models):
+    request = make_request(
+        picture(8, 8), ["starry.night", "starry.night.jpg"], method="fast", weights=models["fast"]
+    )
+    assert [style.name for style in request.styles] == ["starry.night"] * 2
+
+
+def test_a_named_style_has_the_picture_that_the_model_carries(models):
+    style = find("fast").named_style("red-lines", models["fast"])
+    assert style.pixels.shape == (20, 30, 3)
+    assert style.pixels.dtype == np.float32
+    assert np.abs(style.pixels - pixels(20, 30, 1)).mean() < 0.1
+    assert style.sha256.endswith(":red-lines")
+
+
+def test_an_unknown_style_names_the_nearest(models):
+    with pytest.raises(InputError, match=r"'red-line'.*Did you mean red-lines\?.*--method adain"):
+        painted(models, "fast", picture(8, 8), "red-line.jpg")
+
+
+def test_a_picture_in_memory_has_no_name(models):
+    with pytest.raises(InputError, match=r"cannot look at style 2: .*one of blue-dots, red-lines"):
+        painted(models, "fast", picture(8, 8), ["blue-dots", pixels(8, 8)])
+
+
+def test_the_share_of_the_content_is_what_strength_leaves(models):
+    content = picture(24, 32)
+    half = pixels_of(models, "fast", content, "red-lines", strength=0.5)
+    mixed = pixels_of(
+        models, "fast", content, ["red-lines", "blue-dots"], style_weights=(1, 0), strength=0.5
+    )
+    np.testing.assert_allclose(half, mixed, atol=1e-5)
+
+
+def saved(models, tmp_path, styles=("red-lines",), **settings):
+    content = tmp_path / "photo.png"
+    impasto.stylize(picture(24, 32), "blue-dots", method="fast", weights=models["fast"]).save(
+        content
+    )
+    result = impasto.stylize(
+        content, list(styles), method="fast", weights=models["fast"], **settings
+    )
+    result.save(tmp_path / "out.png")
+    return result, tmp_path / "out.png"
+
+
+def test_a_recipe_remembers_the_names(models, tmp_path):
+    result, path = saved(models, tmp_path, ("red-lines", "blue-dots"), style_weights=(1, 3))
+    recipe = impasto.show(path)
+    assert [i.name for i in recipe.inputs if i.role == "style"] == ["red-lines", "blue-dots"]
+    assert np.array_equal(impasto.rerun(path).pixels, result.pixels)
+
+
+def test_another_style_is_no_rerun(models, tmp_path):
+    _, path = saved(models, tmp_path)
+    with pytest.raises(InputError, match="made with the style red-lines, not blue-dots"):
+        impasto.rerun(path, styles=["blue-dots"])
+
+
+def test_another_network_is_no_rerun(models, tmp_path):
+    mine = tmp_path / "mine.safetensors"
+    mine.write_bytes(Path(models["fast"]).read_bytes())
+    _, path = saved({"fast": str(mine)}, tmp_path)
+    about = {"styles": STYLES, "widths": (4, 6, 8), "blocks": 2}
+    with mine.open("wb") as file:
+        write_model(file, "fast", fast_tensors(), about, {"licence": "another"})
+    with pytest.raises(InputError, match="are other ones now"):
+        impasto.rerun(path)
+
+
+def test_a_network_without_its_tensors_is_named(models, tmp_path):
+    path = tmp_path / "broken.safetensors"
+    tensors = {n: t for n, t in fast_tensors().items() if n != "last.weight"}
+    about = {"styles": STYLES, "widths": (4, 6, 8), "blocks": 2}
+    with path.open("wb") as file:
+        write_model(file, "fast", tensors, about, {})
+    with pytest.raises(WeightsError, match=r"broken\.safetensors is not whole.*last\.weight"):
+        painted({"fast": str(path)}, "fast", picture(8, 8), "red-lines")
