@@ -17,9 +17,47 @@ def test_the_list_says_what_is_here(impasto, home):
     assert done.code == 0
     assert all(name in done.out for name in CATALOGUE)
     listed = impasto("weights", "list", "--json").json
-    assert [each["name"] for each in listed] == list(CATALOGUE)
-    assert not any(each["present"] for each in listed)
-    assert all(each["licence"] and len(each["sha256"]) == 64 for each in listed)
+    encoders = [each for each in listed if each["kind"] == "encoder"]
+    assert [each["name"] for each in encoders] == list(CATALOGUE)
+    assert not any(each["present"] for each in encoders)
+    assert all(each["licence"] and len(each["sha256"]) == 64 for each in encoders)
+
+
+def test_the_list_has_the_models_that_come_along(impasto, home):
+    models = [
+        each for each in impasto("weights", "list", "--json").json if each["kind"] != "encoder"
+    ]
+    assert [each["name"] for each in models] == list(store.bundled())
+    assert all(each["present"] and each["size"] > 0 and "card" in each for each in models)
+
+
+def test_a_models_card_is_shown(impasto, home, tmp_path):
+    import torch
+
+    from impasto.weights.models import write_model
+
+    path = tmp_path / "mine.safetensors"
+    card = {"command": "impasto train fast -o mine.safetensors", "seconds": 61, "steps": 5}
+    with path.open("wb") as file:
+        about = {"styles": ["wave", "night"]}
+        write_model(file, "fast", {"table": torch.zeros(2, 3)}, about, card)
+    done = impasto("weights", "show", path)
+    assert done.code == 0, done.err
+    for words in ("a fast network", "wave,night", card["command"], "1 min 1 s"):
+        assert words in done.out
+    assert impasto("weights", "show", path, "--json").json["card"] == card
+    assert CATALOGUE["oxford"].licence in impasto("weights", "show", "oxford").out
+
+
+def test_what_has_no_card_says_so(impasto, home, tmp_path):
+    import safetensors.numpy
+
+    path = tmp_path / "plain.safetensors"
+    path.write_bytes(safetensors.numpy.save({}))
+    assert "has no card" in impasto("weights", "show", path).err
+    done = impasto("weights", "show", "oxfrod")
+    assert done.code == 2
+    assert "did you mean oxford?" in done.err
 
 
 def test_nothing_here_is_nothing_to_verify(impasto, home):

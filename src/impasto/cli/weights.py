@@ -1,8 +1,9 @@
-"""``impasto weights``: list, fetch and check the networks' weights."""
+"""``impasto weights``: list, show, fetch and check the networks' weights."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -10,9 +11,9 @@ from click.shell_completion import CompletionItem
 from impasto.cli.meter import Meter
 from impasto.cli.table import show_table
 from impasto.cli.voice import Voice
-from impasto.cli.words import memory
+from impasto.cli.words import duration, memory, plain
 from impasto.core.errors import WeightsError
-from impasto.weights import store
+from impasto.weights import models, store
 from impasto.weights.catalogue import CATALOGUE
 
 
@@ -36,41 +37,99 @@ def fetch(name: str, voice: Voice, *, again: bool = False) -> Path:
 
 @click.group("weights")
 def weights() -> None:
-    """List, fetch and check the networks' weights."""
+    """List, show, fetch and check the networks' weights."""
 
 
 @weights.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON on stdout.")
 def list_(as_json: bool) -> None:
-    """List the weights, and whether they are here."""
-    voice, listing = Voice(as_json=as_json), store.listing()
-    voice.data(
-        [
-            {
-                "name": line.entry.name,
-                "what": line.entry.what,
-                "source": line.entry.source,
-                "licence": line.entry.licence,
-                "size": line.entry.size,
-                "sha256": line.entry.sha256,
-                "needed_by": line.entry.needed_by,
-                "path": str(line.path),
-                "present": line.present,
-            }
-            for line in listing
-        ]
-    )
+    """List the weights, and whether they are here; then the models that come along."""
+    voice = Voice(as_json=as_json)
+    listed = [*map(_facts, store.listing()), *map(_model_facts, store.bundled().values())]
+    voice.data(listed)
     if as_json:
         return
     show_table(
         ("weights", "here", "size", "licence", "what they are"),
         [
-            (e.name, "yes" if line.present else "no", memory(e.size), e.licence, e.what)
-            for line in listing
-            for e in (line.entry,)
+            (f["name"], "yes" if f["present"] else "no", memory(f["size"]), f["licence"], f["what"])
+            for f in listed
         ],
     )
-    voice.say(f"They are kept in {store.folder()}. impasto weights get NAME fetches them.")
+    voice.say(
+        f"Those that are fetched are kept in {store.folder()}. impasto weights get NAME fetches "
+        "them, impasto weights show NAME says more."
+    )
+
+
+@weights.command("show")
+@click.argument("name", metavar="NAME|FILE", shell_complete=_names)
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON on stdout.")
+def show(name: str, as_json: bool) -> None:
+    """Say what NAME is; of a model that Impasto trained, a file too, how it was made."""
+    voice = Voice(as_json=as_json)
+    facts = _facts_of(name)
+    voice.data(facts)
+    card = facts.pop("card", {})
+    about = {key: value for key, value in facts.pop("about", {}).items() if key != "licence"}
+    for label, value in {**facts, **about, **card}.items():
+        voice.result(f"{label:<12}{_words(label, value)}".rstrip())
+
+
+def _facts_of(name: str) -> dict[str, Any]:
+    listed = {line.entry.name: line for line in store.listing()}
+    if name in listed:
+        return _facts(listed[name])
+    path = store.bundled().get(name)
+    if path is None:
+        path = Path(name).expanduser()
+        if not path.is_file():
+            store.verify(name)  # raises, and names the nearest
+        if models.read_header(path) is None:
+            raise WeightsError(f"{name} holds no model that Impasto trained: it has no card.")
+    return _model_facts(path)
+
+
+def _facts(line: store.Listed) -> dict[str, Any]:
+    entry = line.entry
+    return {
+        "name": entry.name,
+        "kind": "encoder",
+        "what": entry.what,
+        "source": entry.source,
+        "licence": entry.licence,
+        "size": entry.size,
+        "sha256": entry.sha256,
+        "needed_by": entry.needed_by,
+        "path": str(line.path),
+        "present": line.present,
+    }
+
+
+def _model_facts(path: Path) -> dict[str, Any]:
+    header = models.read_header(path) or {}
+    kind, card = header.get("kind", "?"), header.get("card", {})
+    return {
+        "name": path.stem if path.parent == models.BUNDLED else path.name,
+        "kind": kind,
+        "what": models.TITLES.get(kind, kind),
+        "licence": card.get("licence", ""),
+        "size": path.stat().st_size,
+        "path": str(path),
+        "present": True,
+        "about": header.get("about", {}),
+        "card": card,
+    }
+
+
+def _words(label: str, value: Any) -> str:
+    if label == "size":
+        return memory(value)
+    if label == "seconds":
+        return duration(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {plain(each)}" for name, each in value.items())
+    return plain(value)
 
 
 @weights.command("get")

@@ -51,7 +51,6 @@ class Lesson(ABC):
         name: the kind of model that comes out, and the verb's argument: ``impasto train NAME``.
         knobs: the type of the course.
         wants_styles: whether it needs style pictures.
-        can_start: whether it can go on from a model.
         course: the knobs.
         albums: the pictures it learns from.
         network: what is trained.
@@ -60,7 +59,6 @@ class Lesson(ABC):
     name: ClassVar[str]
     knobs: ClassVar[type[Course]]
     wants_styles: ClassVar[bool] = False
-    can_start: ClassVar[bool] = True
     course: Course
     albums: Sequence[Album]
     network: nn.Module

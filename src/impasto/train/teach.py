@@ -18,6 +18,7 @@ from impasto.train import find
 from impasto.train.album import Album
 from impasto.train.lesson import Lesson, Sources
 from impasto.train.loop import Loop, Taught, Watch
+from impasto.weights import store
 from impasto.weights.models import write_model
 
 LICENCE = "Apache-2.0 (weights)"
@@ -60,8 +61,6 @@ def prepare(
     kind = find(name)
     if kind.wants_styles and not styles:
         raise InputError(f"Training {name} needs style pictures: --styles DIR.")
-    if start and not kind.can_start:
-        raise InputError(f"Training {name} cannot start from a model: leave --start out.")
     sources = Sources(tuple(photos), tuple(styles), start)
     lesson = _lesson(kind, build(kind.knobs, knobs), sources)
     loop = Loop(lesson, checkpoint_for(output), device, sources, warn)
@@ -107,7 +106,13 @@ def card(loop: Loop, taught: Taught, note: str, licence: str, output: Path) -> d
         "seconds": round(taught.seconds),
         "machine": _machine(loop),
         "losses": {name: round(value, 4) for name, value in taught.terms.items()},
+        **_earlier(lesson.name, loop.sources.start),
     }
+
+
+def _earlier(kind: str, start: str) -> dict[str, Any]:
+    """The card of the model that was started from: what it took counts too."""
+    return {"started from": store.load_model(start, kind).card} if start else {}
 
 
 def command_line(lesson: Lesson, sources: Sources, note: str, output: Path) -> str:

@@ -1,0 +1,67 @@
+"""Two processes on one machine, as torchrun starts them for two GPUs."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="torchrun needs gloo"),
+]
+
+DRIVER = """
+import json, os, sys
+from pathlib import Path
+from impasto.train import album, loop
+folder, rank = Path(sys.argv.pop(1)), os.environ["RANK"]
+crops, real = [], album.Album.batch
+def batch(self, step, size):
+    found = real(self, step, size)
+    if self.role == "photos":
+        crops.append((step, float(found.double().sum())))
+    return found
+album.Album.batch = batch
+written, replacing = [], loop.replacing
+def counted(path):
+    written.append(str(path))
+    return replacing(path)
+loop.replacing = counted
+from impasto.cli import run
+code = run(sys.argv[1:])
+(folder / f"{rank}.json").write_text(json.dumps({"crops": crops, "written": written}))
+sys.exit(code)
+"""
+
+
+def test_processes_share_the_steps_and_one_of_them_writes(album_folders, narrow, tmp_path):
+    photos, styles = album_folders
+    (tmp_path / "driver.py").write_text(DRIVER)
+    out = tmp_path / "out.safetensors"
+    words = ["train", "fast", "--photos", photos, "--styles", styles, "-o", out, "--steps", 3,
+             "--batch", 2, "--side", 64, "--judge", narrow, "--device", "cpu",
+             "--precision", "fp32", "--preview", tmp_path / "steps", "--json"]  # fmt: skip
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2",
+              "--master_port", "0", "--standalone", tmp_path / "driver.py", tmp_path]  # fmt: skip
+    done = subprocess.run(
+        [str(word) for word in (*launch, *words)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    assert json.loads(line)["steps"] == 3
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    assert {step for step, _ in second["crops"]} == {1, 3, 5}
+    assert {0, 2, 4} <= {step for step, _ in first["crops"]}
+    taught = [dict(each["crops"]) for each in (first, second)]
+    assert not set(taught[0].values()) & set(taught[1].values())
+    assert first["written"]
+    assert not second["written"]
+    assert out.is_file()
+    assert (tmp_path / "steps" / "latest.jpg").is_file()
