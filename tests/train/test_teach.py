@@ -29,6 +29,7 @@ def test_a_model_holds_what_was_taught_and_says_how(loop_of, taught, album_folde
     card = model.card
     assert card["command"] == (
         "impasto train fast --photos photos --styles styles --note 'painted by nobody; CC0' "
+        "--licence CC0-1.0 "
         "--steps 6 --batch 2 --side 64 --learning-rate 0.01 --precision fp32 "
         "--judge narrow.safetensors -o out.safetensors"
     )

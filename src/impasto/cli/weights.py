@@ -73,7 +73,7 @@ def show(name: str, as_json: bool) -> None:
     card = facts.pop("card", {})
     about = {key: value for key, value in facts.pop("about", {}).items() if key != "licence"}
     for label, value in {**facts, **about, **card}.items():
-        voice.result(f"{label:<12}{_words(label, value)}".rstrip())
+        voice.result(f"{label:<13}{_words(label, value)}".rstrip())
 
 
 def _facts_of(name: str) -> dict[str, Any]:

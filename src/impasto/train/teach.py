@@ -97,7 +97,7 @@ def card(loop: Loop, taught: Taught, note: str, licence: str, output: Path) -> d
     """What a model's file says of how it was made. Of paths, it has the last name alone."""
     lesson = loop.lesson
     return {
-        "command": command_line(lesson, loop.sources, note, output),
+        "command": command_line(lesson, loop.sources, note, licence, output),
         "knobs": _nameless(as_mapping(lesson.course)),
         "pictures": {album.role: len(album) for album in lesson.albums},
         "data": note,
@@ -115,15 +115,16 @@ def _earlier(kind: str, start: str) -> dict[str, Any]:
     return {"started from": store.load_model(start, kind).card} if start else {}
 
 
-def command_line(lesson: Lesson, sources: Sources, note: str, output: Path) -> str:
+def command_line(lesson: Lesson, sources: Sources, note: str, licence: str, output: Path) -> str:
     """The command that repeats a training; of paths, it has the last name alone."""
     words = ["impasto", "train", lesson.name]
     for flag, given in (("--photos", sources.photos), ("--styles", sources.styles)):
         words += [word for path in given for word in (flag, _last(path))]
     if sources.start:
         words += ["--start", _last(sources.start)]
-    if note:
-        words += ["--note", note]
+    words += [
+        w for flag, text in (("--note", note), ("--licence", licence)) if text for w in (flag, text)
+    ]
     words += spell(type(lesson.course), _nameless(as_mapping(lesson.course)))
     return shlex.join([*words, "-o", output.name])
 
