@@ -24,6 +24,8 @@ from impasto.weights.files import LoadedWeights, Preprocessing
 from impasto.weights.layout import block_of, conv_names
 
 LAYERS = conv_names("vgg19")[: conv_names("vgg19").index("conv5_1") + 1]
+FITTED = 3
+"""Batches that the maps of a known encoder are fitted on."""
 SPARSE = {1: 8, 2: 4, 3: 2}
 """Block → every how many rows and columns of its maps are compared; all of them elsewhere."""
 
@@ -68,6 +70,38 @@ class Narrow(nn.Module):
             }
         )
 
+    def take(self, tensors: Mapping[str, Tensor]) -> None:
+        """The convolutions of a known encoder."""
+        known = {n: t for n, t in tensors.items() if not n.endswith(".map")}
+        self.encoder.load_state_dict({**self.encoder.state_dict(), **known})
+
+    @torch.no_grad()
+    def revive(self, pictures: Tensor, seed: int) -> None:
+        """Draw anew the filters that never fire; no other activation changes by it."""
+        random = torch.Generator().manual_seed(seed)
+        for name, after in zip(LAYERS, (*LAYERS[1:], None), strict=True):
+            weight, bias = (self.encoder.get_parameter(f"{name}.{p}") for p in ("weight", "bias"))
+            dead = self.encoder(pictures, [name])[name].amax((0, 2, 3)) <= 0
+            drawn = torch.randn(weight.shape, generator=random).to(weight)
+            alive = weight[~dead].square().mean().sqrt()
+            weight[dead] = drawn[dead] * alive
+            bias[dead] = 0
+            if after:
+                self.encoder.get_parameter(f"{after}.weight")[:, dead] = 0
+
+    @torch.no_grad()
+    def fit(
+        self, pictures: Tensor, full: Mapping[str, Tensor], scales: Mapping[str, float]
+    ) -> None:
+        """The maps that take these features to the full ones best, by least squares."""
+        for name, narrow in self.encoder(pictures, LAYERS).items():
+            rows, wanted = (
+                f.permute(0, 2, 3, 1).flatten(0, 2).float() for f in (narrow, full[name])
+            )
+            damped = rows.T @ rows + 1e-3 * len(rows) * torch.eye(rows.shape[1]).to(rows)
+            solution = torch.linalg.solve(damped, rows.T @ (wanted / scales[name]))
+            self.maps[name].copy_(solution.T)
+
     def forward(self, pictures: Tensor, step: int) -> dict[str, Tensor]:
         """Layer → its features, mapped to the full width, at the positions of this step."""
         found = self.encoder(pictures, LAYERS)
@@ -89,7 +123,6 @@ class Compact(Lesson):
 
     name: ClassVar[str] = "compact"
     knobs = CompactCourse
-    can_start: ClassVar[bool] = False
 
     def __init__(
         self, course: CompactCourse, photos: Sequence[str], styles: Sequence[str], start: str
@@ -100,13 +133,22 @@ class Compact(Lesson):
         self.teacher = VGG(store.load("oxford"))
         self.network: Narrow = Narrow(self.teacher, course.narrower, course.seed)
         self.scales = dict.fromkeys(LAYERS, 1.0)
+        self.known = store.load_model(start, self.name).tensors if start else {}
+        self.network.take(self.known)
 
     def to(self, device: str, precision: str) -> None:
         self.device = device
         place(self.teacher, device, precision)
         # One scale a layer, from a first batch: the maps' task is then of order one everywhere.
-        full = self.teacher(self.album.batch(0, self.course.batch).to(device), LAYERS)
+        pictures = self.album.batch(0, self.course.batch).to(device)
+        full = self.teacher(pictures, LAYERS)
         self.scales = {name: float(f.float().square().mean().sqrt()) for name, f in full.items()}
+        if self.known:
+            self.network.to(device)
+            self.network.revive(pictures, self.course.seed)
+            pictures = torch.cat([self.album.batch(k, self.course.batch) for k in range(FITTED)])
+            full = self.teacher(pictures.to(device), LAYERS)
+            self.network.fit(pictures.to(device), full, self.scales)
 
     def loss(self, network: nn.Module, step: int, share: Share) -> dict[str, Tensor]:
         pictures = self.album.batch(step * share.count + share.index, self.course.batch)
@@ -134,10 +176,10 @@ class Compact(Lesson):
         ‖M(f - g)‖ = ‖S^½(f - g)‖, so that S^½ gives the losses of the mapped features from
         matrices of the narrow width; see :class:`impasto.nets.vgg.VGG`.
         """
-        tensors = {}
+        tensors: dict[str, Tensor] = {}
         for name in LAYERS:
-            conv = self.network.encoder.get_submodule(name)
-            tensors[f"{name}.weight"], tensors[f"{name}.bias"] = conv.weight, conv.bias
+            for part in ("weight", "bias"):
+                tensors[f"{name}.{part}"] = self.network.encoder.get_parameter(f"{name}.{part}")
             whole = self.network.maps[name].double() * self.scales[name]
             values, vectors = torch.linalg.eigh(whole.T @ whole)
             tensors[f"{name}.map"] = (vectors * values.clamp_min(0).sqrt()) @ vectors.T

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from impasto.core.knobs import knob
 from impasto.losses.pixels import out_of_gamut, total_variation
-from impasto.losses.relative import centred, gram_matrices, relative_error
+from impasto.losses.relative import gram_matrices, relative_error, unexplained
 from impasto.nets.decoder import Decoder
 from impasto.nets.frame import framed, unframed
 from impasto.nets.vgg import VGG, place
@@ -26,9 +26,13 @@ from impasto.train.album import Album
 from impasto.train.lesson import Course, Lesson, Share
 from impasto.weights import store
 
+Network = TypeVar("Network", bound=nn.Module)
+
 LEVELS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 ADAIN_WIDTHS = (24, 48, 96, 128)
 WCT_WIDTHS = (16, 32, 64, 128, 128)
+PIXELS = 20.0
+"""Weight of the mean squared error of pixels beside that of features."""
 ALIGN = 16
 """Sides of framed pictures are multiples of it, so that every level divides evenly."""
 
@@ -39,8 +43,8 @@ class AdaINCourse(Course):
 
     encoder: str = knob("compact", "the encoder that is decoded")
     judge: str = knob("compact", "the encoder that the losses see with")
-    style: float = knob(1.0, "weight of the style loss", low=0)
-    identity: float = knob(1.0, "weight of giving a picture back", low=0)
+    style_weight: float = knob(5.0, "weight of the style loss", low=0)
+    identity_weight: float = knob(1.0, "weight of giving a picture back", low=0)
     tv: float = knob(0.1, "weight of the total variation", low=0)
 
 
@@ -61,7 +65,7 @@ class AdaIN(Lesson):
         self.encoder = VGG(store.load(course.encoder), mapped=False)
         self.judge = VGG(store.load(course.judge))
         torch.manual_seed(course.seed)
-        self.network = Decoder(self.encoder.channels("conv4_1"), ADAIN_WIDTHS)
+        self.network = _drawn(Decoder(self.encoder.channels("conv4_1"), ADAIN_WIDTHS))
         if start:
             self.network.load_state_dict(store.load_model(start, "adain").tensors)
 
@@ -79,19 +83,19 @@ class AdaIN(Lesson):
             wanted = adain(plain, self.encoder(style, ["conv4_1"])["conv4_1"])
             grams = {n: gram_matrices(f) for n, f in self.judge(style, LEVELS).items()}
             seen = self.judge(content, LEVELS[1:4])
-        drawn = network(torch.cat([wanted, plain]))
-        painted, same = unframed(drawn.float(), *content.shape[2:]).chunk(2)
+        half = (size + 1) // 2
+        drawn = network(torch.cat([wanted, plain[:half]]))
+        pictures = unframed(drawn.float(), *content.shape[2:])
+        painted, same = pictures[:size], pictures[size:]
         again = self.encoder(drawn[:size], ["conv4_1"])["conv4_1"]
-        found = self.judge(torch.cat([painted, same]), LEVELS)
+        found = self.judge(pictures, LEVELS)
+        style_errors = [relative_error(gram_matrices(found[n][:size]), grams[n]) for n in LEVELS]
+        unlike = [unexplained(found[n][size:], f[:half]) for n, f in seen.items()]
         return {
-            "content": relative_error(again, wanted, centred(wanted)),
-            "style": self.course.style
-            * torch.stack([relative_error(gram_matrices(found[n][:size]), grams[n]) for n in LEVELS]).mean(),
-            "identity": self.course.identity
-            * (
-                20 * F.mse_loss(same, content)
-                + torch.stack([relative_error(found[n][size:], f, centred(f)) for n, f in seen.items()]).mean()
-            ),
+            "content": unexplained(again, wanted),
+            "style": self.course.style_weight * torch.stack(style_errors).mean(),
+            "identity": self.course.identity_weight
+            * (PIXELS * F.mse_loss(same, content[:half]) + torch.stack(unlike).mean()),
             "tv": self.course.tv * total_variation(painted),
             "gamut": 10 * out_of_gamut(painted),
         }
@@ -104,7 +108,7 @@ class AdaIN(Lesson):
         rows = [torch.cat([torch.ones_like(content[:1]), content])]
         size = content.shape[2:]
         rows.append(torch.cat([torch.ones_like(content[:1]), unframed(self.network(plain), *size)]))
-        for style in styles.split(1):
+        for style in styles[:, None]:
             wanted = adain(plain, self.encoder(style, ["conv4_1"])["conv4_1"].expand(6, -1, -1, -1))
             rows.append(torch.cat([style, unframed(self.network(wanted), *size)]))
         return grid(rows)
@@ -139,7 +143,7 @@ class WCT(Lesson):
         self.encoder = VGG(store.load(course.encoder), mapped=False)
         self.judge = VGG(store.load(course.encoder))
         torch.manual_seed(course.seed)
-        self.network = Decoders([self.encoder.channels(n) for n in LEVELS])
+        self.network: Decoders = _drawn(Decoders([self.encoder.channels(n) for n in LEVELS]))
         if start:
             self.network.load_state_dict(store.load_model(start, "wct").tensors)
 
@@ -158,8 +162,9 @@ class WCT(Lesson):
         for level, drawn in enumerate(network(features), start=1):
             back = unframed(drawn.float(), *pictures.shape[2:])
             found = self.judge(back, LEVELS[:level])
-            unlike = [relative_error(found[n], seen[n], centred(seen[n])) for n in LEVELS[:level]]
-            terms[f"conv{level}_1"] = 20 * F.mse_loss(back, pictures) + torch.stack(unlike).mean()
+            unlike = [unexplained(found[n], seen[n]) for n in LEVELS[:level]]
+            pixels = PIXELS * F.mse_loss(back, pictures)
+            terms[f"conv{level}_1"] = pixels + torch.stack(unlike).mean()
         return terms
 
     def preview(self) -> Tensor:
@@ -187,6 +192,18 @@ class Decoders(nn.Module):
     def forward(self, features: Mapping[str, Tensor]) -> list[Tensor]:
         """The picture from each level's features."""
         return [d(features[name]) for d, name in zip(self.levels, LEVELS, strict=True)]
+
+
+def _drawn(network: Network) -> Network:
+    """Random weights with which activations keep their size (He et al. 2015); a grey picture."""
+    for name, weight in network.named_parameters():
+        if name.endswith("bias"):
+            nn.init.zeros_(weight)
+        else:
+            nn.init.kaiming_normal_(weight, nonlinearity="relu")
+            if "last" in name:
+                weight.data.mul_(0.2)
+    return network
 
 
 def adain(content: Tensor, style: Tensor) -> Tensor:
