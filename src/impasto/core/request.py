@@ -23,7 +23,7 @@ class Painting:
         steps: steps done.
         finished: False if it was stopped before its end.
         files: weights and other files used beside the request's pictures, name → sha256.
-        state: what a later run needs to go on; empty when finished.
+        state: what a later run needs to go on; empty when finished, or if it must start anew.
     """
 
     pixels: Raster

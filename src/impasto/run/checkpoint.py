@@ -40,8 +40,8 @@ class Checkpoint:
 
     def __call__(self, tick: Tick) -> None:
         start = time.monotonic()
-        if start >= self._due:
-            self.save(tick.state())
+        if start >= self._due and (state := tick.state()):  # none: nothing to go on from
+            self.save(state)
             end = time.monotonic()
             self._due = end + max(SECONDS, PAUSE * (end - start))
 

@@ -169,7 +169,7 @@ def perform(
 
     with Stop() as stop:
         painting = request.method.paint(request, plan, watched, state)
-    if checkpoint and not painting.finished:
+    if checkpoint and painting.state:
         checkpoint.save(painting.state)
     alpha = request.content.alpha
     return Result(
