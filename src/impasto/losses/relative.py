@@ -30,6 +30,13 @@ def relative_error(found: Tensor, target: Tensor, size: Tensor | None = None) ->
     return (missed / whole.clamp_min(1e-12)).mean()
 
 
-def centred(features: Tensor) -> Tensor:
-    """Feature maps (N, C, H, W) less their mean over positions: relative to it, content counts."""
-    return features.float() - features.float().mean((2, 3), keepdim=True)
+def unexplained(found: Tensor, target: Tensor) -> Tensor:
+    """Σ |found - target|² / Σ |target - its mean|², for feature maps (N, C, H, W).
+
+    The mean is each map's over its positions: what is left of it is where things are. The batch
+    counts as one, so that a picture in which there is nothing to be seen weighs little.
+    """
+    target = target.float()
+    missed = (found.float() - target).square().sum()
+    whole = (target - target.mean((2, 3), keepdim=True)).square().sum()
+    return missed / whole.clamp_min(1e-12)

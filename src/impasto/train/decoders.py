@@ -31,6 +31,8 @@ Network = TypeVar("Network", bound=nn.Module)
 LEVELS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 ADAIN_WIDTHS = (24, 48, 96, 128)
 WCT_WIDTHS = (16, 32, 64, 128, 128)
+ENCODERS = ("compact", "oxford")
+"""What a decoder can be taught for: its users must have it too."""
 PIXELS = 20.0
 """Weight of the mean squared error of pixels beside that of features."""
 ALIGN = 16
@@ -41,8 +43,8 @@ ALIGN = 16
 class AdaINCourse(Course):
     """The knobs."""
 
-    encoder: str = knob("compact", "the encoder that is decoded")
-    judge: str = knob("compact", "the encoder that the losses see with")
+    encoder: str = knob("compact", "the encoder that is decoded", choices=ENCODERS)
+    judge: str = knob("oxford", "the encoder that the losses see with: a name or a file")
     style_weight: float = knob(5.0, "weight of the style loss", low=0)
     identity_weight: float = knob(1.0, "weight of giving a picture back", low=0)
     tv: float = knob(0.1, "weight of the total variation", low=0)
@@ -125,7 +127,7 @@ class AdaIN(Lesson):
 class WCTCourse(Course):
     """The knobs."""
 
-    encoder: str = knob("compact", "the encoder that is decoded")
+    encoder: str = knob("compact", "the encoder that is decoded", choices=ENCODERS)
 
 
 class WCT(Lesson):

@@ -11,18 +11,21 @@ matrices and the styles'. It is the same meaning that strength has in Gatys' met
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from impasto.core.errors import InputError
 from impasto.core.knobs import knob
 from impasto.losses.pixels import out_of_gamut, total_variation
-from impasto.losses.relative import centred, gram_matrices, relative_error
+from impasto.losses.relative import gram_matrices, relative_error, unexplained
 from impasto.nets.fast import Fast
 from impasto.nets.frame import framed, unframed
 from impasto.nets.vgg import VGG, place
@@ -34,6 +37,10 @@ from impasto.weights import store
 
 CONTENT = "conv3_3"
 STYLE = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+SHOWN = 128
+"""Long side in pixels of the picture of a style that the model carries."""
+TABLE = 5.0
+"""How many times faster the table learns: a row is asked for in a few steps only."""
 WHOLE, PART = 0.6, 0.85
 """Share of the batch that asks for one whole style; up to PART for part of one; else for two."""
 
@@ -42,8 +49,8 @@ WHOLE, PART = 0.6, 0.85
 class FastCourse(Course):
     """The knobs."""
 
-    judge: str = knob("compact", "the encoder that the losses see with")
-    style: float = knob(3.0, "weight of the style loss", low=0)
+    judge: str = knob("oxford", "the encoder that the losses see with: a name or a file")
+    style_weight: float = knob(20.0, "weight of the style loss", low=0)
     tv: float = knob(0.3, "weight of the total variation", low=0)
     style_size: int = knob(384, "long side of the style pictures", low=64, high=4096, unit="px")
     table_only: bool = knob(False, "leave the network as it is and learn the styles only")
@@ -80,7 +87,8 @@ class FastLesson(Lesson):
         old = list(self.known.about["styles"]) if self.known else []
         self.names = [*old, *(n for n in self.names if n not in old)]
         self.taught = [self.names.index(f.stem) for f in self.files]
-        self.network = Fast(len(self.names))
+        self.network: Fast = Fast(len(self.names))
+        self.known_pictures: list[Tensor] = []
         if self.known:
             self._take_over(self.known.tensors)
         if course.table_only:
@@ -91,12 +99,21 @@ class FastLesson(Lesson):
         """The known network; a new style starts as the mean of the known ones."""
         table = tensors["table"]
         mean = table.mean(0, keepdim=True).expand(len(self.names) - len(table), -1)
-        self.network.load_state_dict({**tensors, "table": torch.cat([table, mean])})
+        self.known_pictures = [tensors[f"picture.{i}"] for i in range(len(table))]
+        parameters = {n: t for n, t in tensors.items() if not n.startswith("picture.")}
+        self.network.load_state_dict({**parameters, "table": torch.cat([table, mean])})
+
+    def groups(self) -> list[dict[str, Any]]:
+        shared = [p for n, p in self.network.named_parameters() if n != "table"]
+        return [
+            {"params": [p for p in shared if p.requires_grad], "times": 1.0},
+            {"params": [self.network.table], "times": TABLE},
+        ]
 
     def to(self, device: str, precision: str) -> None:
         self.device = device
         place(self.judge, device, precision)
-        self.grams = {name: [] for name in STYLE}
+        self.grams: dict[str, list[Tensor]] = {name: [] for name in STYLE}
         for file in self.files:
             picture = read(file)
             size = fit_long_side(
@@ -117,21 +134,29 @@ class FastLesson(Lesson):
         frames = framed(content, 4)
         every = content.new_zeros(size, len(self.names))
         every[:, self.taught] = shares
-        painted = unframed(network(frames, every).float(), *content.shape[2:])
+        painted = unframed(network(frames, self.network.mixture(every)).float(), *content.shape[2:])
         found = self.judge(painted, [CONTENT, *STYLE])
         styles = []
         for name in STYLE:
             grams = self.targets[name]
             style = torch.einsum("ns,scd->ncd", shares, grams)
             own = (1 - shares.sum(1))[:, None, None] * gram_matrices(seen[name])
-            loudness = torch.einsum("ns,scd->ncd", shares / shares.sum(1, keepdim=True).clamp_min(1e-6), grams)
+            whole = shares / shares.sum(1, keepdim=True).clamp_min(1e-6)
+            loudness = torch.einsum("ns,scd->ncd", whole, grams)
             styles.append(relative_error(gram_matrices(found[name]), style + own, loudness))
         return {
-            "content": relative_error(found[CONTENT], seen[CONTENT], centred(seen[CONTENT])),
-            "style": self.course.style * torch.stack(styles).mean(),
+            "content": unexplained(found[CONTENT], seen[CONTENT]),
+            "style": self.course.style_weight * torch.stack(styles).mean(),
             "tv": self.course.tv * total_variation(painted),
             "gamut": 10 * out_of_gamut(painted),
         }
+
+    def _pictures(self) -> dict[str, Tensor]:
+        """A small JPEG of every style, as bytes: what a style's name stands for."""
+        shown = dict(enumerate(self.known_pictures))
+        for index, file in zip(self.taught, self.files, strict=True):
+            shown[index] = _small_jpeg(file)
+        return {f"picture.{index}": data for index, data in shown.items()}
 
     def shares(self, turn: int, size: int) -> Tensor:
         """What the batch of a turn asks for: shares (size, styles taught), each row at most 1."""
@@ -155,16 +180,23 @@ class FastLesson(Lesson):
         for index in self.taught:
             shares = torch.zeros(len(content), len(self.names), device=self.device)
             shares[:, index] = 1
-            rows.append(unframed(self.network(framed(content, 4), shares), *content.shape[2:]))
+            painted = self.network(framed(content, 4), self.network.mixture(shares))
+            rows.append(unframed(painted, *content.shape[2:]))
         half = (len(rows) + 1) // 2
-        return torch.cat(
-            [grid(rows[:half]), grid((rows[half:] + rows[:1])[:half])], dim=2
-        )
+        return torch.cat([grid(rows[:half]), grid((rows[half:] + rows[:1])[:half])], dim=2)
 
     def product(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
-        return self.network.state_dict(), {
+        return {**self.network.state_dict(), **self._pictures()}, {
             "styles": self.names,
             "widths": self.network.widths,
             "blocks": self.network.blocks,
         }
 
+
+def _small_jpeg(file: Path) -> Tensor:
+    with Image.open(file) as picture:
+        small = picture.convert("RGB")
+    small.thumbnail((SHOWN, SHOWN))
+    data = io.BytesIO()
+    small.save(data, "JPEG", quality=80)
+    return torch.frombuffer(bytearray(data.getvalue()), dtype=torch.uint8)
