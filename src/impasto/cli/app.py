@@ -16,6 +16,7 @@ VERBS = {
     "show": "Say how a painting was made.",
     "rerun": "Make a painting again, from the recipe inside it.",
     "train": "Teach a network from folders of pictures.",
+    "export": "Write a network as an ONNX file.",
     "methods": "List the methods, or explain one.",
     "weights": "List, show, fetch and check the networks' weights.",
     "completion": "Print the completion script of a shell.",

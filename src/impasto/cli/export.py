@@ -1,0 +1,85 @@
+"""``impasto export``: a network as an ONNX file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from click.shell_completion import CompletionItem
+
+from impasto.cli.voice import Voice
+from impasto.cli.words import memory
+from impasto.core.errors import InputError
+
+METHODS = {"fast": "styles it has learnt", "adain": "any style picture"}
+"""What can be exported → what it paints in."""
+
+
+def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(n, help=h) for n, h in METHODS.items() if n.startswith(incomplete)]
+
+
+@click.command("export")
+@click.argument("method", shell_complete=_names)
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(),
+    metavar="OUT",
+    help="The network, .onnx. Replaced if it exists.",
+)
+@click.option(
+    "--weights",
+    default="",
+    type=click.Path(),
+    metavar="NAME|FILE",
+    help="Of the network; unset: the method's.",
+)
+@click.option(
+    "--styles",
+    multiple=True,
+    type=click.Path(),
+    metavar="NAME|FILE",
+    help="A style to put in; can be given several times. fast: a name, unset: all. "
+    "adain: a picture, unset: the style is an input.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="One line of JSON on stdout, also for an error."
+)
+@click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors.")
+def export(
+    method: str, output: str, weights: str, styles: tuple[str, ...], as_json: bool, quiet: bool
+) -> None:
+    """Write the network of METHOD, fast or adain, as an ONNX file that needs no Impasto.
+
+    It takes pictures of any size. What it takes and gives is written inside; docs/export.md
+    has examples.
+    """
+    from impasto.cli.target import same_file
+    from impasto.run.export import check
+    from impasto.run.export import export as write
+
+    check(method, output)
+    for given in (weights, *styles):
+        if given and Path(given).is_file() and same_file(Path(given), Path(output)):
+            raise InputError(f"{output} is an input and would be overwritten: choose another name.")
+    done = write(method, output, weights=weights, styles=styles)
+    voice = Voice(quiet=quiet, as_json=as_json)
+    for name, what in done.inputs.items():
+        voice.say(f"{name}: {what}.")
+    if done.styles:
+        voice.say(f"Styles, in the order of the shares: {', '.join(done.styles)}.")
+    voice.say(
+        f"{memory(done.path.stat().st_size)}; ONNX Runtime paints as PyTorch does, "
+        f"to {done.difference:.1g} of 1."
+    )
+    voice.result(str(done.path))
+    voice.data(
+        {
+            "output": str(done.path),
+            "inputs": done.inputs,
+            "styles": list(done.styles),
+            "difference": done.difference,
+        }
+    )
