@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -139,10 +139,10 @@ class FeedForward(ABC):
         return Painting(target, {}, painted, painted == of, dict(painter.files), {})
 
     def _probe(self, request: Request, place: Place) -> tuple[Painter, Tensor]:
-        """The network, and a small copy of the content in a frame."""
-        painter = self.painter(request, place)
-        small = as_tensor(thumbnail(request.content.pixels, PROBE))
-        return painter, place(framed(small, painter.align))
+        """The network for small copies of all pictures, and that of the content in a frame."""
+        content, *styles = (_small(each) for each in (request.content, *request.styles))
+        painter = self.painter(replace(request, content=content, styles=tuple(styles)), place)
+        return painter, place(framed(as_tensor(content.pixels), painter.align))
 
 
 def thumbnail(source: Raster, long_side: int = THUMBNAIL) -> Pixels:
@@ -155,6 +155,10 @@ def thumbnail(source: Raster, long_side: int = THUMBNAIL) -> Pixels:
 def style_tensors(request: Request, long_side: int) -> list[Tensor]:
     """The style pictures as (1, 3, H, W), none larger than ``long_side`` and none enlarged."""
     return [as_tensor(thumbnail(style.pixels, long_side)) for style in request.styles]
+
+
+def _small(picture: Picture) -> Picture:
+    return replace(picture, pixels=thumbnail(picture.pixels, PROBE), alpha=None)
 
 
 def _sized(content: Picture, setting: Setting) -> Raster:
