@@ -71,6 +71,7 @@ def test_completion_prints_a_script_and_how_to_install_it(impasto, shell, tmp_pa
         ("impasto stylize --method g", {"gatys"}),
         ("impasto stylize --style-l", {"--style-loss", "--style-layers", "--style-layer-weights"}),
         ("impasto stylize --style-loss w", {"wasserstein"}),
+        ("impasto stylize --encoder com", {"compact"}),
         ("impasto stylize --weights o", {"oxford"}),
         ("impasto methods g", {"gatys"}),
         ("impasto weights get t", {"torchvision"}),

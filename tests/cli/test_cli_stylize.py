@@ -28,6 +28,21 @@ def test_a_painting_and_a_sheet(impasto, photo, style, small, tmp_path):
     assert before == [hashlib.sha256(path.read_bytes()).hexdigest() for path in (photo, style)]
 
 
+def test_encoder_is_another_word_for_weights(impasto, photo, style, small, tmp_path):
+    line = ("stylize", photo, style, "--json", *small)
+    found = [
+        impasto(*line, "-o", tmp_path / f"{flag}.png", flag, "compact").json["recipe"]
+        for flag in ("--encoder", "--weights")
+    ]
+    assert [each["options"]["weights"] for each in found] == ["compact"] * 2
+    assert [list(each["files"]) for each in found] == [["compact"]] * 2
+    assert found[0]["losses"] == found[1]["losses"]
+    none = impasto(*line, "-o", tmp_path / "out.png", "--encoder", "compact",
+                   "--style-layers", "conv5_2")  # fmt: skip
+    assert none.code == 2
+    assert "VGG-19 compact has conv1_1 to conv5_1, but no layer 'conv5_2'" in none.err
+
+
 def test_what_is_said_before_and_after(impasto, photo, style, small, tmp_path):
     said = impasto("stylize", photo, style, "-o", tmp_path / "out.png", *small).err.splitlines()
     assert said[0].startswith(

@@ -14,8 +14,9 @@ from impasto.core.errors import InputError, KnobError
 from impasto.core.picture import Picture
 from impasto.core.plan import Forecast, Plan, Setting
 from impasto.core.request import Request
+from impasto.losses.balance import USEFUL_RATIO
 from impasto.methods import gatys
-from impasto.methods.gatys import LEAST, USEFUL_RATIO, Gatys
+from impasto.methods.gatys import LEAST, Gatys
 from impasto.nets.canvas import upsample
 from impasto.weights import layout
 
@@ -164,7 +165,7 @@ def test_a_change_is_carried_to_the_next_scale_where_it_was(request_of):
 def test_a_leap_in_the_last_step_of_a_scale_is_not_carried_on(request_of, monkeypatch):
     places = []
 
-    def objective(self, index):
+    def objective(self, index, compact):
         def loss(x):
             places.append((index, x.detach().clone()))
             leap = 1e6 if len(places) == 5 else 1.0  # the look after the fourth and last step

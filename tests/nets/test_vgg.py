@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from impasto.core.errors import InputError, KnobError
+from impasto.losses.content import content_loss
+from impasto.losses.style import gram_loss, gram_matrix
 from impasto.nets import vgg
 from impasto.nets.vgg import VGG, layer_warning, pool, resolve_layers
 from impasto.weights import layout, store
@@ -200,3 +202,44 @@ def test_the_same_name_at_another_depth_is_warned_of():
     )
     with pytest.raises(KnobError):
         layer_warning("vgg16", ["conv3_4"])
+
+
+@pytest.fixture
+def half(tiny):
+    """A compact encoder of half of the channels, with maps to the tiny network's width."""
+    generator = torch.Generator().manual_seed(2)
+    tensors, maps, before = {}, {}, 3
+    for name, wide in (("conv1_1", 4), ("conv1_2", 4), ("conv2_1", 6)):
+        shape = (wide // 2, before, 3, 3)
+        tensors[f"{name}.weight"] = torch.randn(shape, generator=generator, dtype=torch.float64)
+        tensors[f"{name}.bias"] = torch.zeros(wide // 2, dtype=torch.float64)
+        maps[name] = torch.randn(wide, wide // 2, generator=generator, dtype=torch.float64)
+        values, vectors = torch.linalg.eigh(maps[name].T @ maps[name])
+        tensors[f"{name}.map"] = (vectors * values.sqrt()) @ vectors.T
+        before = wide // 2
+    return LoadedWeights("half", "", "vgg19", tensors, tiny.preprocessing), maps
+
+
+def test_losses_of_mapped_features_are_those_of_the_full_width(half, monkeypatch):
+    weights, maps = half
+    monkeypatch.setattr(vgg, "WIDTHS", (4, 6, 8, 8, 8))
+    plain, mapped = VGG(weights, mapped=False), VGG(weights)
+    one, two = _picture(8, 9, torch.float64), _picture(8, 9, torch.float64).flip(3)
+    for name, matrix in maps.items():
+        full = [F.conv2d(plain(x, [name])[name], matrix[:, :, None, None]) for x in (one, two)]
+        small = [mapped(x, [name])[name] for x in (one, two)]
+        assert small[0].shape[1] * 2 == full[0].shape[1]
+        torch.testing.assert_close(content_loss(*small), content_loss(*full))
+        losses = [gram_loss(*map(gram_matrix, pair)) for pair in (small, full)]
+        torch.testing.assert_close(*losses)
+        assert mapped.full_channels(name) == full[0].shape[1]
+        assert plain.full_channels(name) == plain.channels(name) == small[0].shape[1]
+
+
+def test_layers_that_it_does_not_have_are_named(half):
+    net = VGG(half[0])
+    assert net.resolve(["r21", "conv1_1"]) == ("conv2_1", "conv1_1")
+    with pytest.raises(KnobError, match=r"VGG-19 half has conv1_1 to conv2_1, .* 'conv5_2'"):
+        net.resolve(["conv5_2"])
+    with pytest.raises(KnobError, match="Did you mean conv2_2"):
+        net.resolve(["cnv2_2"])

@@ -12,7 +12,7 @@ import impasto
 from impasto.core.errors import InputError
 from impasto.pictures import write
 from impasto.run.rerun import rerun_request
-from impasto.weights import layout
+from impasto.weights import layout, models, store
 
 # Two shallow layers and few steps: what is tested here does not depend on the painting.
 QUICK = {"steps": 3, "style_layers": ("conv1_1",), "content_layers": ("conv2_1",)}
@@ -119,6 +119,20 @@ def test_weights_of_ones_own_must_be_the_same_too(files, tmp_path):
     assert np.array_equal(impasto.rerun(path).pixels, first.pixels)
     own_weights(mine, 0.02)
     with pytest.raises(InputError, match=r"mine\.safetensors are other ones now"):
+        impasto.rerun(path)
+
+
+def test_models_that_came_with_another_version_are_refused(files, tmp_path, monkeypatch):
+    path, first = painted(files, weights="compact")
+    assert np.array_equal(impasto.rerun(path).pixels, first.pixels)
+    assert first.recipe.files == {"compact": store.load("compact").sha256}
+    other = tmp_path / "bundled"
+    other.mkdir()
+    tensors = safetensors.torch.load_file(store.bundled()["compact"])
+    with (other / "compact.safetensors").open("wb") as file:
+        models.write_model(file, "compact", tensors, {}, {})
+    monkeypatch.setattr(models, "BUNDLED", other)
+    with pytest.raises(InputError, match=r"compact are other ones now.*came with Impasto \d"):
         impasto.rerun(path)
 
 

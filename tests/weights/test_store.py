@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from impasto.core.errors import WeightsError
-from impasto.weights import store
+from impasto.weights import models, store
 from impasto.weights.catalogue import CATALOGUE, OXFORD, TORCHVISION
 from impasto.weights.layout import tensor_shapes
 
@@ -186,3 +186,37 @@ def test_the_listing_is_whole_and_light(home):
 def test_the_default_folder_is_the_users_cache(monkeypatch):
     monkeypatch.delenv("IMPASTO_HOME", raising=False)
     assert store.folder().parts[-2:] == ("impasto", "weights")
+
+
+def test_bundled_models_are_weights_by_name_like_the_others(home):
+    assert store.names() == (*CATALOGUE, *store.bundled())
+    path = store.bundled()["compact"]
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    loaded = store.load("compact")
+    assert (loaded.name, loaded.sha256, loaded.backbone) == ("compact", digest, "vgg19")
+    assert store.verify("compact") == digest
+    assert store.get("compact") == store.get("compact", again=True) == path
+    assert store.identify("compact") == ("compact", digest)
+    assert not (home / "weights").exists()
+    with pytest.raises(WeightsError, match="did you mean compact"):
+        store.load("compct")
+
+
+def test_a_bundled_model_that_is_damaged_is_found(home, tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "BUNDLED", tmp_path)
+    (tmp_path / "compact.safetensors").write_bytes(b"nothing")
+    with pytest.raises(WeightsError, match="could not be read as weights"):
+        store.verify("compact")
+
+
+def test_a_file_is_identified_by_its_name_and_its_bytes(tmp_path):
+    path = tmp_path / "mine.pth"
+    path.write_bytes(b"weights")
+    assert store.identify(path) == ("mine.pth", hashlib.sha256(b"weights").hexdigest())
+    with pytest.raises(WeightsError, match="no such weights file"):
+        store.identify(tmp_path / "other.pth")
+
+
+def test_an_encoder_is_no_decoder():
+    with pytest.raises(WeightsError, match="oxford is an encoder; wanted is a decoder for AdaIN"):
+        store.load_model("oxford", "adain")

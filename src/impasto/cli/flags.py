@@ -12,7 +12,7 @@ from click.shell_completion import CompletionItem
 from impasto.cli.voice import Voice
 from impasto.core.errors import KnobError
 from impasto.methods import names as method_names
-from impasto.weights.catalogue import CATALOGUE
+from impasto.weights import store
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -81,8 +81,8 @@ def request_flags(command: F) -> F:
                      callback=_within(0, 2**32 - 1), help="Of everything random [default 0]."),
         click.option("--style-weights", metavar="NUMBER,…", callback=_numbers,
                      help="The share of each style, as 2,1; unset: equal shares."),
-        click.option("--weights", default="", metavar="NAME|FILE",
-                     shell_complete=_starting(tuple(CATALOGUE)),
+        click.option("--weights", "--encoder", "weights", default="", metavar="NAME|FILE",
+                     shell_complete=_starting(store.names()),
                      help="Of the network; unset: the method's. impasto weights lists them."),
         click.option("--device", default="auto", metavar="NAME",
                      shell_complete=_starting(DEVICES),

@@ -25,8 +25,8 @@ def activation_bytes(encoder: VGG, layers: tuple[str, ...], bytes_each: int) -> 
     Every activation up to the deepest of ``layers`` is kept for the way back; each pooling keeps
     its output (max pooling also where its maxima were, in eight bytes each; l2 pooling four
     squares and five steps of their root for each); replicate padding
-    keeps a second copy of each convolution's input; and on the way back three gradients of the
-    widest layer are alive at once.
+    keeps a second copy of each convolution's input; of a compact encoder, what is asked for is kept
+    mapped too; and on the way back three gradients of the widest layer are alive at once.
 
     Args:
         encoder: the network.
@@ -47,7 +47,7 @@ def activation_bytes(encoder: VGG, layers: tuple[str, ...], bytes_each: int) -> 
         numbers = encoder.channels(name) / 4 ** (block - 1)
         if encoder.padding == "replicate":
             held += before * bytes_each
-        held += numbers * bytes_each
+        held += numbers * bytes_each * (2 if encoder.mapped and name in layers else 1)
         widest = max(widest, numbers * bytes_each)
         before = numbers
     return held + 3 * widest
