@@ -94,10 +94,12 @@ def _pixels(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path).convert("RGB"))
 
 
-def prepare(folder: Path, size: int) -> tuple[Path, Path]:
+def prepare(
+    folder: Path, size: int, sources: tuple[Path, Path] = (CONTENT, STYLE)
+) -> tuple[Path, Path]:
     """Both pictures at ``size`` px on the long side, so that neither program resizes."""
     places = []
-    for source in (CONTENT, STYLE):
+    for source in sources:
         picture = Image.open(source).convert("RGB")
         scale = size / max(picture.size)
         picture = picture.resize([round(s * scale) for s in picture.size], Image.LANCZOS)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from impasto.pictures import fit_long_side
 
 Size = tuple[int, int]
-SHARE = 0.2
+SHARE = 0.25
 """What a step on the compact encoder takes of one on the full one, for the estimate of the time
 left; measured by benchmarks/warm.py."""
 
