@@ -9,6 +9,7 @@ from tiny_models import STYLES, picture
 
 import impasto
 from impasto.core.errors import WeightsError
+from impasto.core.picture import Picture
 from impasto.core.plan import Setting
 from impasto.nets import sitting
 from impasto.pictures import spool
@@ -151,6 +152,17 @@ def test_a_content_on_disk_is_painted_as_one_in_memory(models, tmp_path, monkeyp
     assert isinstance(impasto.read(path).pixels, spool.Spool)
     assert isinstance(result.pixels, spool.Spool)
     assert np.abs(np.asarray(result.pixels) - expected).max() <= 1 / 255
+
+
+def test_a_small_content_that_is_enlarged_lies_on_disk(models, monkeypatch):
+    content = Picture(picture(30, 40).pixels, alpha=picture(30, 40).pixels[:, :, 0], name="content")
+    settings = {"method": "fast", "weights": models["fast"], "precision": "fp32", "size": 80}
+    expected = impasto.stylize(content, STYLES[0], **settings)
+    monkeypatch.setattr(spool, "SPOOL_MEGAPIXELS", 0.002)
+    result = impasto.stylize(content, STYLES[0], **settings)
+    for found, wanted in ((result.pixels, expected.pixels), (result.alpha, expected.alpha)):
+        assert isinstance(found, spool.Spool)
+        assert np.abs(np.asarray(found) - wanted).max() <= 1 / 255
 
 
 @pytest.mark.parametrize(

@@ -338,6 +338,17 @@ def test_an_array_stays_an_array(low):
     assert isinstance(resize(noise((20, 20, 3)), 40, 40), np.ndarray)
 
 
+@pytest.mark.parametrize("shape", [(20, 31, 3), (20, 31)])
+def test_an_array_can_be_enlarged_to_disk(monkeypatch, shape):
+    values = noise(shape)
+    monkeypatch.setattr(spool, "BAND", 90)
+    assert isinstance(resize(values, 57, 80, to_disk=True), np.ndarray)  # it is not large
+    monkeypatch.setattr(spool, "SPOOL_MEGAPIXELS", 0.0)
+    out = resize(values, 57, 80, to_disk=True)
+    assert isinstance(out, Spool)
+    assert np.abs(np.asarray(out) - resize(values, 57, 80)).max() < 1e-4
+
+
 # ------------------------------------------------------------------------------------- writing
 
 

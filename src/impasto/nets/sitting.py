@@ -164,7 +164,7 @@ def _small(picture: Picture) -> Picture:
 def _sized(content: Picture, setting: Setting) -> Raster:
     if content.pixels.shape[:2] == (setting.height, setting.width):
         return content.pixels
-    return resize(content.pixels, setting.height, setting.width)
+    return resize(content.pixels, setting.height, setting.width, to_disk=True)
 
 
 def _copy(source: Raster, bits: int) -> Any:

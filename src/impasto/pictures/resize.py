@@ -36,10 +36,10 @@ def resize(pixels: Pixels, height: int, width: int) -> Pixels: ...
 
 
 @overload
-def resize(pixels: Raster, height: int, width: int) -> Raster: ...
+def resize(pixels: Raster, height: int, width: int, *, to_disk: bool = ...) -> Raster: ...
 
 
-def resize(pixels: Raster, height: int, width: int) -> Raster:
+def resize(pixels: Raster, height: int, width: int, *, to_disk: bool = False) -> Raster:
     """Resample to another size with Pillow's Lanczos filter in 32-bit floating point.
 
     The filter works on the sRGB values as they are. Where it overshoots at edges, the result is
@@ -53,6 +53,7 @@ def resize(pixels: Raster, height: int, width: int) -> Raster:
         pixels: float32 (height, width, channels), or (height, width) for alpha, in 0..1.
         height: new height, at least 1 px.
         width: new width, at least 1 px.
+        to_disk: have a large result on disk, with 16 bits, also if the pixels are in memory.
 
     Returns:
         float32 (height, width, channels) or (height, width), in 0..1.
@@ -64,36 +65,40 @@ def resize(pixels: Raster, height: int, width: int) -> Raster:
     if min(height, width) < 1:
         raise InputError(f"Cannot resize to {width} x {height}: a side must be at least 1 px.")
     if isinstance(pixels, Spool):
-        return _respooled(pixels, height, width)
+        if pixels.shape[:2] == (height, width):
+            return pixels
+        return _in_bands(pixels, height, width, pixels.bits)
     pixels = np.asarray(pixels)
     if pixels.shape[:2] == (height, width):
         return pixels.copy()
+    if to_disk and is_large(height, width):
+        return _in_bands(pixels, height, width, bits=16)
     return _lanczos(pixels, height, width).clip(0, 1)
 
 
-def _respooled(spool: Spool, height: int, width: int) -> Raster:
-    if spool.shape[:2] == (height, width):
-        return spool
-    shape = (height, width, *spool.shape[2:])
-    out = Spool(shape, spool.bits) if is_large(height, width) else np.empty(shape, np.float32)
-    for top, bottom in bands(height, max(width, spool.shape[1])):
-        out[top:bottom, :] = _rows(spool, top, bottom, height, width).clip(0, 1)
+def _in_bands(pixels: Raster, height: int, width: int, bits: int) -> Raster:
+    """Some rows at a time; a large result is a spool of so many bits."""
+    shape = (height, width, *pixels.shape[2:])
+    out = Spool(shape, bits) if is_large(height, width) else np.empty(shape, np.float32)
+    for top, bottom in bands(height, max(width, pixels.shape[1])):
+        out[top:bottom, :] = _rows(pixels, top, bottom, height, width).clip(0, 1)
     return out
 
 
-def _rows(spool: Spool, top: int, bottom: int, height: int, width: int) -> Pixels:
-    """Rows ``top`` to ``bottom`` of the spool at a height and width.
+def _rows(pixels: Raster, top: int, bottom: int, height: int, width: int) -> Pixels:
+    """Rows ``top`` to ``bottom`` of a picture at a height and width.
 
     As Pillow does for a whole picture, all rows that the filter reaches become narrower (or wider)
     first, and then fewer (or more).
     """
-    scale = spool.shape[0] / height
+    long, broad = pixels.shape[:2]
+    scale = long / height
     reach = _LOBES * max(scale, 1.0) + 1
     first = max(0, math.floor(top * scale - reach))
-    last = min(spool.shape[0], math.ceil(bottom * scale + reach))
+    last = min(long, math.ceil(bottom * scale + reach))
     strips = [
-        _lanczos(spool[first + start : first + end, :], end - start, width)
-        for start, end in bands(last - first, spool.shape[1])
+        _lanczos(pixels[first + start : first + end, 0:broad], end - start, width)
+        for start, end in bands(last - first, broad)
     ]
     box = (0.0, top * scale - first, float(width), bottom * scale - first)
     return _lanczos(np.concatenate(strips), bottom - top, width, box)

@@ -174,7 +174,7 @@ def perform(
     alpha = request.content.alpha
     return Result(
         pixels=painting.pixels,
-        alpha=None if alpha is None else resize(alpha, *painting.pixels.shape[:2]),
+        alpha=None if alpha is None else resize(alpha, *painting.pixels.shape[:2], to_disk=True),
         recipe=_recipe(request, plan, painting, time.monotonic() - start),
         bits=request.content.bits,
         _write=_write,
