@@ -110,6 +110,18 @@ def test_precisions_are_compared_and_the_cost_is_forecast(models, method):
     assert large.peak_bytes > small.peak_bytes
 
 
+@pytest.mark.parametrize("method", ["adain", "wct"])
+def test_large_styles_are_forecast_too(models, method):
+    content, style = picture(40, 56), picture(600, 800)
+    small, large = (
+        make_request(content, style, method=method, weights=models[method], style_size=size)
+        for size in (64, 4096)
+    )
+    costs = [r.method.forecast(r, Setting(40, 56, "cpu", "fp32")) for r in (small, large)]
+    assert costs[1].peak_bytes - costs[0].peak_bytes > 100 * 600 * 800
+    assert costs[1].seconds > costs[0].seconds
+
+
 def test_at_strength_0_the_precisions_agree(models):
     request = make_request(
         picture(40, 56), STYLES[0], method="fast", weights=models["fast"], strength=0

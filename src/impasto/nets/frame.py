@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-WIDTH = 16
-"""Of the frame, in pixels."""
+WIDTH = 32
+"""Of the frame, in pixels: with half as much, the edges of some paintings were seen to be lighter."""
 
 
 def framed(pictures: Tensor, multiple: int, width: int = WIDTH) -> Tensor:
