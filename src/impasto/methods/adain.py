@@ -26,7 +26,7 @@ from impasto.core.knobs import knob
 from impasto.core.request import Request
 from impasto.nets.decoder import Decoder
 from impasto.nets.frame import framed
-from impasto.nets.sitting import FeedForward, Place, style_tensors
+from impasto.nets.sitting import FeedForward, Place, areas_of, style_tensors
 from impasto.nets.transforms import Affine, Statistics, adain, blend
 from impasto.nets.vgg import VGG
 from impasto.weights import store
@@ -65,6 +65,10 @@ class AdaIN(FeedForward):
         painter = Painter(self.weights(request), place, self.strength)
         painter.look_at(style_tensors(request, self.style_size), request.shares)
         return painter
+
+    def style_areas(self, request: Request) -> list[int]:
+        """They pass the encoder at ``style_size``."""
+        return areas_of(request, self.style_size)
 
 
 class Painter:

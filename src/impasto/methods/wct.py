@@ -26,7 +26,7 @@ from impasto.core.knobs import knob
 from impasto.core.request import Request
 from impasto.nets.decoder import Decoder
 from impasto.nets.frame import framed
-from impasto.nets.sitting import FeedForward, Place, style_tensors
+from impasto.nets.sitting import FeedForward, Place, areas_of, style_tensors
 from impasto.nets.transforms import Affine, Kind, Statistics, blend, wct
 from impasto.nets.vgg import VGG, resolve_layers
 from impasto.weights import store
@@ -84,6 +84,10 @@ class WCT(FeedForward):
         )
         painter.look_at(style_tensors(request, self.style_size), request.shares)
         return painter
+
+    def style_areas(self, request: Request) -> list[int]:
+        """They pass the encoder at ``style_size``."""
+        return areas_of(request, self.style_size)
 
     def strengths(self) -> dict[str, float]:
         """Level → its strength, in the order in which they are painted.

@@ -83,6 +83,10 @@ class FeedForward(ABC):
     def warnings(self, request: Request) -> tuple[str, ...]:
         return ()
 
+    def style_areas(self, request: Request) -> list[int]:
+        """Pixels of each style picture that passes the network; none where they are named."""
+        return []
+
     @torch.inference_mode()
     def agreement(self, request: Request, device: str, precision: str) -> float:
         """Cosine of what is done to a small copy of the content in ``precision`` and in fp32."""
@@ -96,7 +100,7 @@ class FeedForward(ABC):
 
     @torch.inference_mode()
     def forecast(self, request: Request, setting: Setting) -> Forecast:
-        """Time from a probe, memory from the largest tile."""
+        """Time from a probe, memory from the largest tile or style picture."""
         painter, small = self._probe(request, Place(setting.device, setting.precision))
         times = []
         for _ in range(2):
@@ -107,11 +111,12 @@ class FeedForward(ABC):
         parts = tiles(height, width, align=painter.align, halo=painter.halo)
         areas = [(bottom - top) * (right - left) for top, left, bottom, right in
                  (tile.window for tile in parts)]  # fmt: skip
-        seen = sum(areas) + (THUMBNAIL**2 if len(areas) > 1 else 0)
+        styles = self.style_areas(request)
+        seen = sum(areas) + sum(styles) + (THUMBNAIL**2 if len(areas) > 1 else 0)
         seconds = START_SECONDS + min(times) * seen / (small.shape[2] * small.shape[3])
         each = BYTES_PER_PIXEL * (1 if setting.precision == "bf16" else 2)
         held = 0 if is_large(height, width) else HELD * height * width
-        return Forecast(seconds, resident_bytes() + each * max(areas) + held)
+        return Forecast(seconds, resident_bytes() + each * max(*areas, *styles, 0) + held)
 
     @torch.inference_mode()
     def paint(
@@ -147,14 +152,23 @@ class FeedForward(ABC):
 
 def thumbnail(source: Raster, long_side: int = THUMBNAIL) -> Pixels:
     """The whole of a raster in small, never enlarged: what statistics are taken from."""
-    height, width = source.shape[:2]
-    size = fit_long_side(height, width, min(long_side, max(height, width)))
-    return np.asarray(resize(source, *size))
+    return np.asarray(resize(source, *_small_size(source, long_side)))
 
 
 def style_tensors(request: Request, long_side: int) -> list[Tensor]:
     """The style pictures as (1, 3, H, W), none larger than ``long_side`` and none enlarged."""
     return [as_tensor(thumbnail(style.pixels, long_side)) for style in request.styles]
+
+
+def areas_of(request: Request, long_side: int) -> list[int]:
+    """Pixels of each of :func:`style_tensors`."""
+    sizes = [_small_size(style.pixels, long_side) for style in request.styles]
+    return [height * width for height, width in sizes]
+
+
+def _small_size(source: Raster, long_side: int) -> tuple[int, int]:
+    height, width = source.shape[:2]
+    return fit_long_side(height, width, min(long_side, max(height, width)))
 
 
 def _small(picture: Picture) -> Picture:

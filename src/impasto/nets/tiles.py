@@ -21,9 +21,9 @@ from impasto.core.picture import Pixels, Raster
 from impasto.nets.frame import WIDTH, framed, mirrors
 
 THUMBNAIL = 1024
-"""Long side in pixels from which on statistics are those of a thumbnail of this size."""
+"""Long side in pixels of the picture that a painting of several tiles takes its statistics from."""
 CORE = 1024
-"""Side of a tile, in pixels, without its halo."""
+"""Side of a tile, in pixels, without its halo. A side is cut where it is 1.5 times as long."""
 
 
 class Painter(Protocol):
