@@ -142,6 +142,8 @@ def test_booleans_and_optional_knobs_become_flags(monkeypatch):
         (("--stpes", "3"), "Did you mean --steps?"),
         (("--style-layer", "conv1_1"), "Did you mean --style-layer"),
         (("--method", "gattys"), "Did you mean gatys?"),
+        (("--method", "fast", "--structure", "1"), "fast has no --structure; gatys would take it"),
+        (("--method", "fast", "--stpes", "3"), "There is no flag --stpes"),
     ],
 )
 def test_a_wrong_knob_is_refused_before_any_picture_is_read(impasto, words, said):

@@ -15,6 +15,7 @@ from impasto.core import knobs
 from impasto.core.errors import ImpastoError
 from impasto.core.knobs import Knob, flag_name, knobs_of
 from impasto.methods import find
+from impasto.methods import names as method_names
 
 _METHOD = "impasto.method"
 
@@ -53,8 +54,17 @@ class MethodCommand(KnobCommand):
     """A command with the flags of the method that ``--method`` names."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.meta[_METHOD] = method_in(args)
-        return super().parse_args(ctx, args)
+        method = ctx.meta[_METHOD] = method_in(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            flag = error.option_name
+            others = [name for name in method_names() if flag in _spellings(name)]
+            if not others:
+                raise
+            raise click.UsageError(
+                f"The method {method} has no {flag}; {' and '.join(others)} would take it.", ctx
+            ) from error
 
     def knobs(self, ctx: click.Context) -> type:
         return find(ctx.meta[_METHOD])
@@ -69,6 +79,11 @@ class MethodCommand(KnobCommand):
             if ctx.resilient_parsing:  # only completing: a name that is half typed
                 return ()
             raise
+
+
+def _spellings(method: str) -> set[str]:
+    """Every way to write a flag of a method."""
+    return {each for o in knob_flags(method) for each in (*o.opts, *o.secondary_opts)}
 
 
 def _section(
