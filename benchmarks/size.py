@@ -24,8 +24,9 @@ import torch
 
 import impasto
 from impasto.core.devices import fast_bf16
+from impasto.nets.frame import framed
 from impasto.nets.sitting import Place, thumbnail
-from impasto.nets.tiles import paint
+from impasto.nets.tiles import as_tensor, paint
 from impasto.pictures._vips import pyvips
 from impasto.run import make_request
 
@@ -66,7 +67,7 @@ def run(method: str, photo: Path, folder: Path) -> dict:
 
 @torch.inference_mode()
 def seams(method: str, megapixels: float, folder: Path, core: int) -> dict[str, float]:
-    """Differences between painting whole and in tiles, in steps of 255, with one's statistics."""
+    """Differences in steps of 255 between painting whole and in tiles, by the same statistics."""
     picture = impasto.read(photograph(megapixels, folder))
     request = make_request(picture, style_of(method), method=method)
     found = {}
@@ -76,7 +77,7 @@ def seams(method: str, megapixels: float, folder: Path, core: int) -> dict[str, 
         pixels = np.asarray(picture.pixels)
         small = thumbnail(pixels)
         whole, tiled = np.empty_like(pixels), np.empty_like(pixels)
-        known = Known(painter)
+        known = Known(painter, place(framed(as_tensor(small), painter.align)))
         paint(pixels, small, whole, known, place, lambda *_: None, core=10**6)
         paint(pixels, small, tiled, known, place, lambda *_: None, core=core)
         apart = 255 * np.abs(whole - tiled)
@@ -88,17 +89,14 @@ def seams(method: str, megapixels: float, folder: Path, core: int) -> dict[str, 
 class Known:
     """A painter that has the thumbnail's statistics also when it paints a picture whole."""
 
-    def __init__(self, painter) -> None:
+    def __init__(self, painter, frame) -> None:
         self.painter, self.align, self.halo = painter, painter.align, painter.halo
-        self.seen = None
+        self.seen = painter.statistics(frame)
 
     def statistics(self, frame):
-        self.seen = self.painter.statistics(frame)
         return self.seen
 
     def __call__(self, frame, statistics=None):
-        if statistics is None and self.seen is None:
-            self.seen = self.painter.statistics(frame)
         return self.painter(frame, self.seen)
 
 
