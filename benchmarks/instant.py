@@ -62,7 +62,8 @@ def references(side: int) -> dict[str, Callable[[], object]]:
     photo = as_tensor(resize(impasto.read(PHOTO).pixels, side, side)).contiguous()
     style = as_tensor(resize(impasto.read(STYLE).pixels, side, side)).contiguous()
     runs: dict[str, Callable[[], object]] = {}
-    for kind, title in ((AdaINReference, REFERENCE["adain"]), (JohnsonReference, REFERENCE["fast"])):
+    kinds = {AdaINReference: REFERENCE["adain"], JohnsonReference: REFERENCE["fast"]}
+    for kind, title in kinds.items():
         for faster in (False, True):
             network, given, seen = kind(), photo, style
             name = title

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 WIDTH = 32
-"""Of the frame, in pixels: with half as much, the edges of some paintings were seen to be lighter."""
+"""Of the frame, in pixels: with half as much, the edges of some paintings were lighter."""
 
 
 def framed(pictures: Tensor, multiple: int, width: int = WIDTH) -> Tensor:
