@@ -99,11 +99,12 @@ def test_another_network_is_no_rerun(models, tmp_path):
         impasto.rerun(path)
 
 
-def test_a_network_without_its_tensors_is_named(models, tmp_path):
+@pytest.mark.parametrize("missing", ["last.weight", "picture.1"])
+def test_a_network_without_its_tensors_is_named(models, tmp_path, missing):
     path = tmp_path / "broken.safetensors"
-    tensors = {n: t for n, t in fast_tensors().items() if n != "last.weight"}
+    tensors = {n: t for n, t in fast_tensors().items() if n != missing}
     about = {"styles": STYLES, "widths": (4, 6, 8), "blocks": 2}
     with path.open("wb") as file:
         write_model(file, "fast", tensors, about, {})
-    with pytest.raises(WeightsError, match=r"broken\.safetensors is not whole.*last\.weight"):
+    with pytest.raises(WeightsError, match=rf"broken\.safetensors is not whole.*{missing}"):
         painted({"fast": str(path)}, "fast", picture(8, 8), "red-lines")

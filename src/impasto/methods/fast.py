@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from impasto.core.card import Card
-from impasto.core.errors import InputError
+from impasto.core.errors import InputError, WeightsError
 from impasto.core.knobs import knob, nearest
 from impasto.core.picture import Picture, Pixels
 from impasto.core.request import Request
@@ -132,5 +132,9 @@ def _index(names: Sequence[str], wanted: str) -> int:
 
 def _shown(model: Model, index: int) -> Pixels:
     """The small picture of a style that the model carries."""
-    data = model.tensors[f"picture.{index}"].numpy().tobytes()
-    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), np.float32) / np.float32(255)
+    try:
+        data = model.tensors[f"picture.{index}"].numpy().tobytes()
+        shown = Image.open(io.BytesIO(data)).convert("RGB")
+    except (KeyError, OSError) as error:
+        raise WeightsError(f"{model.name} is not whole: picture.{index} is missing.") from error
+    return np.asarray(shown, np.float32) / np.float32(255)
