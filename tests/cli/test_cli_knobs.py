@@ -37,6 +37,7 @@ GATYS = {
     "style_size": 40,
     "style_scale": 1.5,
     "coarsest": 0,
+    "warm_steps": 1,
 }
 
 
