@@ -4,7 +4,7 @@
 those that the fast network has learnt (it must have), on contents that it has not; the decoders
 of adain and wct have seen neither.
 
-    python benchmarks/quality.py [adain] [wct] [fast] [gatys] [--size 384]
+    python benchmarks/quality.py [adain] [wct] [fast] [gatys] [--size 320]
 
 Each method named is measured anew; the others keep their rows. The results go to
 docs/benchmarks/quality.json and quality.md, the contact sheets to docs/pictures.
@@ -29,14 +29,16 @@ ROOT = Path(__file__).resolve().parents[1]
 PHOTOS = ("canal", "lake", "tower")
 STYLES = tuple(sorted(p.stem for p in (ROOT / "examples" / "styles").glob("*.jpg")))
 GATYS_STEPS = 100
+ALL_LEVELS = ("conv5_1", "conv4_1", "conv3_1", "conv2_1", "conv1_1")
 SETTINGS: dict[str, list[dict]] = {
     "gatys": [{"steps": GATYS_STEPS}],
     "adain": [{}, *({"strength": s} for s in (0.4, 0.6, 0.8))],
     "wct": [
         {},
-        *({"level_strengths": (s,) * 5} for s in (0.2, 0.4, 0.6, 0.8, 1.0)),
-        *({"transform": "transport", "level_strengths": (s,) * 5} for s in (0.4, 0.6, 0.8, 1.0)),
-        {"levels": ("conv4_1", "conv3_1", "conv2_1", "conv1_1"), "level_strengths": (0.6,) * 4},
+        *({"level_strengths": (s,) * 4} for s in (0.4, 0.8, 1.0)),
+        *({"transform": "transport", "level_strengths": (s,) * 4} for s in (0.6, 1.0)),
+        {"levels": ALL_LEVELS, "level_strengths": (0.6,) * 5},
+        {"levels": ALL_LEVELS[2:], "level_strengths": (0.6,) * 3},
     ],
     "fast": [{}, *({"strength": s} for s in (0.4, 0.6, 0.8))],
 }
@@ -142,7 +144,7 @@ def contact_sheet(folder: Path, size: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("methods", nargs="*", default=list(SETTINGS))
-    parser.add_argument("--size", type=int, default=384)
+    parser.add_argument("--size", type=int, default=320)
     args = parser.parse_args()
     place = ROOT / "docs" / "benchmarks" / "quality.json"
     folder = ROOT / "build" / "quality"

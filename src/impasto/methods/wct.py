@@ -53,7 +53,7 @@ class WCT(FeedForward):
 
     name: ClassVar[str] = "wct"
     card: ClassVar[Card] = Card(
-        title="Any style at once, by whitening and colouring features on five levels",
+        title="Any style at once, by whitening and colouring features on four levels",
         good_for="Any style picture at once, bolder in colour and texture than adain.",
         not_for="Faces, lettering and straight lines, which it bends.",
         paper="Li, Fang, Yang, Wang, Lu, Yang: Universal Style Transfer via Feature Transforms, "
@@ -64,7 +64,7 @@ class WCT(FeedForward):
     )
 
     strength: float = knob(1.0, "how much of the style: 0 gives the content back", low=0, high=1)
-    levels: tuple[str, ...] = knob(LEVELS, "layers that are transformed, in this order")
+    levels: tuple[str, ...] = knob(LEVELS[1:], "layers that are transformed, in this order")
     level_strengths: tuple[float, ...] = knob(
         (), f"a strength for each level, 0 to 1; empty: {STRENGTH:g} for all", low=0, high=1
     )
