@@ -67,7 +67,7 @@ def test_what_is_read_is_a_part_of_the_framed_picture(size, align):
 
         def __call__(self, frame, statistics=None):
             y, x, bottom, right = next(windows)
-            assert torch.equal(frame, whole[:, :, y + 16 : bottom + 16, x + 16 : right + 16])
+            assert torch.equal(frame, whole[:, :, y + WIDTH : bottom + WIDTH, x + WIDTH : right + WIDTH])
             return frame
 
     Reader.align = align
@@ -78,9 +78,10 @@ def test_what_is_read_is_a_part_of_the_framed_picture(size, align):
 
 
 def test_a_window_shares_the_frame_of_the_whole_picture():
-    source = pixels(40, 40)
-    inner = _read(source, (-16, 8, 24, 32), mirrored=True)
-    assert torch.equal(inner, framed(as_tensor(source), 8)[:, :, :40, 24:48])
+    source = pixels(WIDTH + 24, WIDTH + 24)
+    inner = _read(source, (-WIDTH, 8, WIDTH + 8, 32), mirrored=True)
+    whole = framed(as_tensor(source), 8)
+    assert torch.equal(inner, whole[:, :, : 2 * WIDTH + 8, WIDTH + 8 : WIDTH + 32])
 
 
 def painters(models):
