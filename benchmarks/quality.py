@@ -4,7 +4,7 @@
 those that the fast network has learnt (it must have), on contents that it has not; the decoders
 of adain and wct have seen neither.
 
-    python benchmarks/quality.py [adain] [wct] [fast] [gatys] [--size 320]
+    python benchmarks/quality.py [adain] [wct] [fast] [gatys] [--size 256]
 
 Each method named is measured anew; the others keep their rows. The results go to
 docs/benchmarks/quality.json and quality.md, the contact sheets to docs/pictures.
@@ -144,7 +144,7 @@ def contact_sheet(folder: Path, size: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("methods", nargs="*", default=list(SETTINGS))
-    parser.add_argument("--size", type=int, default=320)
+    parser.add_argument("--size", type=int, default=256)
     args = parser.parse_args()
     place = ROOT / "docs" / "benchmarks" / "quality.json"
     folder = ROOT / "build" / "quality"

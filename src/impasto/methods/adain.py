@@ -32,9 +32,9 @@ from impasto.nets.vgg import VGG
 from impasto.weights import store
 
 LAYER = "conv4_1"
-ALIKE = 0.35
+ALIKE = 0.25
 """How far apart statistics are, in deviations, when the lost detail comes back by 1 / e."""
-FAINT = 0.02
+FAINT = 0.05
 """Detail that comes back by less than this is left out, and half of the decoder's time saved."""
 
 

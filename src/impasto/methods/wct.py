@@ -38,10 +38,10 @@ WIDTHS = (16, 32, 64, 128, 128)
 """Channels of the decoders, at full resolution, half of it, and so on."""
 STRENGTH = 0.6
 """Of every level, unless asked otherwise."""
-ALIKE = 0.35
+ALIKE = 0.25
 """How far a level's map must move its features, in deviations, for its decoder's loss to come
 back by 1 / e only."""
-FAINT = 0.02
+FAINT = 0.05
 """What comes back by less than this is left out, and half of the decoder's time saved."""
 Change = tuple[Affine, float]
 """A map of features, and how much of what the decoder loses comes back."""

@@ -9,9 +9,12 @@ a grid (Odena, Dumoulin & Olah, "Deconvolution and Checkerboard Artifacts", 2016
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from impasto.nets.quick import conv_relu, upsampled
 
 CONVOLUTIONS = {1: 1, 2: 2, 3: 2, 4: 4, 5: 4}
 """Block whose first layer is decoded → convolutions that are run at the resolution of its maps,
@@ -52,10 +55,9 @@ class Decoder(nn.Module):
         """
         x = features
         for index, stage in enumerate(self.stages):
-            if index:
-                x = F.interpolate(x, scale_factor=2.0, mode="nearest")
-            assert isinstance(stage, nn.ModuleList)
-            for conv in stage:
-                x = F.relu(conv(x))
+            first, *others = cast(list[nn.Conv2d], list(stage.children()))
+            x = F.relu_(upsampled(first, x)) if index else conv_relu(first, x)
+            for conv in others:
+                x = conv_relu(conv, x)
         pictures: Tensor = self.last(x)
         return pictures + 0.5

@@ -14,10 +14,13 @@ the picture back, and strength is the share of a style in a mixture with it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from impasto.nets.quick import upsampled
 
 Moments = tuple[Tensor, Tensor]
 """Mean and variance (C,) of each channel."""
@@ -93,13 +96,12 @@ class Fast(nn.Module):
         parts = iter(torch.split(rows, [2 * n for n in self.sizes] + [6], dim=1))
         x = (pictures - 0.5).to(self.last.weight.dtype)
         for conv in self.down:
-            x = F.relu_(norm(conv(x), next(parts)))
+            x = F.relu(norm(conv(x), next(parts)))
         for first, second in zip(self.body[::2], self.body[1::2], strict=True):
-            y = F.relu_(norm(first(x), next(parts)))
-            x = x + norm(second(y), next(parts))
+            y = F.relu(norm(first(x), next(parts)))
+            x = norm(second(y), next(parts)).add_(x)
         for conv in self.up:
-            x = F.interpolate(x, scale_factor=2.0, mode="nearest")
-            x = F.relu_(norm(conv(x), next(parts)))
+            x = F.relu(norm(upsampled(cast(nn.Conv2d, conv), x), next(parts)))
         kept, painted = next(parts)[:, :, None, None].to(x.dtype).chunk(2, dim=1)
         return painted * self.last(x), kept
 

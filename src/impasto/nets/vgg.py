@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from impasto.core.errors import InputError, KnobError
 from impasto.core.knobs import nearest
+from impasto.nets.quick import conv_relu
 from impasto.weights.files import LoadedWeights
 from impasto.weights.layout import WIDTHS, block_of, conv_names, title
 
@@ -109,8 +110,7 @@ class VGG(nn.Module):
             if block_of(name) > block:
                 x = pool(x, self.pooling, block)
                 block += 1
-            # In place is safe: a convolution's backward pass does not need its output.
-            x = F.relu_(self.get_submodule(name)(x))
+            x = conv_relu(cast(nn.Conv2d, self.get_submodule(name)), x)
             if name in layers:
                 found[name] = self.get_submodule(f"{name}_map")(x) if self.mapped else x
         return found
