@@ -67,7 +67,8 @@ def test_what_is_read_is_a_part_of_the_framed_picture(size, align):
 
         def __call__(self, frame, statistics=None):
             y, x, bottom, right = next(windows)
-            assert torch.equal(frame, whole[:, :, y + WIDTH : bottom + WIDTH, x + WIDTH : right + WIDTH])
+            rows, columns = slice(y + WIDTH, bottom + WIDTH), slice(x + WIDTH, right + WIDTH)
+            assert torch.equal(frame, whole[:, :, rows, columns])
             return frame
 
     Reader.align = align

@@ -33,7 +33,7 @@ def loop_of(album_folders, narrow, tmp_path, little_oxford):
         if name in ("fast", "adain"):
             knobs.setdefault("judge", str(narrow))
         if name in ("adain", "wct"):
-            knobs.setdefault("encoder", str(narrow))
+            knobs.setdefault("encoder", "oxford")
         return prepare(
             name,
             knobs,

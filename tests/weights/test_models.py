@@ -118,3 +118,13 @@ def test_bundled_models_go_by_their_names(models, tmp_path, monkeypatch):
     assert store.load_model("fast", "fast").name == "fast"
     with pytest.raises(WeightsError, match="'fats': did you mean fast"):
         store.load_model("fats", "fast")
+
+
+def test_a_decoder_knows_which_encoder_it_decodes(models, tmp_path):
+    model = store.load_model(models["adain"], "adain")
+    path = tmp_path / "other.safetensors"
+    about = {**model.about, "encoder sha256": "0" * 64}
+    with path.open("wb") as file:
+        write_model(file, "adain", model.tensors, about, {})
+    with pytest.raises(WeightsError, match=r"decodes another .* than this one \(sha256 000000"):
+        store.load_decoder(path, "adain")

@@ -114,6 +114,17 @@ class Album:
             self._order = {rounds: order}
         return order
 
+    def look_through(self) -> None:
+        """Decode every picture once, and leave out those that are damaged further on.
+
+        Raises:
+            InputError: none is left.
+        """
+        for file in list(self.files):
+            if (reason := _why_unreadable(file, whole=True)) is not None:
+                self._drop(file, reason)
+        self._check()
+
     def _drop(self, file: Path, reason: str) -> None:
         self.unreadable[file] = reason
         self.files.remove(file)
@@ -141,10 +152,13 @@ def _cut(
     return values[:, ::-1] if random.random() < 0.5 else values
 
 
-def _why_unreadable(file: Path) -> str | None:
+def _why_unreadable(file: Path, whole: bool = False) -> str | None:
+    """Why a file is no picture, by its head or by all of it; None if it is one."""
     try:
         with Image.open(file) as picture:
             width, height = picture.size
+            if whole:
+                picture.load()
     except DAMAGE as error:
         return str(error)
     return None if min(width, height) > 1 else f"only {width} x {height} pixels"

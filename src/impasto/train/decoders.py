@@ -118,6 +118,7 @@ class AdaIN(Lesson):
     def product(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
         return self.network.state_dict(), {
             "encoder": self.course.encoder,
+            "encoder sha256": next(iter(self.encoder.origin.values())),
             "channels": self.network.channels,
             "widths": self.network.widths,
         }
@@ -178,6 +179,7 @@ class WCT(Lesson):
     def product(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
         return self.network.state_dict(), {
             "encoder": self.course.encoder,
+            "encoder sha256": next(iter(self.encoder.origin.values())),
             "channels": [d.channels for d in self.network.levels],
         }
 

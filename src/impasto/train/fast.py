@@ -76,6 +76,7 @@ class FastLesson(Lesson):
         self.course: FastCourse = course
         self.photos = Album(photos, course.side, course.seed, "photos")
         gallery = Album(styles, course.side, course.seed, "styles")
+        gallery.look_through()
         self.albums = (self.photos, gallery)
         self.names = [f.stem for f in gallery.files]
         if len(set(self.names)) < len(self.names):
@@ -88,9 +89,10 @@ class FastLesson(Lesson):
         self.names = [*old, *(n for n in self.names if n not in old)]
         self.taught = [self.names.index(f.stem) for f in self.files]
         self.network: Fast = Fast(len(self.names))
-        self.known_pictures: list[Tensor] = []
+        self.shown: dict[int, Tensor] = {}
         if self.known:
             self._take_over(self.known.tensors)
+        self.shown.update(zip(self.taught, map(_small_jpeg, self.files), strict=True))
         if course.table_only:
             self.network.requires_grad_(False)
             self.network.table.requires_grad_(True)
@@ -99,7 +101,7 @@ class FastLesson(Lesson):
         """The known network; a new style starts as the mean of the known ones."""
         table = tensors["table"]
         mean = table.mean(0, keepdim=True).expand(len(self.names) - len(table), -1)
-        self.known_pictures = [tensors[f"picture.{i}"] for i in range(len(table))]
+        self.shown = {i: tensors[f"picture.{i}"] for i in range(len(table))}
         parameters = {n: t for n, t in tensors.items() if not n.startswith("picture.")}
         self.network.load_state_dict({**parameters, "table": torch.cat([table, mean])})
 
@@ -151,13 +153,6 @@ class FastLesson(Lesson):
             "gamut": 10 * out_of_gamut(painted),
         }
 
-    def _pictures(self) -> dict[str, Tensor]:
-        """A small JPEG of every style, as bytes: what a style's name stands for."""
-        shown = dict(enumerate(self.known_pictures))
-        for index, file in zip(self.taught, self.files, strict=True):
-            shown[index] = _small_jpeg(file)
-        return {f"picture.{index}": data for index, data in shown.items()}
-
     def shares(self, turn: int, size: int) -> Tensor:
         """What the batch of a turn asks for: shares (size, styles taught), each row at most 1."""
         random = np.random.default_rng([self.course.seed, 2, turn])
@@ -186,7 +181,8 @@ class FastLesson(Lesson):
         return torch.cat([grid(rows[:half]), grid((rows[half:] + rows[:1])[:half])], dim=2)
 
     def product(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
-        return {**self.network.state_dict(), **self._pictures()}, {
+        shown = {f"picture.{index}": jpeg for index, jpeg in self.shown.items()}
+        return {**self.network.state_dict(), **shown}, {
             "styles": self.names,
             "widths": self.network.widths,
             "blocks": self.network.blocks,
@@ -194,6 +190,7 @@ class FastLesson(Lesson):
 
 
 def _small_jpeg(file: Path) -> Tensor:
+    """A small JPEG of a style, as bytes: what its name stands for."""
     with Image.open(file) as picture:
         small = picture.convert("RGB")
     small.thumbnail((SHOWN, SHOWN))

@@ -30,6 +30,8 @@ from impasto.train.lesson import Lesson, Share, Sources
 
 WARM_UP = 100
 """Steps in which the learning rate rises to its full value."""
+SETTLED = 20
+"""Steps after which the smoothed loss says whether a run goes astray."""
 LAST_RATE = 0.01
 """Share of the learning rate that is left at the end of its cosine."""
 EMA = 0.998
@@ -170,7 +172,10 @@ class Loop:
 
     def identity(self) -> dict[str, Any]:
         """What makes two runs the same."""
-        albums = {a.role: [f.name for f in a.files] for a in self.lesson.albums}
+        albums = {
+            a.role: [f"{f.name}, {f.stat().st_size} bytes" for f in a.files]
+            for a in self.lesson.albums
+        }
         return {
             "lesson": self.lesson.name,
             **as_mapping(self.lesson.course),
@@ -308,7 +313,7 @@ class Loop:
             if now.requires_grad:
                 mean.lerp_(now.detach(), 1 - decay)
         smooth = sum(self.terms.values())
-        if self.step > WARM_UP:
+        if self.step > SETTLED:
             self.best = min(self.best, smooth)
             if smooth > DIVERGED * self.best:
                 raise self._diverged(f"the loss rose to {smooth / self.best:.1f} times its best")

@@ -107,9 +107,16 @@ def load_decoder(name_or_path: str | Path, kind: str) -> tuple[Model, LoadedWeig
     """
     model = load_model(name_or_path, kind)
     try:
-        return model, load(model.about["encoder"])
+        encoder = load(model.about["encoder"])
     except WeightsError as error:
         raise WeightsError(f"The encoder that {model.name} decodes: {error}") from error
+    wanted = model.about.get("encoder sha256", encoder.sha256)
+    if encoder.sha256 != wanted:
+        raise WeightsError(
+            f"{model.name} decodes another {encoder.name} than this one (sha256 {wanted[:12]}…, "
+            f"here {encoder.sha256[:12]}…): train it anew, or take the {encoder.name} of then."
+        )
+    return model, encoder
 
 
 def bundled() -> dict[str, Path]:
