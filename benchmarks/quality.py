@@ -35,10 +35,9 @@ SETTINGS: dict[str, list[dict]] = {
     "adain": [{}, *({"strength": s} for s in (0.4, 0.6, 0.8))],
     "wct": [
         {},
-        *({"level_strengths": (s,) * 4} for s in (0.4, 0.8, 1.0)),
-        *({"transform": "transport", "level_strengths": (s,) * 4} for s in (0.6, 1.0)),
+        {"level_strengths": (1.0,) * 4},
+        {"transform": "transport", "level_strengths": (0.6,) * 4},
         {"levels": ALL_LEVELS, "level_strengths": (0.6,) * 5},
-        {"levels": ALL_LEVELS[2:], "level_strengths": (0.6,) * 3},
     ],
     "fast": [{}, *({"strength": s} for s in (0.4, 0.6, 0.8))],
 }

@@ -8,7 +8,9 @@ import pytest
 from tiny_models import STYLES
 
 from impasto.core.stop import Stop
+from impasto.methods import find
 from impasto.nets import sitting
+from impasto.pictures import write
 from impasto.run import checkpoint
 from impasto.weights import store
 
@@ -53,7 +55,7 @@ def test_the_plan_names_the_styles(impasto, photo, fast):
 
 def test_a_file_that_stands_for_a_style_is_not_overwritten(impasto, photo, fast, tmp_path):
     style = tmp_path / "red-lines.png"
-    style.write_bytes(photo.read_bytes())
+    write(find("fast").named_style("red-lines", str(fast[3])).pixels, style)
     done = impasto("stylize", photo, style, *fast, "-o", style)
     assert done.code == 2
     assert "is an input and would be overwritten" in done.err

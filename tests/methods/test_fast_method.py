@@ -11,6 +11,7 @@ import impasto
 from impasto.core.errors import InputError, WeightsError
 from impasto.core.request import NamesStyles
 from impasto.methods import find, names
+from impasto.pictures import read, write
 from impasto.run import make_request
 from impasto.weights.models import write_model
 
@@ -19,19 +20,27 @@ def test_only_it_names_styles():
     assert [name for name in names() if issubclass(find(name), NamesStyles)] == ["fast"]
 
 
-def test_a_name_and_a_path_of_that_name_are_one_style(models):
+def written(path, name, models):
+    """A file of the picture that the model carries of a style."""
+    write(find("fast").named_style(name, models["fast"]).pixels, path)
+    return path
+
+
+def test_a_name_and_a_path_of_that_name_are_one_style(models, tmp_path):
     content = picture(24, 32)
+    path = written(tmp_path / "red-lines.png", "red-lines", models)
     by_name, by_path, by_object = (
         painted(models, "fast", content, style).pixels
-        for style in ("red-lines", "my/styles/red-lines.jpg", Path("red-lines.png"))
+        for style in ("red-lines", str(path), path)
     )
     assert np.array_equal(by_name, by_path)
     assert np.array_equal(by_name, by_object)
 
 
-def test_a_name_may_hold_a_dot(models):
+def test_a_name_may_hold_a_dot(models, tmp_path):
+    path = written(tmp_path / "starry.night.jpg", "starry.night", models)
     request = make_request(
-        picture(8, 8), ["starry.night", "starry.night.jpg"], method="fast", weights=models["fast"]
+        picture(8, 8), ["starry.night", path], method="fast", weights=models["fast"]
     )
     assert [style.name for style in request.styles] == ["starry.night"] * 2
 
@@ -46,6 +55,8 @@ def test_a_named_style_has_the_picture_that_the_model_carries(models):
 
 def test_an_unknown_style_names_the_nearest(models):
     with pytest.raises(InputError, match=r"'red-line'.*Did you mean red-lines\?.*--method adain"):
+        painted(models, "fast", picture(8, 8), "red-line")
+    with pytest.raises(InputError, match=r"no such file. Did you mean the learnt style red-lines"):
         painted(models, "fast", picture(8, 8), "red-line.jpg")
 
 
@@ -108,3 +119,10 @@ def test_a_network_without_its_tensors_is_named(models, tmp_path, missing):
         write_model(file, "fast", tensors, about, {})
     with pytest.raises(WeightsError, match=rf"broken\.safetensors is not whole.*{missing}"):
         painted({"fast": str(path)}, "fast", picture(8, 8), "red-lines")
+
+
+def test_a_file_that_is_another_picture_than_its_name_says(models, tmp_path):
+    path = written(tmp_path / "red-lines.png", "red-lines", models)
+    write(1 - read(path).pixels, path)
+    with pytest.raises(InputError, match="is another picture than the style red-lines"):
+        painted(models, "fast", picture(8, 8), str(path))

@@ -62,13 +62,14 @@ def command_line(recipe: Recipe, output: str) -> list[str]:
 def _rows(recipe: Recipe) -> list[tuple[str, str]]:
     setting = recipe.setting
     steps = f"{recipe.steps} steps in {duration(recipe.seconds)}, {memory(recipe.peak_bytes)}"
+    losses = ", ".join(f"{name} {value:.4g}" for name, value in recipe.losses.items())
     return [
         ("method", recipe.method),
         *((i.role, f"{i.name}  sha256 {i.sha256[:12]}…") for i in recipe.inputs),
         ("size", f"{setting['width']} x {setting['height']} px"),
         ("ran", f"{setting['precision']} on {setting['device']}, {setting['threads']} threads"),
         ("took", steps if recipe.finished else f"{steps}; stopped before its end"),
-        ("losses", ", ".join(f"{name} {value:.4g}" for name, value in recipe.losses.items())),
+        *([("losses", losses)] if losses else []),
         *(("option", f"{name} = {plain(v)}") for name, v in recipe.options.items() if v),
         *(("knob", f"{name} = {plain(value)}") for name, value in recipe.knobs.items()),
         *(("used", f"{name}  sha256 {sha[:12]}…") for name, sha in recipe.files.items()),

@@ -61,6 +61,7 @@ class WCT(FeedForward):
         licence="code and weights Apache-2.0",
         weights=("wct",),
         supports=("several styles", "strength", "tiles"),
+        figures=(("512 x 512 px, style cached, 2 cores with AMX", "107 ms"),),
     )
 
     strength: float = knob(1.0, "how much of the style: 0 gives the content back", low=0, high=1)

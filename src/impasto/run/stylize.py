@@ -76,13 +76,27 @@ def make_request(
 def _style(style: object, name: str, method: Method, weights: str) -> Picture:
     """A style picture, or one that the method knows by name."""
     if not isinstance(method, NamesStyles):
-        return from_any(style, name)
+        try:
+            return from_any(style, name)
+        except InputError as error:
+            if hint := _learnt_by(style):
+                raise InputError(f"{error} {hint}") from error
+            raise
     if isinstance(style, (str, os.PathLike)):
         return method.named_style(os.fspath(style), weights)
     raise InputError(
         f"The method {method.name} cannot look at {name}: give the name of a style that it has "
         f"learnt, one of {', '.join(method.known_styles(weights))}."
     )
+
+
+def _learnt_by(style: object) -> str:
+    """A hint if what cannot be read is the name of a learnt style, else nothing."""
+    for other in methods.names():
+        kind = methods.find(other)
+        if isinstance(kind, NamesStyles) and style in kind.known_styles():
+            return f"It is a style that --method {other} has learnt."
+    return ""
 
 
 def stylize(
