@@ -29,7 +29,7 @@ def test_with_gradients_it_is_what_it_says():
     assert conv.weight.grad is not None
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("padding", ["zeros", "replicate"])
 def test_a_convolution_with_its_relu(dtype, padding):
     torch.manual_seed(0)

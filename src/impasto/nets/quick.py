@@ -56,6 +56,7 @@ def _fuses(conv: nn.Conv2d, x: Tensor) -> bool:
         not torch.is_grad_enabled()
         and x.device.type == "cpu"
         and x.dtype == conv.weight.dtype
+        and x.dtype in (torch.float32, torch.bfloat16)
         and conv.padding_mode == "zeros"
         and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and hasattr(torch.ops.mkldnn, "_convolution_pointwise")

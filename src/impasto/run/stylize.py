@@ -92,7 +92,7 @@ def _style(style: object, name: str, method: Method, weights: str) -> Picture:
 
 def _learnt_by(style: object) -> str:
     """A hint if what cannot be read is the name of a learnt style, else nothing."""
-    for other in methods.names():
+    for other in methods.names() if isinstance(style, str) else ():
         kind = methods.find(other)
         if isinstance(kind, NamesStyles) and style in kind.known_styles():
             return f"It is a style that --method {other} has learnt."
