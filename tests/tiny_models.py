@@ -7,8 +7,7 @@ import torch
 from PIL import Image
 
 from impasto.core.picture import Picture
-from impasto.methods.wct import WIDTHS
-from impasto.nets.decoder import Decoder
+from impasto.nets.decoder import INVERTING, Decoder
 from impasto.nets.fast import Fast
 from impasto.weights.layout import block_of, conv_names
 from impasto.weights.models import write_model
@@ -48,7 +47,7 @@ def write_models(folder):
     decoder = lively(Decoder(CHANNELS[3], widths))
     save("adain", decoder.state_dict(), encoder=encoder, channels=CHANNELS[3], widths=widths)
     levels = torch.nn.ModuleList(
-        lively(Decoder(c, WIDTHS[: i + 1])) for i, c in enumerate(CHANNELS)
+        lively(Decoder(c, INVERTING[: i + 1])) for i, c in enumerate(CHANNELS)
     )
     tensors = {f"levels.{name}": t for name, t in levels.state_dict().items()}
     save("wct", tensors, encoder=encoder, channels=CHANNELS)

@@ -72,15 +72,14 @@ def show(name: str, as_json: bool) -> None:
     voice.data(facts)
     card = facts.pop("card", {})
     about = {key: value for key, value in facts.pop("about", {}).items() if key != "licence"}
-    earlier = card.pop("started from", None)
-    for label, value in {**facts, **about, **card}.items():
-        voice.result(f"{label:<13}{_words(label, value)}".rstrip())
-    while earlier:
-        voice.result("\nstarted from a model that was made so:")
-        before = earlier.pop("started from", None)
-        for label, value in earlier.items():
+    told = {**facts, **about, **card}
+    while told:
+        earlier = told.pop("started from", None)
+        for label, value in told.items():
             voice.result(f"{label:<13}{_words(label, value)}".rstrip())
-        earlier = before
+        if earlier:
+            voice.result("\nstarted from a model that was made so:")
+        told = earlier
 
 
 def _facts_of(name: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from impasto.core.card import Card
 from impasto.core.errors import KnobError
 from impasto.core.knobs import knob
 from impasto.core.request import Request
-from impasto.nets.decoder import Decoder
+from impasto.nets.decoder import INVERTING, Decoder
 from impasto.nets.frame import framed
 from impasto.nets.sitting import FeedForward, Place, areas_of, style_tensors
 from impasto.nets.transforms import Affine, Kind, Statistics, blend, wct
@@ -34,8 +34,6 @@ from impasto.weights.layout import block_of
 from impasto.weights.models import Model
 
 LEVELS = ("conv5_1", "conv4_1", "conv3_1", "conv2_1", "conv1_1")
-WIDTHS = (16, 32, 64, 128, 128)
-"""Channels of the decoders, at full resolution, half of it, and so on."""
 STRENGTH = 0.6
 """Of every level, unless asked otherwise."""
 ALIKE = 0.25
@@ -190,6 +188,6 @@ class Painter:
 
 def _decoder(model: Model, name: str) -> Decoder:
     level = block_of(name)
-    decoder = Decoder(model.about["channels"][level - 1], WIDTHS[:level])
+    decoder = Decoder(model.about["channels"][level - 1], INVERTING[:level])
     model.fill(decoder, f"levels.{level - 1}.")
     return decoder

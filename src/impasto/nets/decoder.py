@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from impasto.nets.quick import conv_relu, upsampled
 
+INVERTING = (16, 32, 64, 128, 128)
+"""Widths of WCT's decoders, which only invert: at full resolution, at half of it, and so on."""
 CONVOLUTIONS = {1: 1, 2: 2, 3: 2, 4: 4, 5: 4}
 """Block whose first layer is decoded → convolutions that are run at the resolution of its maps,
 as many as the encoder has between its first layer and the next block's."""

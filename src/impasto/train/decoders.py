@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from impasto.core.knobs import knob
 from impasto.losses.pixels import out_of_gamut, total_variation
 from impasto.losses.relative import gram_matrices, relative_error, unexplained
-from impasto.nets.decoder import Decoder
+from impasto.nets.decoder import INVERTING, Decoder
 from impasto.nets.frame import framed, unframed
 from impasto.nets.vgg import VGG, place
 from impasto.train.album import Album
@@ -30,7 +30,6 @@ Network = TypeVar("Network", bound=nn.Module)
 
 LEVELS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 ADAIN_WIDTHS = (24, 48, 96, 128)
-WCT_WIDTHS = (16, 32, 64, 128, 128)
 ENCODERS = ("compact", "oxford")
 """What a decoder can be taught for: its users must have it too."""
 PIXELS = 20.0
@@ -190,7 +189,7 @@ class Decoders(nn.Module):
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
         self.levels = nn.ModuleList(
-            Decoder(c, WCT_WIDTHS[:level]) for level, c in enumerate(channels, start=1)
+            Decoder(c, INVERTING[:level]) for level, c in enumerate(channels, start=1)
         )
 
     def forward(self, features: Mapping[str, Tensor]) -> list[Tensor]:
