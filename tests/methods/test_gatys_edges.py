@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.core.errors import InputError, KnobError
+from impasto.core.guards import USEFUL_RATIO
 from impasto.core.picture import Picture
 from impasto.core.plan import Forecast, Plan, Setting
 from impasto.core.request import Request
-from impasto.losses.balance import USEFUL_RATIO
 from impasto.methods import gatys
 from impasto.methods.gatys import LEAST, Gatys
 from impasto.nets.canvas import upsample

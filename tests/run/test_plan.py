@@ -5,12 +5,14 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from impasto.core import devices
 from impasto.core.errors import ResourceError
 from impasto.core.picture import Picture
 from impasto.core.plan import Forecast
 from impasto.core.request import Request
+from impasto.pictures import read
 from impasto.run import make_plan
 from impasto.run.plan import AGREEMENT, SHARE
 
@@ -162,3 +164,12 @@ def test_enlarging_is_noted():
 def test_a_style_that_is_the_content_is_warned_of():
     same = Request(picture(), (picture(sha256="style"), picture()), Fake(), device="cpu")
     assert any("content picture itself" in w for w in make_plan(same).warnings)
+
+
+def test_a_frame_of_a_film_is_warned_of_and_a_single_picture_is_not(tmp_path):
+    grey = np.full((30, 40, 3), 90, np.uint8)
+    for number, shade in ((1, 0), (2, 2), (9, 0)):
+        Image.fromarray(grey + np.uint8(shade)).save(tmp_path / f"walk_{number}.png")
+    frame, alone = (read(tmp_path / f"walk_{number}.png") for number in (1, 9))
+    assert any("flicker" in w for w in make_plan(request(content=frame)).warnings)
+    assert not any("flicker" in w for w in make_plan(request(content=alone)).warnings)

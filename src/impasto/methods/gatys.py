@@ -26,12 +26,13 @@ from torch import Tensor
 from impasto.core.card import Card
 from impasto.core.devices import keep_freed_memory, resident_bytes
 from impasto.core.errors import KnobError
+from impasto.core.guards import untuned_balance
 from impasto.core.knobs import knob
 from impasto.core.picture import Pixels, Raster
 from impasto.core.plan import Forecast, Plan, Setting
 from impasto.core.progress import Tick, Watch
 from impasto.core.request import Painting, Request
-from impasto.losses.balance import ratio_of, ratio_warning
+from impasto.losses.balance import ratio_of
 from impasto.losses.descent import Descent
 from impasto.losses.perceptual import PerceptualLoss, StyleLoss, weigh
 from impasto.losses.pixels import out_of_gamut, total_variation
@@ -126,13 +127,13 @@ class Gatys:
     def warnings(self, request: Request) -> tuple[str, ...]:
         backbone = store.load(_weights(request)).backbone
         moved = layer_warning(backbone, [*self.content_layers, *self.style_layers])
-        found = (moved, self._ratio_warning(), self._stroke_warning(request))
-        return tuple(w for w in (*found, self._cold_warning(request)) if w)
+        strokes, cold = self._stroke_warning(request), self._cold_warning(request)
+        return tuple(w for w in (moved, self._ratio_warning(), strokes, cold) if w)
 
     def _ratio_warning(self) -> str | None:
         if self.alpha == 0 or self.strength == 0 or self.style_layer_weights:
             return None
-        return ratio_warning(self.beta_now() / self.alpha)
+        return untuned_balance(self.beta_now() / self.alpha)
 
     def _stroke_warning(self, request: Request) -> str | None:
         side = (self.style_size or request.size or request.content.long_side) * self.style_scale
@@ -172,7 +173,6 @@ class Gatys:
         pixels = setting.height * setting.width
         peak = resident_bytes() + peak_bytes(encoder, layers, pixels, vectors, max(styles))
         deepest = max(layers, key=encoder.layers.index)
-
         how = (setting.device, setting.precision, encoder.pooling, encoder.padding, deepest)
 
         def work(weights: str, steps: int, sizes: list[Size]) -> float:

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from impasto.core import guards
 from impasto.core.errors import InputError, KnobError
 from impasto.core.knobs import nearest
 from impasto.nets.quick import conv_relu
@@ -215,19 +216,7 @@ def layer_warning(backbone: str, names: Iterable[str]) -> str | None:
         KnobError: no such layer in the backbone.
     """
     known, paper = conv_names(backbone), conv_names("vgg19")
-    moved = [
-        f"{name} is convolution {_place(name, known)} there and {_place(name, paper)} in VGG-19"
-        for name in resolve_layers(backbone, names)
-        if known.index(name) != paper.index(name)
-    ]
-    if not moved:
-        return None
-    return f"{title(backbone)} has the same layer names at other depths: {'; '.join(moved)}."
-
-
-def _place(name: str, known: tuple[str, ...]) -> str:
-    position = known.index(name) + 1
-    return f"{position} of {len(known)} ({position / len(known):.0%} of the way)"
+    return guards.moved_layers(title(backbone), resolve_layers(backbone, names), known, paper)
 
 
 def _resolve(backbone: str, name: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from impasto.core import devices
+from pathlib import Path
+
+from impasto.core import devices, guards
 from impasto.core.errors import ResourceError
 from impasto.core.plan import Forecast, Plan, Setting
 from impasto.core.request import Request
-from impasto.pictures import fit_long_side
+from impasto.pictures import fit_long_side, sequence
 
 AGREEMENT = 0.98
 """Least agreement (a cosine) of a fast precision with fp32 for the fast one to be used."""
@@ -27,6 +29,8 @@ def make_plan(request: Request) -> Plan:
     warnings = list(request.method.warnings(request))
     if request.content.sha256 in {style.sha256 for style in request.styles}:
         warnings.append("A style is the content picture itself: little will change.")
+    if film := _film_warning(Path(request.content.name)):
+        warnings.append(film)
 
     size = request.size or request.content.long_side
     setting = _setting(request, size, device, precision)
@@ -47,6 +51,13 @@ def make_plan(request: Request) -> Plan:
             f"The content has {request.content.long_side} px on its long side: it is enlarged."
         )
     return Plan(setting, forecast, limit, tuple(notes), tuple(warnings))
+
+
+def _film_warning(content: Path) -> str | None:
+    beside = sequence.neighbour(content) if content.is_file() else None
+    if beside is None:
+        return None
+    return guards.single_frame(content.name, beside.name, sequence.change(content, beside))
 
 
 def _setting(request: Request, size: int, device: str, precision: str) -> Setting:
