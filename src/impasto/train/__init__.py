@@ -15,6 +15,7 @@ LESSONS: dict[str, str] = {
     "compact": "impasto.train.compact:Compact",
     "adain": "impasto.train.decoders:AdaIN",
     "wct": "impasto.train.decoders:WCT",
+    "photowct": "impasto.train.decoders:PhotoWCT",
     "fast": "impasto.train.fast:FastLesson",
 }
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from impasto.core.knobs import knob
 from impasto.losses.pixels import out_of_gamut, total_variation
 from impasto.losses.relative import gram_matrices, relative_error, unexplained
-from impasto.nets.decoder import INVERTING, Decoder
+from impasto.nets.decoder import INVERTING, POOLED, Decoder, switches
 from impasto.nets.frame import framed, unframed
 from impasto.nets.vgg import VGG, place
 from impasto.train.album import Album
@@ -181,6 +181,88 @@ class WCT(Lesson):
             "encoder sha256": next(iter(self.encoder.origin.values())),
             "channels": [d.channels for d in self.network.levels],
         }
+
+
+@dataclass(frozen=True)
+class PhotoWCTCourse(WCTCourse):
+    """The knobs."""
+
+    sharpness: float = knob(20.0, "weight of the pixels beside the features", low=0)
+
+
+class PhotoWCT(Lesson):
+    """Teaches four decoders that unpool, one for each level, to give pictures back.
+
+    Li, Liu, Li, Yang & Kautz, "A Closed-form Solution to Photorealistic Image Stylization", ECCV
+    2018, section 3.1: as WCT's, with unpooling in the place of upsampling.
+    """
+
+    name: ClassVar[str] = "photowct"
+    knobs = PhotoWCTCourse
+    grows_from = ("wct",)
+
+    def __init__(
+        self, course: PhotoWCTCourse, photos: Sequence[str], styles: Sequence[str], start: str
+    ) -> None:
+        self.course: PhotoWCTCourse = course
+        self.photos = Album([*photos, *styles], course.side, course.seed, "photos")
+        self.albums = (self.photos,)
+        self.encoder = VGG(store.load(course.encoder), mapped=False)
+        torch.manual_seed(course.seed)
+        channels = [self.encoder.channels(n) for n in LEVELS[:4]]
+        self.network: Unpooling = _drawn(Unpooling(channels))
+        if start:
+            known = self.start_model(start).tensors
+            self.network.load_state_dict({n: known[n] for n in self.network.state_dict()})
+
+    def to(self, device: str, precision: str) -> None:
+        self.device = device
+        place(self.encoder, device, precision)
+
+    def loss(self, network: nn.Module, step: int, share: Share) -> dict[str, Tensor]:
+        turn, size = step * share.count + share.index, self.course.batch
+        pictures = self.photos.batch(turn, size).to(self.device)
+        with torch.no_grad():
+            features = self.encoder(framed(pictures, ALIGN), [*LEVELS[:4], *POOLED])
+            seen = self.encoder(pictures, LEVELS[:4])
+        terms = {}
+        for level, drawn in enumerate(network(features), start=1):
+            back = unframed(drawn.float(), *pictures.shape[2:])
+            found = self.encoder(back, LEVELS[:level])
+            unlike = [unexplained(found[n], seen[n]) for n in LEVELS[:level]]
+            pixels = self.course.sharpness * F.mse_loss(back, pictures)
+            terms[f"conv{level}_1"] = pixels + torch.stack(unlike).mean()
+        return terms
+
+    def preview(self) -> Tensor:
+        """Pictures, and under them what each decoder made of them."""
+        pictures = self.photos.batch(0, 6).to(self.device)
+        drawn = self.network(self.encoder(framed(pictures, ALIGN), [*LEVELS[:4], *POOLED]))
+        return grid([pictures, *(unframed(d, *pictures.shape[2:]) for d in drawn)])
+
+    def product(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
+        return self.network.state_dict(), {
+            "encoder": self.course.encoder,
+            "encoder sha256": next(iter(self.encoder.origin.values())),
+            "channels": [d.channels for d in self.network.levels],
+        }
+
+
+class Unpooling(nn.Module):
+    """A decoder for each level from conv1_1 to conv4_1 that puts maxima back to their places."""
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.levels = nn.ModuleList(
+            Decoder(c, channels[:level]) for level, c in enumerate(channels, start=1)
+        )
+
+    def forward(self, features: Mapping[str, Tensor]) -> list[Tensor]:
+        """The picture from each level's features, with the switches of the poolings before."""
+        return [
+            d(features[name], switches(features, level))
+            for level, (d, name) in enumerate(zip(self.levels, LEVELS[:4], strict=True), start=1)
+        ]
 
 
 class Decoders(nn.Module):

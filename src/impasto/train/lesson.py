@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +10,11 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from impasto.core.errors import WeightsError
 from impasto.core.knobs import knob
 from impasto.train.album import Album
+from impasto.weights import store
+from impasto.weights.models import Model
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class Lesson(ABC):
         name: the kind of model that comes out, and the verb's argument: ``impasto train NAME``.
         knobs: the type of the course.
         wants_styles: whether it needs style pictures.
+        grows_from: other kinds of model that it can start from.
         course: the knobs.
         albums: the pictures it learns from.
         network: what is trained.
@@ -59,6 +64,7 @@ class Lesson(ABC):
     name: ClassVar[str]
     knobs: ClassVar[type[Course]]
     wants_styles: ClassVar[bool] = False
+    grows_from: ClassVar[tuple[str, ...]] = ()
     course: Course
     albums: Sequence[Album]
     network: nn.Module
@@ -68,6 +74,18 @@ class Lesson(ABC):
         self, course: Any, photos: Sequence[str], styles: Sequence[str], start: str
     ) -> None:
         """Read the folders, and build the network or take it from the model ``start``."""
+
+    @classmethod
+    def start_model(cls, start: str) -> Model:
+        """The model ``start``, of the lesson's own kind or of one that it can grow from.
+
+        Raises:
+            WeightsError: a model of another kind, or none.
+        """
+        for kind in cls.grows_from:
+            with contextlib.suppress(WeightsError):
+                return store.load_model(start, kind)
+        return store.load_model(start, cls.name)
 
     @abstractmethod
     def to(self, device: str, precision: str) -> None:

@@ -18,7 +18,6 @@ from impasto.train import find
 from impasto.train.album import Album
 from impasto.train.lesson import Lesson, Sources
 from impasto.train.loop import Loop, Taught, Watch
-from impasto.weights import store
 from impasto.weights.models import write_model
 
 LICENCE = "Apache-2.0 (weights)"
@@ -106,13 +105,13 @@ def card(loop: Loop, taught: Taught, note: str, licence: str, output: Path) -> d
         "seconds": round(taught.seconds),
         "machine": _machine(loop),
         "losses": {name: round(value, 4) for name, value in taught.terms.items()},
-        **_earlier(lesson.name, loop.sources.start),
+        **_earlier(type(lesson), loop.sources.start),
     }
 
 
-def _earlier(kind: str, start: str) -> dict[str, Any]:
+def _earlier(kind: type[Lesson], start: str) -> dict[str, Any]:
     """The card of the model that was started from: what it took counts too."""
-    return {"started from": store.load_model(start, kind).card} if start else {}
+    return {"started from": kind.start_model(start).card} if start else {}
 
 
 def command_line(lesson: Lesson, sources: Sources, note: str, licence: str, output: Path) -> str:

@@ -24,6 +24,7 @@ TITLES = {
     "compact": "a compact encoder",
     "adain": "a decoder for AdaIN",
     "wct": "a set of decoders for WCT",
+    "photowct": "a set of unpooling decoders for PhotoWCT",
     "fast": "a fast network",
 }
 """Kind → what it is called in messages."""
@@ -31,6 +32,7 @@ NEEDED = {
     "compact": ("backbone", "mean", "std"),
     "adain": ("encoder", "channels", "widths"),
     "wct": ("encoder", "channels"),
+    "photowct": ("encoder", "channels"),
     "fast": ("styles", "widths", "blocks"),
 }
 """Kind → what a reader must be told to build it."""
@@ -43,7 +45,7 @@ class Model:
     Attributes:
         name: of the file, without its suffix for a bundled one.
         sha256: of the file.
-        kind: "compact", "adain", "wct" or "fast".
+        kind: one of :data:`TITLES`.
         tensors: by name, float32, or bytes.
         about: what is needed to build it: widths, the encoder's name, the styles' names.
         card: how it was made: command, data, licence, time, figures.
