@@ -1,0 +1,106 @@
+"""Local affine models against Levin's and He's definitions, written out window by window."""
+
+import numpy as np
+import pytest
+import scipy.sparse
+import scipy.sparse.linalg
+import torch
+
+from impasto.losses.matting import LocalModels, affinity_loss, closed_form
+
+EPSILON = 1e-3
+
+
+def random(*shape, seed=0):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def matting_laplacian(guide, radius, epsilon):
+    """The matrix of Levin et al. 2008, eq. 12, by loops; ε is theirs: divided by |w| inside."""
+    height, width, _ = guide.shape
+    size = (2 * radius + 1) ** 2
+    matrix = np.zeros((height * width, height * width))
+    for y in range(radius, height - radius):
+        for x in range(radius, width - radius):
+            ys, xs = np.mgrid[y - radius : y + radius + 1, x - radius : x + radius + 1]
+            places = (ys * width + xs).ravel()
+            colours = guide[ys, xs].reshape(size, 3)
+            centred = colours - colours.mean(0)
+            spread = centred.T @ centred / size + epsilon / size * np.eye(3)
+            affinity = (1 + centred @ np.linalg.inv(spread) @ centred.T) / size
+            matrix[np.ix_(places, places)] += np.eye(size) - affinity
+    return matrix
+
+
+@pytest.fixture(scope="module")
+def guide():
+    return random(1, 3, 9, 11)
+
+
+def by_definition(guide, radius=1, epsilon=EPSILON):
+    """With our ε, which is the whole of what is added to the covariance."""
+    size = (2 * radius + 1) ** 2
+    return matting_laplacian(guide[0].permute(1, 2, 0).numpy(), radius, epsilon * size)
+
+
+@pytest.mark.parametrize("radius", [1, 2, 3])
+def test_the_product_is_that_of_levins_matrix(guide, radius):
+    v = random(1, 2, 9, 11, seed=1)
+    found = LocalModels(guide, radius, EPSILON).laplacian(v)[0].reshape(2, -1).T
+    assert np.allclose(found, by_definition(guide, radius) @ v[0].reshape(2, -1).T.numpy())
+
+
+def test_any_mix_of_the_guides_colours_is_free(guide):
+    mix = 0.3 * guide[:, :1] - 1.2 * guide[:, 1:2] + 0.5 * guide[:, 2:] + 0.7
+    models = LocalModels(guide, 1, 1e-12)
+    assert float(affinity_loss(mix, models)) == pytest.approx(0, abs=1e-9)
+    assert float(affinity_loss(random(1, 1, 9, 11, seed=2), models)) > 1e-3
+
+
+def test_the_gradient_is_twice_the_product(guide):
+    v = random(1, 3, 9, 11, seed=3).requires_grad_()
+    models = LocalModels(guide, 1, EPSILON)
+    assert torch.autograd.gradcheck(lambda x: affinity_loss(x, models), v)
+
+
+@pytest.mark.parametrize("radius", [1, 3])
+def test_the_guided_filter_is_hes_window_by_window(guide, radius):
+    v = random(1, 1, 9, 11, seed=4)
+    colours, values = guide[0].permute(1, 2, 0).numpy(), v[0, 0].numpy()
+    total, count = np.zeros((9, 11)), np.zeros((9, 11))
+    for y in range(radius, 9 - radius):
+        for x in range(radius, 11 - radius):
+            window = np.s_[y - radius : y + radius + 1, x - radius : x + radius + 1]
+            inputs, wanted = colours[window].reshape(-1, 3), values[window].ravel()
+            spread = np.cov(inputs.T, bias=True) + EPSILON * np.eye(3)
+            both = ((inputs - inputs.mean(0)) * (wanted - wanted.mean())[:, None]).mean(0)
+            a = np.linalg.solve(spread, both)
+            total[window] += colours[window] @ a + wanted.mean() - a @ inputs.mean(0)
+            count[window] += 1
+    assert np.allclose(LocalModels(guide, radius, EPSILON).smooth(v)[0, 0], total / count)
+
+
+def test_the_closed_form_is_the_direct_solution(guide):
+    painted = random(1, 3, 9, 11, seed=5)
+    fidelity = 1e-2
+    laplacian = matting_laplacian(guide[0].permute(1, 2, 0).numpy(), 1, 9 * 1e-7)
+    degree = LocalModels(guide).count[0, 0].flatten().numpy()
+    scale = scipy.sparse.diags(degree**-0.5)
+    affinity = scale @ (scipy.sparse.diags(degree) - laplacian) @ scale
+    alpha = 1 / (1 + fidelity)
+    system = scipy.sparse.csc_matrix(scipy.sparse.eye(99) - alpha * affinity)
+    wanted = (1 - alpha) * painted[0].reshape(3, -1).T.numpy()
+    direct = scipy.sparse.linalg.spsolve(system, wanted)
+    found = closed_form(painted, guide, fidelity=fidelity, tolerance=1e-10)
+    assert np.allclose(found[0].reshape(3, -1).T, direct, atol=1e-6)
+
+
+def test_smoothing_keeps_the_guides_edge_and_takes_noise_away():
+    guide = torch.full((1, 3, 20, 30), 0.2, dtype=torch.float64)
+    guide[..., 15:] = 0.8
+    noisy = (guide > 0.5).double() + 0.1 * torch.randn(
+        guide.shape, generator=torch.Generator().manual_seed(6), dtype=torch.float64
+    )
+    smooth = LocalModels(guide, 4, 1e-4).smooth(noisy)
+    assert smooth[..., :13].std() < 0.4 * noisy[..., :13].std()
+    assert float((smooth[..., 15] - smooth[..., 14]).mean()) == pytest.approx(1, abs=0.05)
