@@ -92,8 +92,9 @@ class _Unexplained(torch.autograd.Function):
 
 
 def affinity_loss(picture: Tensor, models: LocalModels) -> Tensor:
-    """Σ_c V_c[O]ᵀ L V_c[O] / pixels: what is left of a painting that the photograph's colours,
-    mixed window by window, cannot explain (Luan et al. 2017, eq. 2; theirs is the sum).
+    """What no mix of the photograph's colours, window by window, explains of a painting.
+
+    Σ_c V_c[O]ᵀ L V_c[O] / pixels (Luan et al. 2017, eq. 2; theirs is the sum).
 
     Args:
         picture: O, (1, C, H, W).
@@ -107,7 +108,11 @@ def affinity_loss(picture: Tensor, models: LocalModels) -> Tensor:
 
 
 def closed_form(
-    painted: Tensor, guide: Tensor, *, fidelity: float = 1e-4, tolerance: float = 1e-4,
+    painted: Tensor,
+    guide: Tensor,
+    *,
+    fidelity: float = 1e-4,
+    tolerance: float = 1e-4,
     steps: int = 2000,
 ) -> Tensor:
     """Smooth a painting along the photograph's edges: the second step of PhotoWCT, exactly.

@@ -1,0 +1,210 @@
+"""Keeping colours: a picture takes the colours of another, in one of four ways.
+
+- "luminance": only the lightness is the painting's; hue and chroma stay the photograph's, in
+  OKLab, a perceptual space (Ottosson, "A perceptual color space for image processing", 2020);
+- "yuv": the same in YUV, the recipe of Gatys, Bethge, Hertzmann & Shechtman, "Preserving Color
+  in Neural Artistic Style Transfer", 2016, section 3.2 ("luminance-only transfer");
+- "histogram": every channel takes the other's histogram (Gonzalez & Woods, "Digital Image
+  Processing", histogram specification);
+- "covariance": mean and covariance of the colours become the other's, by the linear map that
+  moves them least (Pitié & Kokaram, "The linear Monge-Kantorovich linear colour mapping for
+  example-based colour transfer", 2007, eq. 3.4).
+
+The last two are found from two pictures, of any sizes, and then applied to any part of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impasto.core.errors import InputError
+from impasto.core.picture import Pixels
+
+Keep = Literal["none", "luminance", "yuv", "histogram", "covariance"]
+KEEPS: tuple[Keep, ...] = ("none", "luminance", "yuv", "histogram", "covariance")
+ColourMap = Callable[[Pixels], Pixels]
+"""Takes pixels (..., 3) in 0..1 to others, cut to 0..1."""
+
+QUANTILES = 1025
+"""Knots of a channel's histogram: a step of a quarter of one of 8 bits, at most, when even."""
+LEAST_VARIANCE = 1e-8
+"""Added to the variances of colours, so that a picture of one colour has a map too."""
+
+Matrix = NDArray[np.float64]
+
+_YUV: Matrix = np.array(
+    [[0.299, 0.587, 0.114], [-0.14714119, -0.28886916, 0.43601035],
+     [0.61497538, -0.51496512, -0.10001026]]
+)  # fmt: skip
+"""Of BT.470 (PAL), as in scikit-image."""
+_TO_CONES: Matrix = np.array(
+    [[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566],
+     [0.0883024619, 0.2817188376, 0.6299787005]]
+)  # fmt: skip
+_TO_LAB: Matrix = np.array(
+    [[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -2.4285922050, 0.4505937099],
+     [0.0259040371, 0.7827717662, -0.8086757660]]
+)  # fmt: skip
+
+
+def with_luminance(colours: Pixels, light: Pixels, keep: Keep = "luminance") -> Pixels:
+    """The hue and chroma of one picture with the luminance of another.
+
+    Args:
+        colours: (H, W, 3), sRGB 0..1.
+        light: the same shape.
+        keep: "luminance" (OKLab) or "yuv".
+    """
+    there, back = (oklab, from_oklab) if keep == "luminance" else (yuv, from_yuv)
+    return back(np.concatenate([there(light)[..., :1], there(colours)[..., 1:]], -1))
+
+
+def colour_map(
+    picture: Pixels,
+    reference: Pixels,
+    keep: Keep,
+    weights: Pixels | None = None,
+    reference_weights: Pixels | None = None,
+) -> ColourMap:
+    """The map that gives a picture the colours of another.
+
+    Args:
+        picture: (H, W, 3), sRGB 0..1: what will be mapped, or a small version of it.
+        reference: (h, w, 3): whose colours it takes.
+        keep: "histogram" or "covariance".
+        weights: (H, W), at least 0: how much each pixel counts; None: all alike.
+        reference_weights: (h, w), the same for the reference.
+
+    Raises:
+        InputError: weights that are 0 everywhere.
+    """  # fmt: skip
+    a, b = _weighted(picture, weights), _weighted(reference, reference_weights)
+    return _histograms(*a, *b) if keep == "histogram" else _monge_kantorovich(*a, *b)
+
+
+def mixed(before: Pixels, after: Pixels, share: float | Pixels) -> Pixels:
+    """``after`` to the share 0..1, a number or (H, W), and ``before`` to the rest."""
+    part = np.asarray(share, np.float32)
+    part = part[..., None] if part.ndim else part
+    whole: Pixels = before + part * (after - before)
+    return whole
+
+
+def yuv(pixels: Pixels) -> Pixels:
+    """Y'UV of sRGB (..., 3)."""
+    return (pixels @ _YUV.T).astype(np.float32)
+
+
+def from_yuv(pixels: Pixels) -> Pixels:
+    """Y'UV (..., 3) to sRGB, cut to 0..1."""
+    return (pixels @ np.linalg.inv(_YUV).T).clip(0, 1).astype(np.float32)
+
+
+def oklab(pixels: Pixels) -> Pixels:
+    """OKLab of sRGB (..., 3): lightness 0..1, and two axes of hue and chroma."""
+    linear = np.where(pixels <= 0.04045, pixels / 12.92, ((pixels + 0.055) / 1.055) ** 2.4)
+    return (np.cbrt(linear @ _TO_CONES.T) @ _TO_LAB.T).astype(np.float32)
+
+
+def from_oklab(pixels: Pixels) -> Pixels:
+    """OKLab (..., 3) to sRGB; what lies outside of it loses chroma, not lightness or hue."""
+    rgb = _linear_from_oklab(pixels)
+    outside = ((rgb < 0) | (rgb > 1)).any(-1)
+    if outside.any():
+        rgb[outside] = _desaturated(pixels[outside])
+    rgb = rgb.clip(0, 1)
+    encoded = np.where(rgb <= 0.0031308, 12.92 * rgb, 1.055 * rgb ** (1 / 2.4) - 0.055)
+    return encoded.clip(0, 1).astype(np.float32)
+
+
+def _linear_from_oklab(pixels: Pixels) -> Matrix:
+    cones = (pixels @ np.linalg.inv(_TO_LAB).T) ** 3
+    linear: Matrix = cones @ np.linalg.inv(_TO_CONES).T
+    return linear
+
+
+def _desaturated(pixels: Pixels) -> Matrix:
+    """Linear RGB of OKLab colours (n, 3), with as much of their chroma as sRGB holds."""
+    low, high = np.zeros(len(pixels)), np.ones(len(pixels))
+    for _ in range(10):  # to a thousandth
+        middle = (low + high) / 2
+        rgb = _linear_from_oklab(_with_chroma(pixels, middle))
+        fits = ((rgb >= -1e-4) & (rgb <= 1 + 1e-4)).all(-1)
+        low, high = np.where(fits, middle, low), np.where(fits, high, middle)
+    return _linear_from_oklab(_with_chroma(pixels, low))
+
+
+def _with_chroma(pixels: Pixels, share: Matrix) -> Pixels:
+    scaled = pixels.copy()
+    scaled[:, 1:] *= share[:, None].astype(np.float32)
+    return scaled
+
+
+def _weighted(pixels: Pixels, weights: Pixels | None) -> tuple[Matrix, Matrix]:
+    """Colours (n, 3) and their weights (n,), which add up to 1."""
+    colours = np.asarray(pixels, np.float64).reshape(-1, 3)
+    given = np.ones(len(colours)) if weights is None else np.asarray(weights, np.float64).ravel()
+    if given.sum() <= 0:
+        raise InputError("No pixel counts for the colours: the region is empty.")
+    return colours[given > 0], given[given > 0] / given.sum()
+
+
+def _histograms(colours: Matrix, weights: Matrix, wanted: Matrix, their: Matrix) -> ColourMap:
+    tables = [
+        (_quantiles(colours[:, c], weights), _quantiles(wanted[:, c], their)) for c in range(3)
+    ]
+
+    def apply(pixels: Pixels) -> Pixels:
+        channels = [
+            np.interp(pixels[..., c], *_strictly(source, target))
+            for c, (source, target) in enumerate(tables)
+        ]
+        return np.stack(channels, -1).astype(np.float32)
+
+    return apply
+
+
+def _quantiles(values: Matrix, weights: Matrix) -> Matrix:
+    """The values below which 0, 1 / (n - 1), ... of the weight lie."""
+    order = np.argsort(values)
+    below = np.cumsum(weights[order]) - weights[order] / 2
+    knots: Matrix = np.interp(np.linspace(0, 1, QUANTILES), below, values[order])
+    return knots
+
+
+def _strictly(source: Matrix, target: Matrix) -> tuple[Matrix, Matrix]:
+    """The knots with equal sources made one: their targets' mean."""
+    values, places, counts = np.unique(source, return_inverse=True, return_counts=True)
+    return values, np.bincount(places, target) / counts
+
+
+def _monge_kantorovich(
+    colours: Matrix, weights: Matrix, wanted: Matrix, their: Matrix
+) -> ColourMap:
+    """The map x → μ_t + A (x - μ_s), A = Σ_s^-½ (Σ_s^½ Σ_t Σ_s^½)^½ Σ_s^-½."""
+    (mean, spread), (aim, their_spread) = _moments(colours, weights), _moments(wanted, their)
+    root = _power(spread, 0.5)
+    away = _power(spread, -0.5)
+    matrix = away @ _power(root @ their_spread @ root, 0.5) @ away
+
+    def apply(pixels: Pixels) -> Pixels:
+        return ((pixels - mean) @ matrix + aim).clip(0, 1).astype(np.float32)
+
+    return apply
+
+
+def _moments(colours: Matrix, weights: Matrix) -> tuple[Matrix, Matrix]:
+    mean = weights @ colours
+    centred = colours - mean
+    return mean, (centred * weights[:, None]).T @ centred + LEAST_VARIANCE * np.eye(3)
+
+
+def _power(matrix: Matrix, exponent: float) -> Matrix:
+    """Of a symmetric, positive definite matrix."""
+    values, vectors = np.linalg.eigh(matrix)
+    power: Matrix = (vectors * values.clip(1e-12) ** exponent) @ vectors.T
+    return power
