@@ -51,6 +51,14 @@ class LocalModels:
         """The guided filter of v (1, C, H, W), float64."""
         return self._explained(v.double()) / self.count
 
+    def means(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        """At each pixel, the mean of its windows' slopes (1, C, 3, H, W) and offsets (1, C, H, W).
+
+        He et al. 2013, eq. 9.
+        """
+        a, b = self.fit(v.double())
+        return self._spread(a) / self.count[:, None], self._spread(b) / self.count
+
     def _explained(self, v: Tensor) -> Tensor:
         """The sum over the windows of each pixel of what they say of it: aₖ·Iᵢ + bₖ."""
         a, b = self.fit(v)

@@ -14,6 +14,7 @@ _METHODS = {
     "adain": "impasto.methods.adain:AdaIN",
     "wct": "impasto.methods.wct:WCT",
     "fast": "impasto.methods.fast:FastNetwork",
+    "photowct": "impasto.methods.photowct:PhotoWCT",
 }
 
 
