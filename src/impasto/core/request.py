@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from impasto.core.card import Card
@@ -91,6 +91,31 @@ class NamesStyles(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class Region:
+    """A part of the content, and the style that it takes.
+
+    Attributes:
+        name: what messages and recipes call it: a file's, or a label's colour, as "#0000ff".
+        mask: float32 (height, width) of the content, 0 outside to 1 inside.
+        style: index of its style among the request's.
+        style_mask: float32 (height, width) of that style: the part of it that is looked at; None
+            for all of it.
+        sources: the files that it was read from, name → sha256.
+        notes: what was done to its masks that a user may want to know, one sentence each.
+    """
+
+    name: str
+    mask: Raster
+    style: int
+    style_mask: Raster | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+RESTS = ("style", "keep")
+
+
 @dataclass(frozen=True)
 class Request:
     """What is to look like what.
@@ -106,6 +131,14 @@ class Request:
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         precision: "auto", "fp32" or "bf16".
         fit: shrink what does not fit into memory instead of refusing it.
+        regions: parts of the content with a style of their own; where they overlap, they share.
+        rest: what no region covers: "style", in the manner of the styles that no region names (of
+            the first, if all are named), or "keep", as the content is, to the bit.
+        feather: width of the soft edge that regions are given, in pixels of the content; 0 leaves
+            their masks as they are.
+        asked: how the regions were asked for, as :func:`impasto.run.make_request` takes it: plain
+            JSON, for the recipe.
+        remarks: what a user should know of the regions before waiting, one sentence each.
     """
 
     content: Picture
@@ -118,6 +151,11 @@ class Request:
     device: str = "auto"
     precision: str = "auto"
     fit: bool = False
+    regions: tuple[Region, ...] = ()
+    rest: str = "style"
+    feather: float = 0.0
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.styles:
@@ -136,12 +174,51 @@ class Request:
             raise KnobError("style weights must be numbers of at least 0 that are not all 0.")
         if self.precision not in ("auto", "fp32", "bf16"):
             raise KnobError(f"precision = {self.precision!r}: one of auto, fp32, bf16.")
+        self._check_regions()
+
+    def _check_regions(self) -> None:
+        if self.rest not in RESTS:
+            raise KnobError(f"rest = {self.rest!r} does not fit: it must be style or keep.")
+        if not 0 <= self.feather <= 10_000:
+            raise KnobError(f"feather = {self.feather!r} does not fit: it must be 0 to 10000 px.")
+        if not self.regions:
+            if self.rest == "keep":
+                raise KnobError("rest = 'keep' keeps what no region covers: give a region.")
+            return
+        if "masks" not in self.method.card.supports:
+            raise KnobError(
+                f"The method {self.method.name} knows no regions; impasto methods says which do."
+            )
+        for region in self.regions:
+            _check_region(region, self)
 
     @property
     def shares(self) -> tuple[float, ...]:
-        """The style weights scaled to the sum 1."""
+        """The style weights scaled to the sum 1; with regions, those of the rest.
+
+        A style that a region names then has none, unless all are named: the first has all.
+        """
         weights = self.style_weights or (1.0,) * len(self.styles)
-        return tuple(w / sum(weights) for w in weights)
+        named = {region.style for region in self.regions}
+        free = tuple(0.0 if i in named else w for i, w in enumerate(weights))
+        if sum(free) == 0:
+            free = (1.0, *(0.0 for _ in weights[1:]))
+        return tuple(w / sum(free) for w in free)
+
+
+def _check_region(region: Region, request: Request) -> None:
+    if not 0 <= region.style < len(request.styles):
+        raise KnobError(
+            f"The region {region.name} names style {region.style + 1} of {len(request.styles)}."
+        )
+    style = request.styles[region.style]
+    pairs = [(region.mask, request.content, "content"), (region.style_mask, style, "style")]
+    for mask, picture, role in pairs:
+        if mask is not None and tuple(mask.shape) != (picture.height, picture.width):
+            raise InputError(
+                f"The region {region.name} has a mask of {mask.shape[-1]} x {mask.shape[0]} px for "
+                f"the {role} of {picture.width} x {picture.height} px: they must be alike."
+            )
 
 
 def _whole(value: object, low: int, high: int) -> bool:

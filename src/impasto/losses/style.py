@@ -37,6 +37,40 @@ def _rows(features: Tensor) -> Tensor:
     return features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
 
 
+class _GuidedGram(torch.autograd.Function):
+    """Fᵀ diag(w_r) F / Σ w_r for every w_r; each pass touches only the positions that count."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, weights: Tensor) -> Tensor:
+        ctx.save_for_backward(features, weights)
+        rows = _rows(features)
+        found = []
+        for inside, counts in _counting(weights):
+            part = rows[inside]
+            weighted = part * counts[:, None].to(part.dtype)
+            gram = (weighted.T @ part).to(_at_least_single(features.dtype))
+            found.append(gram / counts.sum().to(gram.dtype))
+        return torch.stack(found)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        features, weights = ctx.saved_tensors
+        rows = _rows(features)
+        product = torch.zeros_like(rows)
+        for each, (inside, counts) in zip(grad, _counting(weights), strict=True):
+            slope = (each + each.T) / counts.sum().to(each.dtype)
+            change = rows[inside] @ slope.to(rows.dtype)
+            product.index_add_(0, inside, change * counts[:, None].to(rows.dtype))
+        _, c, h, w = features.shape
+        return product.view(1, h, w, c).permute(0, 3, 1, 2), None
+
+
+def _counting(weights: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """For each of (R, H, W): the positions that count, and how much."""
+    places = [each.nonzero()[:, 0] for each in weights.flatten(1)]
+    return [(i, each[i]) for i, each in zip(places, weights.flatten(1), strict=True)]
+
+
 def _at_least_single(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
@@ -55,6 +89,25 @@ def gram_matrix(features: Tensor) -> Tensor:
     return gram
 
 
+def guided_gram_matrices(features: Tensor, weights: Tensor) -> Tensor:
+    """The guided Gram matrix of each region of a feature map: G_r = Σ_p w_r,p f_p f_pᵀ / Σ_p w_r,p.
+
+    These are eq. 5 and 6 of Gatys, Ecker, Bethge, Hertzmann & Shechtman, "Controlling Perceptual
+    Factors in Neural Style Transfer", CVPR 2017, with w = T². So the Gram matrices of regions that
+    make up a picture, each with its share of the area, add up to that of the picture.
+
+    Args:
+        features: F, shape (1, C, H, W), any floating type.
+        weights: shape (R, H, W), at least 0, in each region some above 0. No gradient flows to
+            them.
+
+    Returns:
+        Shape (R, C, C), of the type that :func:`gram_matrix` gives.
+    """
+    grams: Tensor = _GuidedGram.apply(features, weights)  # type: ignore[no-untyped-call]
+    return grams
+
+
 def gram_loss(gram: Tensor, target: Tensor) -> Tensor:
     """E = Σ (G - A)² / 4N² of two (N, N) Gram matrices (eq. 4; theirs are already over M)."""
     return 0.25 * (gram - target).square().mean()
@@ -71,6 +124,15 @@ def gaussian(features: Tensor) -> Gaussian:
     """Mean and covariance of the feature vectors of a map (1, C, H, W), over its positions."""
     mean = features.mean(dim=(0, 2, 3), dtype=_at_least_single(features.dtype))
     return Gaussian(mean, gram_matrix(features) - torch.outer(mean, mean))
+
+
+def guided_gaussians(features: Tensor, weights: Tensor) -> list[Gaussian]:
+    """Mean and covariance of each region; see :func:`guided_gram_matrices` for the arguments."""
+    dtype = _at_least_single(features.dtype)
+    shares = weights / weights.sum((1, 2), keepdim=True)
+    means = torch.einsum("rhw,chw->rc", shares.to(dtype), features[0].to(dtype))
+    grams = guided_gram_matrices(features, weights)
+    return [Gaussian(m, g - torch.outer(m, m)) for m, g in zip(means, grams, strict=True)]
 
 
 class _TraceSqrt(torch.autograd.Function):

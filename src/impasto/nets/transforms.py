@@ -49,32 +49,42 @@ class Statistics:
     """Mean and covariance of the feature vectors of a picture, or of a part of it.
 
     Attributes:
-        count: over how many positions.
+        count: over how many positions; of weighted ones, the sum of their weights.
         mean: (C,), float64.
         covariance: (C, C), float64, of the population (divided by ``count``); or its diagonal
             alone, (C,).
     """
 
-    count: int
+    count: float
     mean: Tensor
     covariance: Tensor
 
     @classmethod
-    def of(cls, features: Tensor, *, diagonal: bool = False) -> Statistics:
+    def of(
+        cls, features: Tensor, weights: Tensor | None = None, *, diagonal: bool = False
+    ) -> Statistics:
         """The statistics of a feature map, correct to the precision of float64.
 
         Args:
             features: (N, C, H, W), any floating type; all positions of all N count as one
                 picture. Quickest as channels_last.
+            weights: (N, 1, H, W), at least 0: how much every position counts. With weights of 0
+                and 1 they are the statistics of what is cut out, bit for bit.
             diagonal: the variances only, which is all that AdaIN needs.
 
         Raises:
-            ValueError: there is no position.
+            ValueError: there is no position, or none that counts.
         """
         rows = _rows(features)
-        if not len(rows):
-            raise ValueError("Features without a single position have no statistics.")
-        return merged(_of_rows(_exact(part), diagonal) for part in torch.split(rows, _ROWS))
+        if weights is None:
+            return _merged_rows(rows, diagonal)
+        flat = _exact(weights.reshape(-1))
+        inside = flat > 0
+        rows, flat = rows[inside.to(rows.device)], flat[inside]
+        if bool((flat == 1).all()):
+            return _merged_rows(rows, diagonal)
+        parts = zip(torch.split(rows, _ROWS), torch.split(flat, _ROWS), strict=True)
+        return merged(_of_weighted(_exact(part), share, diagonal) for part, share in parts)
 
     @property
     def variance(self) -> Tensor:
@@ -102,6 +112,23 @@ def _merged_pair(a: Statistics, b: Statistics) -> Statistics:
     between = apart.square() if a.covariance.ndim == 1 else torch.outer(apart, apart)
     within = torch.lerp(a.covariance, b.covariance, share)
     return Statistics(count, a.mean + share * apart, within + share * (1 - share) * between)
+
+
+def _merged_rows(rows: Tensor, diagonal: bool) -> Statistics:
+    if not len(rows):
+        raise ValueError("Features without a single position have no statistics.")
+    return merged(_of_rows(_exact(part), diagonal) for part in torch.split(rows, _ROWS))
+
+
+def _of_weighted(rows: Tensor, weights: Tensor, diagonal: bool) -> Statistics:
+    """The statistics of feature vectors (M, C) with weights (M,) above 0."""
+    count = weights.sum()
+    shares = (weights / count)[:, None]
+    mean = (shares * rows).sum(dim=0)
+    rows = rows - mean
+    moved = shares * rows
+    covariance = (moved * rows).sum(dim=0) if diagonal else moved.T @ rows
+    return Statistics(float(count), mean, covariance)
 
 
 def _of_rows(rows: Tensor, diagonal: bool) -> Statistics:
