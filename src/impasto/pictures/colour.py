@@ -25,7 +25,6 @@ from impasto.core.errors import InputError
 from impasto.core.picture import Pixels
 
 Keep = Literal["none", "luminance", "yuv", "histogram", "covariance"]
-KEEPS: tuple[Keep, ...] = ("none", "luminance", "yuv", "histogram", "covariance")
 ColourMap = Callable[[Pixels], Pixels]
 """Takes pixels (..., 3) in 0..1 to others, cut to 0..1."""
 
