@@ -7,7 +7,7 @@ from feed_forward import painted, pixels_of
 from tiny_models import picture, pixels
 
 from impasto.core.errors import KnobError
-from impasto.methods.wct import LEVELS, STRENGTH, WCT, Painter
+from impasto.methods.wct import ALIKE, LEVELS, STRENGTH, WCT, Painter
 from impasto.nets.frame import framed
 from impasto.nets.sitting import Place
 from impasto.nets.tiles import as_tensor
@@ -46,8 +46,9 @@ def test_the_features_take_the_styles_covariance(models, kind):
     painter = Painter(models["wct"], Place("cpu", "fp32"), {"conv1_1": 1.0}, kind)
     painter.look_at([as_tensor(pixels(64, 64, 1))], (1.0,))
     frame = framed(as_tensor(pixels(64, 64)), 16)
-    ((change, _),) = painter.statistics(frame)
-    found = Statistics.of(change.apply(painter.encoder(frame, ["conv1_1"])["conv1_1"]))
+    (change,) = painter.statistics(frame)
+    features = painter.encoder(frame, ["conv1_1"])["conv1_1"]
+    found = Statistics.of(change.apply(features))
     (style,) = painter.styles["conv1_1"]
     torch.testing.assert_close(found.mean, style.mean, rtol=1e-3, atol=1e-4)
     apart = (found.covariance - style.covariance).norm() / style.covariance.norm()
@@ -61,9 +62,8 @@ def test_more_strength_moves_every_level_further(models):
         for level in LEVELS:
             painter = Painter(models["wct"], Place("cpu", "fp32"), {level: strength})
             painter.look_at([as_tensor(pixels(48, 48, 1))], (1.0,))
-            ((change, kept),) = painter.statistics(frame)
-            seen = Statistics.of(painter.encoder(frame, [level])[level])
-            found.append((level, change.distance(seen), kept))
+            (change,) = painter.statistics(frame)
+            found.append((level, *change.distances, change.kept(ALIKE, None)[0]))
     for level in LEVELS:
         distances, shares = zip(*((d, k) for name, d, k in found if name == level), strict=True)
         assert list(distances) == sorted(distances)

@@ -50,7 +50,7 @@ def close(found, wanted, **tolerances):
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_statistics_are_numpys(dtype, memory, monkeypatch):
-    monkeypatch.setattr(transforms, "_ROWS", 50)
+    monkeypatch.setattr(transforms, "ROWS", 50)
     f = features(dtype=dtype).contiguous(memory_format=memory)
     mean, covariance = numpys(f)
     found, diagonal = Statistics.of(f), Statistics.of(f, diagonal=True)
@@ -106,7 +106,7 @@ def test_merging_does_not_depend_on_grouping():
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("diagonal", [True, False])
 def test_a_map_is_applied_at_every_position(memory, diagonal, monkeypatch):
-    monkeypatch.setattr(transforms, "_ROWS", 7)
+    monkeypatch.setattr(transforms, "ROWS", 7)
     f = torch.cat([features(), features(seed=1)]).contiguous(memory_format=memory)
     a, b = torch.randn(6, 6).double(), torch.randn(6).double()
     a = a.diagonal() if diagonal else a

@@ -22,7 +22,7 @@ def close(found, wanted, **tolerances):
 @pytest.mark.parametrize("diagonal", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_those_of_a_hard_mask_are_those_of_the_cut_out_bit_for_bit(dtype, diagonal, monkeypatch):
-    monkeypatch.setattr(transforms, "_ROWS", 13)
+    monkeypatch.setattr(transforms, "ROWS", 13)
     f = features(dtype=dtype)
     mask = torch.zeros(1, 1, 9, 11)
     mask[:, :, 2:7, 3:9] = 1
@@ -34,7 +34,7 @@ def test_those_of_a_hard_mask_are_those_of_the_cut_out_bit_for_bit(dtype, diagon
 
 
 def test_those_of_a_soft_mask_are_numpys(monkeypatch):
-    monkeypatch.setattr(transforms, "_ROWS", 13)
+    monkeypatch.setattr(transforms, "ROWS", 13)
     f = features()
     weights = torch.rand(1, 1, 9, 11, generator=torch.Generator().manual_seed(1))
     weights[:, :, :3] = 0

@@ -14,7 +14,6 @@ strength 0, is the picture itself.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -26,8 +25,17 @@ from impasto.core.knobs import knob
 from impasto.core.request import Request
 from impasto.nets.decoder import Decoder
 from impasto.nets.frame import framed
-from impasto.nets.sitting import FeedForward, Place, areas_of, style_tensors
-from impasto.nets.transforms import Affine, Statistics, adain, blend
+from impasto.nets.regional import (
+    Parts,
+    Regional,
+    Shares,
+    regional,
+    split,
+    statistics_of_parts,
+    statistics_of_style,
+)
+from impasto.nets.sitting import FeedForward, Place, areas_of, looks
+from impasto.nets.transforms import adain
 from impasto.nets.vgg import VGG
 from impasto.weights import store
 
@@ -51,7 +59,7 @@ class AdaIN(FeedForward):
         "Normalization, ICCV 2017",
         licence="code and weights Apache-2.0",
         weights=("adain",),
-        supports=("several styles", "strength", "tiles"),
+        supports=("several styles", "strength", "tiles", "masks"),
         figures=(
             ("512 x 512 px, style cached, 2 cores with AMX", "42 ms, the paper's network 1.1 s"),
         ),
@@ -66,7 +74,8 @@ class AdaIN(FeedForward):
     def painter(self, request: Request, place: Place) -> Painter:
         """Encoder and decoder, with the styles' statistics taken."""
         painter = Painter(self.weights(request), place, self.strength)
-        painter.look_at(style_tensors(request, self.style_size), request.shares)
+        seen = looks(request, self.style_size)
+        painter.look_at(seen.pictures, *seen.shares)
         return painter
 
     def style_areas(self, request: Request) -> list[int]:
@@ -100,33 +109,40 @@ class Painter:
         for network in (self.encoder, self.decoder):
             place.network(network)
 
-    def look_at(self, styles: Sequence[Tensor], shares: Sequence[float]) -> None:
-        """Take the statistics of style pictures (1, 3, H, W), each with its share.
+    def look_at(self, styles: Sequence[Tensor], *shares: Shares) -> None:
+        """Take the statistics of style pictures, for each part of the content with their shares.
 
         They are framed as contents are: a picture in its own style is then the picture itself.
+        See :class:`impasto.nets.regional.Looks`.
         """
-        self.styles = [self.statistics(self.place(framed(s, self.align))) for s in styles]
+        self.styles = []
+        for style in styles:
+            picture, mask = split(self.place(framed(style, self.align)))
+            self.styles.append(statistics_of_style(self._seen(picture), mask, diagonal=True))
         self.shares = shares
 
-    def statistics(self, frame: Tensor) -> Statistics:
-        """Means and variances of a framed picture's features."""
-        return Statistics.of(self._seen(frame), diagonal=True)
+    def statistics(self, frame: Tensor) -> Parts:
+        """Means and variances of a framed picture's features, in each of its parts."""
+        picture, masks = split(frame)
+        return statistics_of_parts(self._seen(picture), masks, diagonal=True)
 
-    def __call__(self, frame: Tensor, statistics: Statistics | None = None) -> Tensor:
-        """Paint a framed picture (1, 3, H, W), or a part of one whose statistics are known."""
-        seen = self._seen(frame)
-        content = statistics or Statistics.of(seen, diagonal=True)
-        change = self.change(content)
-        painted: Tensor = self.decoder(change.apply(seen)).float()
-        kept = math.exp(-((change.distance(content) / ALIKE) ** 2))
-        if kept > FAINT:
-            painted = painted + kept * (frame - self.decoder(seen))
+    def __call__(self, frame: Tensor, statistics: Parts | None = None) -> Tensor:
+        """Paint a framed picture (1, 3, H, W), or a part of one whose statistics are known.
+
+        With regions, its further channels are the weights of the parts.
+        """
+        picture, masks = split(frame)
+        seen = self._seen(picture)
+        change = self.change(statistics or statistics_of_parts(seen, masks, diagonal=True))
+        painted: Tensor = self.decoder(change.apply(seen, masks)).float()
+        most, kept = change.kept(ALIKE, masks)
+        if most > FAINT:
+            painted = painted + kept * (picture - self.decoder(seen))
         return painted
 
-    def change(self, content: Statistics) -> Affine:
+    def change(self, content: Parts) -> Regional:
         """What is done to the features: eq. 8 for each style, blended, and eq. 14."""
-        maps = [adain(content, style) for style in self.styles]
-        return blend(maps, self.shares).towards_identity(self.strength)
+        return regional(content, self.styles, self.shares, adain, self.strength)
 
     def _seen(self, frame: Tensor) -> Tensor:
         features: Tensor = self.encoder(frame, [LAYER])[LAYER]

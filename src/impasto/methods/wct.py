@@ -13,9 +13,9 @@ the degree to which the level changes nothing.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, cast
 
 from torch import Tensor
@@ -26,8 +26,16 @@ from impasto.core.knobs import knob
 from impasto.core.request import Request
 from impasto.nets.decoder import INVERTING, Decoder
 from impasto.nets.frame import framed
-from impasto.nets.sitting import FeedForward, Place, areas_of, style_tensors
-from impasto.nets.transforms import Affine, Kind, Statistics, blend, wct
+from impasto.nets.regional import (
+    Regional,
+    Shares,
+    regional,
+    split,
+    statistics_of_parts,
+    statistics_of_style,
+)
+from impasto.nets.sitting import FeedForward, Place, areas_of, looks
+from impasto.nets.transforms import Kind, Statistics, wct
 from impasto.nets.vgg import VGG, resolve_layers
 from impasto.weights import store
 from impasto.weights.layout import block_of
@@ -41,8 +49,6 @@ ALIKE = 0.25
 back by 1 / e only."""
 FAINT = 0.05
 """What comes back by less than this is left out, and half of the decoder's time saved."""
-Change = tuple[Affine, float]
-"""A map of features, and how much of what the decoder loses comes back."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ class WCT(FeedForward):
         "NeurIPS 2017",
         licence="code and weights Apache-2.0",
         weights=("wct",),
-        supports=("several styles", "strength", "tiles"),
+        supports=("several styles", "strength", "tiles", "masks"),
         figures=(("512 x 512 px, style cached, 2 cores with AMX", "107 ms"),),
     )
 
@@ -81,12 +87,17 @@ class WCT(FeedForward):
         painter = Painter(
             self.weights(request), place, self.strengths(), cast(Kind, self.transform)
         )
-        painter.look_at(style_tensors(request, self.style_size), request.shares)
+        seen = looks(request, self.style_size)
+        painter.look_at(seen.pictures, *seen.shares)
         return painter
 
     def style_areas(self, request: Request) -> list[int]:
         """They pass the encoder at ``style_size``."""
         return areas_of(request, self.style_size)
+
+    def stride(self) -> int:
+        """Of the deepest level."""
+        return int(2 ** (max(block_of(name) for name in self.strengths()) - 1))
 
     def strengths(self) -> dict[str, float]:
         """Level → its strength, in the order in which they are painted.
@@ -138,51 +149,58 @@ class Painter:
         for decoder in self.decoders.values():
             place.network(decoder)
 
-    def look_at(self, styles: Sequence[Tensor], shares: Sequence[float]) -> None:
-        """Take the statistics of style pictures (1, 3, H, W), each with its share.
+    def look_at(self, styles: Sequence[Tensor], *shares: Shares) -> None:
+        """Take the statistics of style pictures, for each part of the content with their shares.
 
         They are framed as contents are: a picture in its own style is then the picture itself.
+        See :class:`impasto.nets.regional.Looks`.
         """
         self.shares = shares
         self.styles: dict[str, list[Statistics]] = {name: [] for name in self.strengths}
         for style in styles:
-            frame = self.place(framed(style, self.align))
-            for name, features in self.encoder(frame, list(self.strengths)).items():
-                self.styles[name].append(Statistics.of(features))
+            picture, mask = split(self.place(framed(style, self.align)))
+            for name, features in self.encoder(picture, list(self.strengths)).items():
+                self.styles[name].append(statistics_of_style(features, mask))
 
-    def statistics(self, frame: Tensor) -> list[Change]:
+    def statistics(self, frame: Tensor) -> list[Regional]:
         """What is done at each level, found from a whole picture."""
-        changes: list[Change] = []
+        changes: list[Regional] = []
+        picture, masks = split(frame)
         for name in self.strengths:
-            features = self._seen(frame, name)
-            changes.append(self._change(name, features))
-            frame = self._painted(frame, features, name, changes[-1])
+            features = self._seen(picture, name)
+            changes.append(self._change(name, features, masks))
+            picture = self._painted(picture, features, name, changes[-1], masks)
         return changes
 
-    def __call__(self, frame: Tensor, statistics: Sequence[Change] | None = None) -> Tensor:
-        """Paint a framed picture (1, 3, H, W), or a part of one whose changes are known."""
-        for index, name in enumerate(self.strengths):
-            features = self._seen(frame, name)
-            change = self._change(name, features) if statistics is None else statistics[index]
-            frame = self._painted(frame, features, name, change)
-        return frame
+    def __call__(self, frame: Tensor, statistics: Sequence[Regional] | None = None) -> Tensor:
+        """Paint a framed picture (1, 3, H, W), or a part of one whose changes are known.
 
-    def _seen(self, frame: Tensor, name: str) -> Tensor:
-        features: Tensor = self.encoder(frame, [name])[name]
+        With regions, its further channels are the weights of the parts.
+        """
+        picture, masks = split(frame)
+        for index, name in enumerate(self.strengths):
+            features = self._seen(picture, name)
+            change = statistics[index] if statistics else self._change(name, features, masks)
+            picture = self._painted(picture, features, name, change, masks)
+        return picture
+
+    def _seen(self, picture: Tensor, name: str) -> Tensor:
+        features: Tensor = self.encoder(picture, [name])[name]
         return features
 
-    def _change(self, name: str, features: Tensor) -> Change:
-        content = Statistics.of(features)
-        maps = [wct(content, style, kind=self.kind) for style in self.styles[name]]
-        change = blend(maps, self.shares).towards_identity(self.strengths[name])
-        return change, math.exp(-((change.distance(content) / ALIKE) ** 2))
+    def _change(self, name: str, features: Tensor, masks: Tensor | None) -> Regional:
+        content = statistics_of_parts(features, masks)
+        make = partial(wct, kind=self.kind)
+        return regional(content, self.styles[name], self.shares, make, self.strengths[name])
 
-    def _painted(self, frame: Tensor, features: Tensor, name: str, change: Change) -> Tensor:
-        moved, kept = change
+    def _painted(
+        self, picture: Tensor, features: Tensor, name: str, change: Regional, masks: Tensor | None
+    ) -> Tensor:
         decoder = self.decoders[name]
-        painted: Tensor = decoder(moved.apply(features)).float()
-        if kept > FAINT:
-            painted = painted + kept * (frame - decoder(features))
+        painted: Tensor = decoder(change.apply(features, masks)).float()
+        most, kept = change.kept(ALIKE, masks)
+        if most > FAINT:
+            painted = painted + kept * (picture - decoder(features))
         return painted
 
 

@@ -5,6 +5,7 @@ A method gives the network, as a :class:`~impasto.nets.tiles.Painter`; all else 
 
 from __future__ import annotations
 
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -21,11 +22,13 @@ from impasto.core.devices import keep_freed_memory, resident_bytes
 from impasto.core.picture import Picture, Pixels, Raster
 from impasto.core.plan import Forecast, Plan, Setting
 from impasto.core.progress import Tick, Watch
-from impasto.core.request import Painting, Request
+from impasto.core.request import Painting, Region, Request
 from impasto.nets import vgg
 from impasto.nets.frame import framed
+from impasto.nets.regional import LEAST, Looks
 from impasto.nets.tiles import THUMBNAIL, Painter, as_pixels, as_tensor, paint, tiles
 from impasto.pictures import Spool, fit_long_side, resize
+from impasto.pictures.masks import Stack, area, parts, sized
 from impasto.pictures.spool import bands, is_large
 
 PROBE = 256
@@ -33,6 +36,8 @@ PROBE = 256
 BYTES_PER_PIXEL = 260
 """Memory that a network here takes at its peak, per pixel of a tile with its halo, in bf16;
 twice that in fp32. Measured by benchmarks/size.py."""
+MASK = 12
+"""Bytes per pixel for every part of a picture that has regions, of a tile and of the whole."""
 HELD = 24
 """Bytes per pixel of a picture in memory: the content at its size, and the painting."""
 START_SECONDS = 0.3
@@ -81,7 +86,11 @@ class FeedForward(ABC):
         return request.weights or self.card.weights[0]
 
     def warnings(self, request: Request) -> tuple[str, ...]:
-        return ()
+        return small_regions(request, self.stride())
+
+    def stride(self) -> int:
+        """Pixels between two positions of the deepest layer whose statistics are taken."""
+        return 8
 
     def style_areas(self, request: Request) -> list[int]:
         """Pixels of each style picture that passes the network; none where they are named."""
@@ -108,14 +117,16 @@ class FeedForward(ABC):
             as_pixels(painter(small))
             times.append(time.perf_counter() - start)
         height, width = setting.height, setting.width
-        parts = tiles(height, width, align=painter.align, halo=painter.halo)
+        windows = tiles(height, width, align=painter.align, halo=painter.halo)
         areas = [(bottom - top) * (right - left) for top, left, bottom, right in
-                 (tile.window for tile in parts)]  # fmt: skip
+                 (tile.window for tile in windows)]  # fmt: skip
         styles = self.style_areas(request)
         seen = sum(areas) + sum(styles) + (THUMBNAIL**2 if len(areas) > 1 else 0)
         seconds = START_SECONDS + min(times) * seen / (small.shape[2] * small.shape[3])
         each = BYTES_PER_PIXEL * (1 if setting.precision == "bf16" else 2)
-        held = 0 if is_large(height, width) else HELD * height * width
+        masks = MASK * (len(request.regions) + 1) if request.regions else 0
+        held = 0 if is_large(height, width) else (HELD + masks) * height * width
+        each += masks
         return Forecast(seconds, resident_bytes() + each * max(*areas, *styles, 0) + held)
 
     @torch.inference_mode()
@@ -139,20 +150,85 @@ class FeedForward(ABC):
                 return True
             return False
 
-        paint(source, thumbnail(source), target, painter, place, done)
+        small: Pixels = thumbnail(source)
+        if request.regions:
+            small = _with_parts(request, small)
+            source = Stack(source, parts(request, setting.height, setting.width))
+        paint(source, small, target, painter, place, done)
         painted, of = progress
         return Painting(target, {}, painted, painted == of, dict(painter.files), {})
 
     def _probe(self, request: Request, place: Place) -> tuple[Painter, Tensor]:
         """The network for small copies of all pictures, and that of the content in a frame."""
         content, *styles = (_small(each) for each in (request.content, *request.styles))
-        painter = self.painter(replace(request, content=content, styles=tuple(styles)), place)
-        return painter, place(framed(as_tensor(content.pixels), painter.align))
+        regions = tuple(_small_region(r, content, styles[r.style]) for r in request.regions)
+        small = replace(request, content=content, styles=tuple(styles), regions=regions)
+        painter = self.painter(small, place)
+        seen = np.asarray(content.pixels)
+        seen = _with_parts(request, seen) if regions else seen
+        return painter, place(framed(as_tensor(seen), painter.align))
 
 
 def thumbnail(source: Raster, long_side: int = THUMBNAIL) -> Pixels:
     """The whole of a raster in small, never enlarged: what statistics are taken from."""
     return np.asarray(resize(source, *_small_size(source, long_side)))
+
+
+def looks(request: Request, long_side: int) -> Looks:
+    """The styles as the regions want to see them, none larger than ``long_side`` or enlarged."""
+
+    def small(style: int, mask: Raster | None) -> Tensor:
+        channels = [thumbnail(request.styles[style].pixels, long_side)]
+        if mask is not None:
+            channels.append(np.asarray(sized(mask, *channels[0].shape[:2]))[:, :, None])
+        return as_tensor(np.dstack(channels))
+
+    pictures: list[Tensor] = []
+    places: dict[tuple[int, int], int] = {}  # of a style with a mask, among the pictures
+
+    def place(style: int, mask: Raster | None) -> int:
+        if (key := (style, id(mask))) not in places:
+            places[key] = len(pictures)
+            pictures.append(small(style, mask))
+        return places[key]
+
+    wanted = [{place(r.style, r.style_mask): 1.0} for r in request.regions]
+    if not request.regions or request.rest == "style":
+        used = [(i, s) for i, s in enumerate(request.shares) if s or not request.regions]
+        wanted.append({place(i, None): s for i, s in used})
+    else:
+        wanted.append({})
+    every = range(len(pictures))
+    shares = (tuple(each.get(i, 0.0) for i in every) if each else () for each in wanted)
+    return Looks(tuple(pictures), tuple(shares))
+
+
+def small_regions(request: Request, stride: int) -> tuple[str, ...]:
+    """A sentence for every region whose statistics are of few positions, or of none.
+
+    Args:
+        request: with regions, or without.
+        stride: pixels between two positions of the deepest layer.
+    """
+    height, width = _small_size(request.content.pixels, request.size or 30_000)
+    said = []
+    for region in request.regions:
+        pairs = [("content", region.mask, height * width)]
+        if region.style_mask is not None:
+            pairs.append(("style", region.style_mask, math.prod(region.style_mask.shape)))
+        for role, mask, pixels in pairs:
+            covered = area(mask)
+            if covered == 0:
+                said.append(f"The region {region.name} is empty in the {role}" + {
+                    "content": ": it changes nothing.",
+                    "style": ": all of that style is looked at instead.",
+                }[role])  # fmt: skip
+            elif covered * pixels < LEAST * stride**2:
+                said.append(
+                    f"The region {region.name} has about {covered * pixels:.0f} px in the {role}: "
+                    f"few to know its features by. What is missing is taken from all of the {role}."
+                )
+    return tuple(said)
 
 
 def style_tensors(request: Request, long_side: int) -> list[Tensor]:
@@ -169,6 +245,20 @@ def areas_of(request: Request, long_side: int) -> list[int]:
 def _small_size(source: Raster, long_side: int) -> tuple[int, int]:
     height, width = source.shape[:2]
     return fit_long_side(height, width, min(long_side, max(height, width)))
+
+
+def _with_parts(request: Request, small: Pixels) -> Pixels:
+    """A small copy of the content with the weights of its parts as further channels."""
+    return np.dstack([small, np.asarray(parts(request, *small.shape[:2]))])
+
+
+def _small_region(region: Region, content: Picture, style: Picture) -> Region:
+    mask = region.style_mask
+    return replace(
+        region,
+        mask=sized(region.mask, content.height, content.width),
+        style_mask=None if mask is None else sized(mask, style.height, style.width),
+    )
 
 
 def _small(picture: Picture) -> Picture:

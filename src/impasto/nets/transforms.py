@@ -36,7 +36,7 @@ In the same pairs, at 384 pixels, the covariance after "wct" differed from the s
 (Frobenius norm) at conv4_1, and by less than 0.1 % at conv1_1. Ten times as much: 5 to 11 %.
 """
 
-_ROWS = 2**14
+ROWS = 2**14
 """Positions taken into float64 at once: 64 MiB of them at 512 channels."""
 
 _TINY = torch.finfo(torch.float64).tiny
@@ -75,7 +75,7 @@ class Statistics:
         Raises:
             ValueError: there is no position, or none that counts.
         """
-        rows = _rows(features)
+        rows = positions(features)
         if weights is None:
             return _merged_rows(rows, diagonal)
         flat = _exact(weights.reshape(-1))
@@ -83,7 +83,7 @@ class Statistics:
         rows, flat = rows[inside.to(rows.device)], flat[inside]
         if bool((flat == 1).all()):
             return _merged_rows(rows, diagonal)
-        parts = zip(torch.split(rows, _ROWS), torch.split(flat, _ROWS), strict=True)
+        parts = zip(torch.split(rows, ROWS), torch.split(flat, ROWS), strict=True)
         return merged(_of_weighted(_exact(part), share, diagonal) for part, share in parts)
 
     @property
@@ -117,7 +117,7 @@ def _merged_pair(a: Statistics, b: Statistics) -> Statistics:
 def _merged_rows(rows: Tensor, diagonal: bool) -> Statistics:
     if not len(rows):
         raise ValueError("Features without a single position have no statistics.")
-    return merged(_of_rows(_exact(part), diagonal) for part in torch.split(rows, _ROWS))
+    return merged(_of_rows(_exact(part), diagonal) for part in torch.split(rows, ROWS))
 
 
 def _of_weighted(rows: Tensor, weights: Tensor, diagonal: bool) -> Statistics:
@@ -168,18 +168,17 @@ class Affine:
             least and rounded once: the shift and what it cancels may both be far larger than
             the result.
         """
-        dtype = torch.promote_types(features.dtype, torch.float32)
-        matrix, shift = (a.to(features.device, dtype) for a in (self.matrix, self.shift))
-
-        def moved(rows: Tensor) -> Tensor:
-            rows = rows.to(dtype)
-            diagonal = matrix.ndim == 1
-            rows = shift + (rows * matrix if diagonal else rows @ matrix.T)
-            return rows.to(features.dtype)
-
         n, c, h, w = features.shape
-        rows = torch.cat([moved(part) for part in torch.split(_rows(features), _ROWS)])
+        parts = torch.split(positions(features), ROWS)
+        rows = torch.cat([self.of_rows(part).to(features.dtype) for part in parts])
         return rows.view(n, h, w, c).permute(0, 3, 1, 2)
+
+    def of_rows(self, rows: Tensor) -> Tensor:
+        """The map of feature vectors (M, C), in float32 at least."""
+        dtype = torch.promote_types(rows.dtype, torch.float32)
+        matrix, shift = (a.to(rows.device, dtype) for a in (self.matrix, self.shift))
+        rows = rows.to(dtype)
+        return shift + (rows * matrix if matrix.ndim == 1 else rows @ matrix.T)
 
     def towards_identity(self, strength: float) -> Affine:
         """The map x → (1 - s) x + s (A x + b): the whole map at s = 1, exactly x at s = 0."""
@@ -349,7 +348,7 @@ def _spectrum(a: Tensor) -> tuple[Tensor, Tensor]:
     return values.maximum(error * values.abs().max()), vectors
 
 
-def _rows(features: Tensor) -> Tensor:
+def positions(features: Tensor) -> Tensor:
     """(N, C, H, W) as (N·H·W, C): a view when the memory format is channels_last."""
     return features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
 

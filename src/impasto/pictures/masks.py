@@ -1,0 +1,258 @@
+"""Masks as rasters that are made a window at a time: softened, resized, and put together.
+
+So those of a picture that lies on disk never fill the memory. All of them share one rule: what a
+window holds does not depend on how the whole was cut into windows.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from PIL import Image
+
+from impasto.core.picture import Pixels, Raster
+from impasto.core.request import Request
+from impasto.pictures.resize import resize
+from impasto.pictures.spool import Spool, bands, is_large
+
+NOTHING = 1e-6
+"""Weights below it are rounding errors, and are none."""
+
+
+class View(ABC):
+    """A raster whose pixels are computed when they are asked for."""
+
+    shape: tuple[int, ...]
+
+    @abstractmethod
+    def window(self, top: int, bottom: int, left: int, right: int) -> Pixels:
+        """The pixels of a window that lies within the raster."""
+
+    def __getitem__(self, window: tuple[slice, slice], /) -> Pixels:
+        rows, columns = (s.indices(n) for s, n in zip(window, self.shape[:2], strict=True))
+        return self.window(rows[0], max(rows[:2]), columns[0], max(columns[:2]))
+
+    def __array__(
+        self, dtype: DTypeLike | None = None, /, *, copy: bool | None = None
+    ) -> NDArray[Any]:
+        whole: NDArray[Any] = self[:, :].astype(dtype or np.float32, copy=False)
+        return whole
+
+
+class Label(View):
+    """Where a label picture has a label: 1 there, 0 elsewhere.
+
+    Args:
+        labels: (height, width) of small integers.
+        number: the label.
+    """
+
+    def __init__(self, labels: NDArray[Any], number: int) -> None:
+        self.labels, self.number = labels, number
+        self.shape = labels.shape
+
+    def window(self, top: int, bottom: int, left: int, right: int) -> Pixels:
+        there: Pixels = (self.labels[top:bottom, left:right] == self.number).astype(np.float32)
+        return there
+
+
+class Soft(View):
+    """A mask with a ramp in the place of its edges.
+
+    The ramp is an S of two parabolas: twice the mean over a square. It lies half on either side of
+    the edge; so masks that add up to 1 still do. ``inwards`` moves all of it inside: what was 0
+    stays 0.
+
+    Args:
+        mask: (height, width).
+        feather: width of the ramp in pixels.
+    """
+
+    def __init__(self, mask: Raster, feather: float, *, inwards: bool = False) -> None:
+        self.mask, self.side, self.inwards = mask, max(1, round(feather / 2)), inwards
+        self.shape = mask.shape
+
+    def window(self, top: int, bottom: int, left: int, right: int) -> Pixels:
+        reach = self.side - 1
+        margin = reach * (2 if self.inwards else 1)
+        mask = _beyond(self.mask, top - margin, bottom + margin, left - margin, right + margin)
+        if self.inwards:
+            mask = _least(_least(mask, 2 * reach + 1, 0), 2 * reach + 1, 1)
+        sums = mask.astype(np.float64)  # of hard masks they are whole numbers, and exact
+        for axis in (0, 0, 1, 1):
+            sums = _sums(sums, self.side, axis)
+        soft = sums / self.side**4
+        soft[soft < NOTHING] = 0
+        return soft.astype(np.float32)
+
+
+def _beyond(mask: Raster, top: int, bottom: int, left: int, right: int) -> Pixels:
+    """A window that may lie beyond the edges, where the mask is as at its edge."""
+    height, width = mask.shape[:2]
+    inside = mask[max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
+    rows = (max(-top, 0), max(bottom - height, 0))
+    return np.pad(inside, (rows, (max(-left, 0), max(right - width, 0))), mode="edge")
+
+
+def _sums(values: NDArray[Any], side: int, axis: int) -> NDArray[Any]:
+    """Sums of ``side`` neighbours along an axis, wherever that many are there."""
+    sums = np.cumsum(values, axis=axis)
+    length = values.shape[axis]
+    ends = np.take(sums, range(side - 1, length), axis=axis)
+    starts = np.take(sums, range(length - side), axis=axis)
+    starts = np.pad(starts, [(int(a == axis), 0) for a in range(values.ndim)])
+    found: NDArray[Any] = ends - starts
+    return found
+
+
+def _least(values: Pixels, side: int, axis: int) -> Pixels:
+    """The least of ``side`` neighbours along an axis, wherever that many are there."""
+    known = 1
+    while known < side:  # of windows of this many; two of them make a longer one
+        step = min(known, side - known)
+        length = values.shape[axis]
+        one = np.take(values, range(length - step), axis=axis)
+        values = np.minimum(one, np.take(values, range(step, length), axis=axis))
+        known += step
+    return values
+
+
+class Sized(View):
+    """A mask at another size, by a triangular filter that is widened when shrinking.
+
+    It neither overshoots nor changes sums: masks that add up to 1 still do.
+    """
+
+    def __init__(self, mask: Raster, height: int, width: int) -> None:
+        self.mask, self.shape = mask, (height, width)
+
+    def window(self, top: int, bottom: int, left: int, right: int) -> Pixels:
+        spans = zip(self.mask.shape, self.shape, ((top, bottom), (left, right)), strict=True)
+        (first, last, y, y_end), (start, end, x, x_end) = (_span(*each) for each in spans)
+        part = np.asarray(self.mask[first:last, start:end], np.float32)
+        image = Image.fromarray(np.ascontiguousarray(part))
+        size, box = (right - left, bottom - top), (x, y, x_end, y_end)
+        return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box)).clip(0, 1)
+
+
+def _span(
+    length: int, wanted: int, span: tuple[int, int]
+) -> tuple[int, int, float, float]:  # fmt: skip
+    """What is read along one side for a span of the result, and where the span lies in that."""
+    scale = length / wanted
+    reach = max(scale, 1.0) + 1
+    first = max(0, math.floor(span[0] * scale - reach))
+    last = min(length, math.ceil(span[1] * scale + reach))
+    return first, last, span[0] * scale - first, min(span[1] * scale, length) - first
+
+
+class Parts(View):
+    """What each part of a painting counts at every pixel: (height, width, regions + 1), the sum 1.
+
+    Where regions overlap they share; the last channel is the rest, what they leave over.
+    """
+
+    def __init__(self, masks: Sequence[Raster]) -> None:
+        self.masks = tuple(masks)
+        self.shape = (*self.masks[0].shape[:2], len(self.masks) + 1)
+
+    def window(self, top: int, bottom: int, left: int, right: int) -> Pixels:
+        masks = np.dstack([mask[top:bottom, left:right] for mask in self.masks])
+        total = masks.sum(axis=2, keepdims=True)
+        rest = 1 - total
+        rest[rest < NOTHING] = 0
+        return np.dstack([masks / np.maximum(total, 1), rest]).astype(np.float32, copy=False)
+
+
+class Cover(View):
+    """How much all regions together cover of every pixel: (height, width), 1 at most."""
+
+    def __init__(self, masks: Sequence[Raster]) -> None:
+        self.masks, self.shape = tuple(masks), masks[0].shape[:2]
+
+    def window(self, top: int, bottom: int, left: int, right: int) -> Pixels:
+        total = sum(mask[top:bottom, left:right] for mask in self.masks)
+        return np.minimum(np.asarray(total, np.float32), 1)
+
+
+class Stack(View):
+    """The channels of several rasters of one size, one after the other."""
+
+    def __init__(self, *rasters: Raster) -> None:
+        self.rasters = rasters
+        self.shape = (*rasters[0].shape[:2], sum(r.shape[2] for r in rasters))
+
+    def window(self, top: int, bottom: int, left: int, right: int) -> Pixels:
+        return np.dstack([raster[top:bottom, left:right] for raster in self.rasters])
+
+
+def sized(mask: Raster, height: int, width: int) -> Raster:
+    """The mask at a size; the same size is the mask itself."""
+    return mask if mask.shape[:2] == (height, width) else Sized(mask, height, width)
+
+
+def parts(request: Request, height: int, width: int) -> Raster:
+    """What each part of a request's painting counts at every pixel of it.
+
+    Args:
+        request: with a region at least.
+        height: of the painting.
+        width: of the painting.
+
+    Returns:
+        float32 (height, width, regions + 1), at least 0, with the sum 1: the regions in their
+        order, with soft edges of ``request.feather`` px of the content, then the rest. In memory,
+        unless a picture of this size is kept on disk.
+    """
+    soft = [Soft(r.mask, request.feather) if request.feather else r.mask for r in request.regions]
+    found = Parts([sized(mask, height, width) for mask in soft])
+    return found if is_large(height, width) else np.asarray(found)
+
+
+def cover(request: Request, height: int, width: int) -> Raster:
+    """How much of every pixel is painted when the rest is kept: float32 (height, width), 0..1.
+
+    Edges are softened inside the regions: what no region covers is never touched.
+    """
+    whole: Raster = Cover([region.mask for region in request.regions])
+    if request.feather:
+        whole = Soft(whole, request.feather, inwards=True)
+    found = sized(whole, height, width)
+    return found if is_large(height, width) else np.asarray(found)
+
+
+def keep_rest(painted: Raster, request: Request) -> Raster:
+    """The painting where regions are, and the content elsewhere, to the bit.
+
+    Args:
+        painted: (height, width, 3); what lies on disk is changed there.
+        request: of the painting.
+
+    Returns:
+        The same size. Where the content has another size, it is resized.
+    """
+    height, width = painted.shape[:2]
+    content = request.content.pixels
+    if content.shape[:2] != (height, width):
+        content = resize(content, height, width, to_disk=True)
+    alpha = cover(request, height, width)
+    out: Any = painted if isinstance(painted, Spool) else np.empty(painted.shape, np.float32)
+    for top, bottom in bands(height, width):
+        rows = slice(top, bottom), slice(0, width)
+        share = alpha[rows][:, :, None]
+        out[rows] = painted[rows] * share + content[rows] * (1 - share)
+    found: Raster = out
+    return found
+
+
+def area(mask: Raster, long_side: int = 256) -> float:
+    """The share of a picture that a mask covers, 0 to 1, measured on a small copy of large ones."""
+    height, width = mask.shape[:2]
+    scale = min(1.0, long_side / max(height, width))
+    small = sized(mask, max(1, round(height * scale)), max(1, round(width * scale)))
+    return float(np.asarray(small).mean(dtype=np.float64))
