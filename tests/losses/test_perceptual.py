@@ -85,7 +85,7 @@ def test_a_target_of_two_styles_is_the_blend_of_their_statistics(encoder, kind):
     x, a, b = picture(), picture(seed=1), picture(20, 7, seed=2)
     loss = loss_of(encoder, x, [(0.3, a), (0.7, b)], kind)
     for name in STYLE:
-        target = loss.style_targets[name]
+        (target,) = loss.style_targets[name]
         if kind == "gram":
             blend = 0.3 * gram(encoder(a, [name])[name]) + 0.7 * gram(encoder(b, [name])[name])
             np.testing.assert_allclose(target.gram, blend, rtol=1e-10)

@@ -7,8 +7,9 @@ from skimage.metrics import structural_similarity
 
 from impasto.core.errors import WeightsError
 from impasto.losses.balance import STRUCTURE
+from impasto.losses.sitting import GAMUT
 from impasto.losses.style import gram_matrix
-from impasto.methods.gatys import GAMUT, STYLE_LAYERS, Gatys
+from impasto.methods.gatys import STYLE_LAYERS, Gatys
 from impasto.nets.vgg import VGG
 from impasto.pictures import resize, write
 from impasto.weights import store

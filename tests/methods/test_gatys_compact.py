@@ -8,8 +8,9 @@ import torch
 
 from impasto.core.errors import KnobError
 from impasto.core.plan import Forecast, Plan, Setting
+from impasto.losses import optimising
 from impasto.losses.perceptual import PerceptualLoss
-from impasto.methods import gatys
+from impasto.losses.sitting import Sitting
 from impasto.methods.gatys import Gatys
 from impasto.nets.vgg import VGG
 from impasto.weights import store
@@ -109,7 +110,7 @@ def test_the_first_steps_are_on_it_and_the_others_on_the_full_one(paint, monkeyp
 
 def test_the_picture_is_handed_over_as_it_is(request_of):
     request = request_of(warm_steps=2, steps=1, init="noise")
-    sitting = gatys._Sitting(request.method, request, setting_of(request))
+    sitting = Sitting(request.method, request, setting_of(request))
     pictures = []
     begin = sitting._begin
 
@@ -189,7 +190,7 @@ def test_the_forecast_counts_warm_steps_at_the_speed_of_the_compact_encoder(
     request_of, monkeypatch
 ):
     paces = {"oxford": 8.0, "compact": 1.0}
-    monkeypatch.setattr(gatys, "seconds_per_megapixel", lambda weights, *_: paces[weights])
+    monkeypatch.setattr(optimising, "seconds_per_megapixel", lambda weights, *_: paces[weights])
     setting = Setting(512, 512, "cpu", "fp32")
 
     def seconds(**knobs):

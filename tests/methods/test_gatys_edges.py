@@ -15,8 +15,9 @@ from impasto.core.guards import USEFUL_RATIO
 from impasto.core.picture import Picture
 from impasto.core.plan import Forecast, Plan, Setting
 from impasto.core.request import Request
-from impasto.methods import gatys
-from impasto.methods.gatys import LEAST, Gatys
+from impasto.losses import optimising
+from impasto.losses.sitting import LEAST, Sitting
+from impasto.methods.gatys import Gatys
 from impasto.nets.canvas import upsample
 from impasto.weights import layout
 
@@ -150,7 +151,7 @@ def test_the_style_has_the_size_that_was_asked_for(knobs, size, wanted):
 def test_a_change_is_carried_to_the_next_scale_where_it_was(request_of):
     # 64 x 8 px from 32 x 4, which the net sees extended to 32 x 32: only its first 4 columns count.
     request = request_of(content=picture(64, 8), coarsest=32, **SHALLOW)
-    sitting = gatys._Sitting(request.method, request, setting_of(request))
+    sitting = Sitting(request.method, request, setting_of(request))
     assert sitting.scales == [(32, 4), (64, 8)]
     start = sitting.start_picture(0)
     assert start.shape == (1, 3, 32, 32)
@@ -173,9 +174,9 @@ def test_a_leap_in_the_last_step_of_a_scale_is_not_carried_on(request_of, monkey
 
         return loss
 
-    monkeypatch.setattr(gatys._Sitting, "objective", objective)
+    monkeypatch.setattr(Sitting, "objective", objective)
     request = request_of(content=picture(64, 64), coarsest=32, steps=4, **SHALLOW)
-    sitting = gatys._Sitting(request.method, request, setting_of(request))
+    sitting = Sitting(request.method, request, setting_of(request))
     sitting.paint(lambda tick: None, None)
     good = places[3][1]
     begin = next(x for index, x in places if index == 1)
@@ -364,7 +365,7 @@ def test_gradients_agree_with_themselves_and_in_bf16(request_of):
 
 
 def test_the_forecast_grows_with_the_work(request_of, monkeypatch):
-    monkeypatch.setattr(gatys, "resident_bytes", lambda: 10**8)
+    monkeypatch.setattr(optimising, "resident_bytes", lambda: 10**8)
     request = request_of(steps=100)
 
     def forecast(height=256, width=256, precision="fp32", **knobs):
@@ -378,9 +379,9 @@ def test_the_forecast_grows_with_the_work(request_of, monkeypatch):
     assert four == pytest.approx(4 * (base.peak_bytes - held), rel=0.05)
     assert forecast(precision="bf16", height=2048).peak_bytes < forecast(height=2048).peak_bytes
     assert forecast(history=100).peak_bytes > base.peak_bytes
-    work = [forecast(steps=n).seconds - gatys.START_SECONDS for n in (100, 403)]
+    work = [forecast(steps=n).seconds - optimising.START_SECONDS for n in (100, 403)]
     assert work[1] == pytest.approx(work[0] * (403 + 3) / (100 + 3), rel=1e-6)
-    scales = forecast(512, 512).seconds - gatys.START_SECONDS
+    scales = forecast(512, 512).seconds - optimising.START_SECONDS
     assert scales == pytest.approx(work[0] * 5, rel=1e-6)  # 256² and 512²
 
 

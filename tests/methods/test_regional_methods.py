@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from tiny_models import picture, pixels
+from tiny_models import picture
 
 from impasto.core.knobs import build
 from impasto.core.picture import Picture
