@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, cast
 
 import torch
@@ -25,10 +26,19 @@ from impasto.core.request import Request
 from impasto.losses.matting import LocalModels, closed_form
 from impasto.nets.decoder import POOLED, Decoder, switches
 from impasto.nets.frame import framed
-from impasto.nets.sitting import FeedForward, Place, areas_of, style_tensors
-from impasto.nets.transforms import Affine, Kind, Statistics, blend, wct
+from impasto.nets.regional import (
+    Regional,
+    Shares,
+    regional,
+    split,
+    statistics_of_parts,
+    statistics_of_style,
+)
+from impasto.nets.sitting import FeedForward, Place, areas_of, looks
+from impasto.nets.transforms import Kind, Statistics, wct
 from impasto.nets.vgg import VGG
 from impasto.weights import store
+from impasto.weights.layout import block_of
 
 LEVELS = ("conv4_1", "conv3_1", "conv2_1", "conv1_1")
 RADIUS = 32
@@ -52,7 +62,7 @@ class PhotoWCT(FeedForward):
         "Stylization, ECCV 2018",
         licence="code and weights Apache-2.0",
         weights=("photowct",),
-        supports=("several styles", "strength", "tiles", "photo"),
+        supports=("several styles", "strength", "masks", "tiles", "photo"),
     )
 
     strength: float = knob(1.0, "how much of the style: 0 gives the content back", low=0, high=1)
@@ -69,7 +79,8 @@ class PhotoWCT(FeedForward):
     def painter(self, request: Request, place: Place) -> Painter:
         """Encoder and decoders, with the styles' statistics taken."""
         painter = Painter(self.weights(request), place, self)
-        painter.look_at(style_tensors(request, self.style_size), request.shares)
+        seen = looks(request, self.style_size)
+        painter.look_at(seen.pictures, *seen.shares)
         return painter
 
     def style_areas(self, request: Request) -> list[int]:
@@ -107,45 +118,55 @@ class Painter:
             place.network(decoder)
             self.decoders[f"conv{level}_1"] = decoder
 
-    def look_at(self, styles: Sequence[Tensor], shares: Sequence[float]) -> None:
-        """Take the statistics of style pictures (1, 3, H, W), each with its share."""
+    def look_at(self, styles: Sequence[Tensor], *shares: Shares) -> None:
+        """Take the statistics of style pictures, for each part of the content with their shares.
+
+        See :class:`impasto.nets.regional.Looks`.
+        """
         self.shares = shares
         self.styles: dict[str, list[Statistics]] = {name: [] for name in LEVELS}
         for style in styles:
-            frame = self.place(framed(style, self.align))
-            for name, features in self.encoder(frame, LEVELS).items():
-                self.styles[name].append(Statistics.of(features))
+            picture, mask = split(self.place(framed(style, self.align)))
+            for name, features in self.encoder(picture, LEVELS).items():
+                self.styles[name].append(statistics_of_style(features, mask))
 
-    def statistics(self, frame: Tensor) -> list[Affine]:
+    def statistics(self, frame: Tensor) -> list[Regional]:
         """What is done at each level, found from a whole picture."""
-        changes: list[Affine] = []
+        changes: list[Regional] = []
+        picture, masks = split(frame)
         for name in LEVELS:
-            features = self._seen(frame, name)
-            changes.append(self._change(name, features[name]))
-            frame = self._painted(features, name, changes[-1])
+            features = self._seen(picture, name)
+            changes.append(self._change(name, features[name], masks))
+            picture = self._painted(features, name, changes[-1], masks)
         return changes
 
-    def __call__(self, frame: Tensor, statistics: Sequence[Affine] | None = None) -> Tensor:
-        """Paint a framed picture (1, 3, H, W), or a part of one whose changes are known."""
-        painted = frame
-        for index, name in enumerate(LEVELS):
-            features = self._seen(painted, name)
-            change = self._change(name, features[name]) if statistics is None else statistics[index]
-            painted = self._painted(features, name, change)
-        smooth = self._smoothed(painted, frame)
-        return torch.lerp(frame, smooth, self.knobs.strength)
+    def __call__(self, frame: Tensor, statistics: Sequence[Regional] | None = None) -> Tensor:
+        """Paint a framed picture (1, 3, H, W), or a part of one whose changes are known.
 
-    def _seen(self, frame: Tensor, name: str) -> dict[str, Tensor]:
-        found: dict[str, Tensor] = self.encoder(frame, [name, *_pooled_before(name)])
+        With regions, its further channels are the weights of the parts.
+        """
+        photo, masks = split(frame)
+        painted = photo
+        for index, name in enumerate(LEVELS):
+            seen = self._seen(painted, name)
+            change = statistics[index] if statistics else self._change(name, seen[name], masks)
+            painted = self._painted(seen, name, change, masks)
+        return torch.lerp(photo, self._smoothed(painted, photo), self.knobs.strength)
+
+    def _seen(self, picture: Tensor, name: str) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = self.encoder(picture, [name, *_pooled_before(name)])
         return found
 
-    def _change(self, name: str, features: Tensor) -> Affine:
-        content, kind = Statistics.of(features), cast(Kind, self.knobs.transform)
-        return blend([wct(content, s, kind=kind) for s in self.styles[name]], self.shares)
+    def _change(self, name: str, features: Tensor, masks: Tensor | None) -> Regional:
+        content = statistics_of_parts(features, masks)
+        make = partial(wct, kind=cast(Kind, self.knobs.transform))
+        return regional(content, self.styles[name], self.shares, make, 1.0)
 
-    def _painted(self, features: Mapping[str, Tensor], name: str, change: Affine) -> Tensor:
-        moved = change.apply(features[name])
-        painted: Tensor = self.decoders[name](moved, switches(features, int(name[4])))
+    def _painted(
+        self, features: Mapping[str, Tensor], name: str, change: Regional, masks: Tensor | None
+    ) -> Tensor:
+        moved = change.apply(features[name], masks)
+        painted: Tensor = self.decoders[name](moved, switches(features, block_of(name)))
         return painted.float()
 
     def _smoothed(self, painted: Tensor, photo: Tensor) -> Tensor:
@@ -174,4 +195,4 @@ def guided(painted: Tensor, photo: Tensor) -> Tensor:
 
 
 def _pooled_before(name: str) -> list[str]:
-    return list(POOLED[len(POOLED) + 1 - int(name[4]) :])
+    return list(POOLED[len(POOLED) + 1 - block_of(name) :])
