@@ -166,11 +166,10 @@ class Sitting:
         perceptual.set_content(content)
         perceptual.set_parts(self._parts(scale, content))
         further = knobs.further(self, scale)
-        covered = None if self.cover is None else self._mask(self.cover, *self.scales[scale])
+        composed = self._composing(scale)
 
         def loss(picture: Tensor) -> dict[str, Tensor]:
-            if covered is not None:  # the picture as it will be, with the content around it
-                picture = torch.lerp(content, picture, covered)
+            picture = composed(picture)
             terms = {**perceptual(picture), "gamut": out_of_gamut(picture) * 255**2}
             if knobs.tv:
                 terms["tv"] = total_variation(picture) * 255**2
@@ -187,13 +186,21 @@ class Sitting:
 
         return loss
 
+    def _composing(self, scale: int) -> Callable[[Tensor], Tensor]:
+        """What makes a picture at a scale the one that is shown: a rest that is kept is put in."""
+        if self.cover is None:
+            return lambda picture: picture
+        size = self.scales[scale]
+        content, mask = self._tensor(self.content, *size), self._mask(self.cover, *size)
+        return lambda picture: torch.lerp(content, picture, mask)
+
     def _tick(self, terms: Mapping[str, float]) -> Tick:
         return Tick(
             step=self.route.done(self.index, self.step),
             steps=self.route.steps,
             share=self.route.share(self.index, self.step),
             losses=terms,
-            picture=lambda: self._pixels(self.descent.picture(), *self.scales[self.stage.scale]),
+            picture=lambda: self._pixels(self.descent.picture(), self.stage.scale),
             state=self._state,
         )
 
@@ -212,7 +219,7 @@ class Sitting:
         warm = self.compact.origin if self.compact else {}
         start = {self.knobs.init: self.initial.sha256} if self.initial else {}
         return Painting(
-            pixels=self._pixels(picture, *self.scales[last]),
+            pixels=self._pixels(picture, last),
             losses=dict(terms),
             steps=self.route.done(self.index, self.step),
             finished=not state,
@@ -225,6 +232,6 @@ class Sitting:
         tensor = as_tensor(resize(pixels, height, width)).to(self.setting.device)
         return extend(tensor, LEAST).contiguous()
 
-    @staticmethod
-    def _pixels(picture: Tensor, height: int, width: int) -> Pixels:
-        return as_pixels(picture.detach()[..., :height, :width])
+    def _pixels(self, picture: Tensor, scale: int) -> Pixels:
+        height, width = self.scales[scale]
+        return as_pixels(self._composing(scale)(picture.detach())[..., :height, :width])
