@@ -32,9 +32,8 @@ def encoder_tensors(seed=0):
 
 def write_models(folder):
     """Kind → the file of a model of it."""
-    paths = {
-        kind: folder / f"my-{kind}.safetensors" for kind in ("compact", "adain", "wct", "fast")
-    }
+    kinds = ("compact", "adain", "wct", "fast", "photowct")
+    paths = {kind: folder / f"my-{kind}.safetensors" for kind in kinds}
 
     def save(kind, tensors, **about):
         with paths[kind].open("wb") as file:
@@ -51,6 +50,11 @@ def write_models(folder):
     )
     tensors = {f"levels.{name}": t for name, t in levels.state_dict().items()}
     save("wct", tensors, encoder=encoder, channels=CHANNELS)
+    levels = torch.nn.ModuleList(
+        lively(Decoder(c, CHANNELS[: i + 1])) for i, c in enumerate(CHANNELS[:4])
+    )
+    tensors = {f"levels.{name}": t for name, t in levels.state_dict().items()}
+    save("photowct", tensors, encoder=encoder, channels=CHANNELS[:4])
     save("fast", fast_tensors(), styles=STYLES, widths=(4, 6, 8), blocks=2)
     return {kind: str(path) for kind, path in paths.items()}
 

@@ -1,4 +1,4 @@
-"""What the three methods of one pass have in common."""
+"""What the methods of one pass have in common."""
 
 from functools import partial
 
@@ -15,9 +15,10 @@ from impasto.nets import sitting
 from impasto.pictures import spool
 from impasto.run import make_request
 
-METHODS = ["adain", "wct", "fast"]
+METHODS = ["adain", "wct", "fast", "photowct"]
 ONE, OTHER = picture(48, 64, 1), picture(33, 90, 2)
-SHOWN = {"adain": (ONE, OTHER), "wct": (ONE, OTHER), "fast": STYLES[:2]}
+SHOWN = {"adain": (ONE, OTHER), "wct": (ONE, OTHER), "fast": STYLES[:2],
+         "photowct": (ONE, OTHER)}  # fmt: skip
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -76,7 +77,7 @@ def test_a_content_of_one_colour(models, method, value):
     assert np.isfinite(pixels_of(models, method, content, SHOWN[method][0])).all()
 
 
-@pytest.mark.parametrize("method", ["adain", "wct"])
+@pytest.mark.parametrize("method", ["adain", "wct", "photowct"])
 @pytest.mark.parametrize("style", [np.full((30, 40, 3), 0.3, np.float32), picture(8, 8).pixels,
                                    picture(1, 1).pixels])  # fmt: skip
 def test_styles_with_little_in_them(models, method, style):

@@ -19,7 +19,7 @@ from impasto.nets.sitting import Place
 from impasto.nets.tiles import as_tensor, paint
 from impasto.pictures import Spool, spool
 
-METHODS = ["adain", "wct"]
+METHODS = ["adain", "wct", "photowct"]
 PLACE = Place("cpu", "fp32")
 ONE, OTHER = picture(48, 64, 1), picture(33, 90, 2)
 
@@ -63,7 +63,7 @@ def test_each_region_takes_its_own_style_and_the_rest_the_first(models, method):
     assert alone[1][-64:].mean() < alone[0][-64:].mean()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["adain", "wct"])  # photowct measures what it has painted
 def test_far_from_a_region_its_style_does_not_matter(models, method):
     content = picture(40, 320)
     right = Region("right", ramp(40, 320, wide=0.02), 1)

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from impasto.nets.decoder import Decoder
+from impasto.nets.decoder import POOLED, Decoder, switches
 
 
 @pytest.mark.parametrize("level", [1, 2, 3, 4, 5])
@@ -28,3 +28,30 @@ def test_a_shallow_one_is_two_convolutions():
     (first,) = decoder.stages[0]
     wanted = decoder.last(F.relu(first(x))) + 0.5
     torch.testing.assert_close(decoder(x), wanted)
+
+
+def test_switches_say_where_each_window_had_its_maximum():
+    features = {name: torch.rand(1, 2, 8 >> i, 12 >> i) for i, name in enumerate(reversed(POOLED))}
+    found = switches(features, 3)
+    assert len(found) == 2
+    for places, name in zip(found, ("conv2_2", "conv1_2"), strict=True):
+        values = features[name]
+        taken = values.flatten(2).gather(2, places.flatten(2)).view_as(places)
+        assert torch.equal(taken, F.max_pool2d(values, 2))
+
+
+def test_a_decoder_unpools_to_those_places():
+    torch.manual_seed(0)
+    decoder = Decoder(3, (2, 3)).requires_grad_(False)
+    features = torch.rand(1, 3, 4, 5)
+    places = switches({"conv1_2": torch.rand(1, 2, 8, 10)}, 2)
+    first, second = (list(stage)[0] for stage in decoder.stages)
+    x = F.relu(first(features))
+    spread = torch.zeros(1, 2, 8, 10)
+    spread.flatten(2).scatter_(2, places[0].flatten(2), x.flatten(2))
+    x = F.relu(second(spread))
+    for conv in list(decoder.stages[1])[1:]:
+        x = F.relu(conv(x))
+    wanted = decoder.last(x) + 0.5
+    assert torch.allclose(decoder(features, places), wanted, atol=1e-6)
+    assert not torch.allclose(decoder(features), wanted, atol=1e-3)

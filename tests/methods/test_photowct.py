@@ -1,0 +1,80 @@
+"""PhotoWCT: the photograph's edges stay, and the colours become the other's."""
+
+import numpy as np
+import pytest
+import torch
+from feed_forward import pixels_of
+from tiny_models import picture
+
+from impasto.losses.matting import LocalModels
+from impasto.methods.photowct import COARSER, EPSILON, RADIUS, guided
+
+
+def waves(phase=0.0):
+    y, x = torch.meshgrid(torch.linspace(0, 6, 96), torch.linspace(0, 9, 128), indexing="ij")
+    shifted = x + phase
+    return torch.stack([shifted.sin(), y.cos(), (shifted + y).sin()])[None] * 0.4 + 0.5
+
+
+def test_a_mix_of_the_photographs_colours_is_left_as_it_is():
+    photo = waves()
+    mix = torch.stack([0.5 * photo[:, 0] + 0.2, 0.3 * photo[:, 1] + 0.4 * photo[:, 2],
+                       photo.mean(1)], 1)  # fmt: skip
+    assert (guided(mix, photo) - mix).abs().mean() < 0.01
+
+
+def test_what_the_photograph_does_not_explain_is_smoothed_away():
+    photo = torch.full((1, 3, 64, 96), 0.3)
+    photo[..., 48:] = 0.7
+    noise = 0.1 * torch.randn(1, 3, 64, 96)
+    smooth = guided(photo + noise, photo)
+    assert (smooth - photo).abs().mean() < 0.1 * noise.abs().mean()
+
+
+def test_on_smooth_pictures_it_is_nearly_the_guided_filter_at_full_size():
+    photo, painted = waves(), waves(2.0).flip(1)
+    full = LocalModels(photo, RADIUS + COARSER // 2, EPSILON).smooth(painted)
+    assert (guided(painted, photo) - full).abs().mean() < 0.02
+
+
+@pytest.mark.parametrize("smoothing", ["guided", "exact", "none"])
+def test_every_smoothing_paints(models, smoothing):
+    found = pixels_of(models, "photowct", picture(40, 56), picture(33, 50, 2), smoothing=smoothing)
+    assert found.shape == (40, 56, 3)
+    assert np.isfinite(found).all()
+
+
+def gradients(pixels):
+    grey = np.asarray(pixels, np.float64).mean(-1)
+    return np.hypot(*np.gradient(grey)).ravel()
+
+
+def kept(photo, painting):
+    return np.corrcoef(gradients(photo), gradients(painting))[0, 1]
+
+
+@pytest.fixture(scope="module")
+def painted_by():
+    """Method → a photograph of a lattice in the light of another, with the weights that come along."""
+    import impasto
+
+    content, style = picture(144, 192, 1).pixels, picture(144, 192, 2).pixels.copy()
+    content = content.copy()
+    content[::12] *= 0.4
+    content[:, ::16] *= 0.4
+    style *= np.array([1.0, 0.6, 0.3], np.float32)
+    found = {m: impasto.stylize(content, style, method=m).pixels for m in ("photowct", "wct")}
+    return content, style, found
+
+
+def test_more_of_the_photographs_edges_stay_than_with_wct(painted_by):
+    content, _, found = painted_by
+    assert kept(content, found["photowct"]) > max(0.9, kept(content, found["wct"]))
+
+
+def test_the_colours_become_the_other_photographs(painted_by):
+    content, style, found = painted_by
+    apart = [
+        np.abs(a.mean((0, 1)) - style.mean((0, 1))).max() for a in (content, found["photowct"])
+    ]
+    assert apart[1] < 0.4 * apart[0]
