@@ -55,7 +55,7 @@ def kept(photo, painting):
 
 @pytest.fixture(scope="module")
 def painted_by():
-    """Method → a photograph of a lattice in the light of another, with the weights that come along."""
+    """Method → a lattice in the light of another picture, with the weights that come along."""
     import impasto
 
     content, style = picture(144, 192, 1).pixels, picture(144, 192, 2).pixels.copy()

@@ -45,7 +45,7 @@ def test_a_decoder_unpools_to_those_places():
     decoder = Decoder(3, (2, 3)).requires_grad_(False)
     features = torch.rand(1, 3, 4, 5)
     places = switches({"conv1_2": torch.rand(1, 2, 8, 10)}, 2)
-    first, second = (list(stage)[0] for stage in decoder.stages)
+    first, second = (next(iter(stage)) for stage in decoder.stages)
     x = F.relu(first(features))
     spread = torch.zeros(1, 2, 8, 10)
     spread.flatten(2).scatter_(2, places[0].flatten(2), x.flatten(2))
