@@ -14,7 +14,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Ingredient:
-    """An input picture: its role ("content" or "style"), name and checksum."""
+    """An input picture: its role ("content", "style", "mask", "labels" …), name and checksum."""
 
     role: str
     name: str
@@ -35,6 +35,7 @@ class Recipe:
         losses, steps, seconds, peak_bytes: how it went.
         finished: False if it was stopped before its end.
         notes, warnings: what the plan said.
+        regions: of each its name, its style and their shares of the areas, 0 to 1.
     """
 
     method: str
@@ -51,6 +52,7 @@ class Recipe:
     finished: bool = True
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    regions: tuple[dict[str, Any], ...] = ()
     format: int = field(default=FORMAT)
 
     def to_json(self, indent: int | None = None) -> str:
@@ -72,6 +74,7 @@ class Recipe:
                     raise TypeError(f"{name} is no mapping")
             data["inputs"] = tuple(Ingredient(**i) for i in data["inputs"])
             data["notes"], data["warnings"] = tuple(data["notes"]), tuple(data["warnings"])
+            data["regions"] = tuple(dict(region) for region in data.get("regions", ()))
             return cls(**data)
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{where}: this is not an Impasto recipe ({error}).") from error

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from impasto.core.errors import InputError
 from impasto.core.picture import Picture, Pixels, Raster
-from impasto.pictures.masks import Label, View
+from impasto.pictures.masks import Label
 from impasto.pictures.memory import from_any
 from impasto.pictures.spool import bands
 
@@ -75,6 +75,12 @@ def named(colour: Colour) -> str:
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
+def code(name: str) -> Colour:
+    """The colour of :func:`named`."""
+    red, green, blue = bytes.fromhex(name[1:])
+    return red, green, blue
+
+
 def labels_of(thing: object, name: str) -> Labels:
     """The labels in a picture of flat colours.
 
@@ -120,18 +126,6 @@ def labels_of(thing: object, name: str) -> Labels:
         notes = (f"In {found.name}, {1 - exact:.2%} of the pixels are of no label's colour: they "
                  "count as the nearest.",)  # fmt: skip
     return Labels(numbers, tuple(colours), tuple(shares.tolist()), found.name, found.sha256, notes)
-
-
-class Flat(View):
-    """A label picture as it is written: (height, width, 3), each label in its colour."""
-
-    def __init__(self, numbers: NDArray[np.uint8], colours: Sequence[Colour]) -> None:
-        self.numbers, self.shape = numbers, (*numbers.shape, 3)
-        self.palette = np.array(colours, np.float32) / np.float32(255)
-
-    def window(self, top: int, bottom: int, left: int, right: int) -> Pixels:
-        found: Pixels = self.palette[self.numbers[top:bottom, left:right]]
-        return found
 
 
 def _codes(picture: Picture) -> Iterator[NDArray[np.uint32]]:

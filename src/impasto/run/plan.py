@@ -26,7 +26,8 @@ def make_plan(request: Request) -> Plan:
     device = devices.choose_device(request.device)
     precision, why = _precision(request, device)
     notes = [f"Runs on {device} in {precision}: {why}."]
-    warnings = list(request.method.warnings(request))
+    notes += [note for region in request.regions for note in region.notes]
+    warnings = [*request.remarks, *request.method.warnings(request)]
     if request.content.sha256 in {style.sha256 for style in request.styles}:
         warnings.append("A style is the content picture itself: little will change.")
     if film := _film_warning(Path(request.content.name)):

@@ -73,6 +73,8 @@ def _request(
         else value
         for knob, value in recipe.knobs.items()
     }
+    if recipe.regions and not {"regions", "labels"} & recipe.options.keys():
+        raise InputError(f"{path} was made with regions that came from memory: give them again.")
     named = issubclass(methods.find(recipe.method), NamesStyles)
     request = make_request(
         _find(main, content, path),
@@ -84,13 +86,27 @@ def _request(
         size=max(recipe.setting["height"], recipe.setting["width"]),
         device=recipe.setting["device"],
         precision=recipe.setting["precision"],
-        **recipe.options,
+        **_with_masks(recipe, path),
         **knobs,
     )
     for then, now in zip(wanted, request.styles, strict=True):
         if then.sha256 != now.sha256:
             raise InputError(f"{path} was made with the style {then.name}, not {now.name}.")
     return request
+
+
+def _with_masks(recipe: Recipe, path: Path) -> dict[str, Any]:
+    """The recipe's options, with its masks and label pictures in the place of their names."""
+    options = dict(recipe.options)
+    masks = {i.name: _find(i, None, path) for i in recipe.inputs if i.role not in ROLES}
+    if isinstance(options.get("regions"), list):
+        options["regions"] = [
+            (masks[mask], style, masks.get(seen)) for mask, style, seen in options["regions"]
+        ]
+    if "labels" in options:
+        options["labels"] = masks[options["labels"]]
+        options["style_labels"] = [masks[name] for name in options["style_labels"]]
+    return options
 
 
 def _check_weights(recipe: Recipe) -> None:

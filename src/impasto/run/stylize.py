@@ -23,15 +23,17 @@ from impasto.core.result import Result
 from impasto.core.stop import Stop
 from impasto.pictures import from_any, resize, write
 from impasto.pictures.kinds import deepest_bits
+from impasto.pictures.masks import keep_rest
 from impasto.run.checkpoint import Checkpoint
 from impasto.run.plan import make_plan
+from impasto.run.regions import divide, encoders_of, options, pictures_of, table
 
 LIBRARIES = ("torch", "numpy", "pillow", "pyvips-binary")
 
 
 def make_request(
     content: object,
-    styles: object | Sequence[object],
+    styles: object | Sequence[object] = (),
     *,
     method: str = "gatys",
     size: int | None = None,
@@ -41,6 +43,11 @@ def make_request(
     device: str = "auto",
     precision: str = "auto",
     fit: bool = False,
+    regions: object = (),
+    labels: object = None,
+    style_labels: object = (),
+    rest: str = "style",
+    feather: float = 0.0,
     **knobs: Any,
 ) -> Request:
     """Read the pictures and check every setting; see :func:`stylize` for the arguments.
@@ -56,12 +63,20 @@ def make_request(
             f"style_weights = {style_weights!r}: give one number for each style."
         ) from error
     several = styles if isinstance(styles, (list, tuple)) else [styles]
+
+    def read_style(style: object, name: str) -> Picture:
+        return _style(style, name, settings, weights)
+
+    photo = from_any(content, "content")
+    given = [read_style(style, f"style {i}") for i, style in enumerate(several, start=1)]
+    divided = divide(
+        photo, given, read_style, regions=regions, labels=labels, style_labels=style_labels
+    )
+    if len(shares) == len(given) > 0:
+        shares += (0.0,) * (len(divided.styles) - len(given))
     return Request(
-        content=from_any(content, "content"),
-        styles=tuple(
-            _style(style, f"style {i}", settings, weights)
-            for i, style in enumerate(several, start=1)
-        ),
+        content=photo,
+        styles=divided.styles,
         method=settings,
         style_weights=shares,
         size=size,
@@ -70,6 +85,11 @@ def make_request(
         device=device,
         precision=precision,
         fit=fit,
+        regions=divided.regions,
+        rest=rest,
+        feather=feather,
+        asked=divided.asked,
+        remarks=divided.remarks,
     )
 
 
@@ -101,7 +121,7 @@ def _learnt_by(style: object) -> str:
 
 def stylize(
     content: object,
-    styles: object | Sequence[object],
+    styles: object | Sequence[object] = (),
     *,
     method: str = "gatys",
     size: int | None = None,
@@ -111,6 +131,11 @@ def stylize(
     device: str = "auto",
     precision: str = "auto",
     fit: bool = False,
+    regions: object = (),
+    labels: object = None,
+    style_labels: object = (),
+    rest: str = "style",
+    feather: float = 0.0,
     watch: Watch = unwatched,
     **knobs: Any,
 ) -> Result:
@@ -128,6 +153,16 @@ def stylize(
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         precision: "auto", "fp32" or "bf16".
         fit: shrink what does not fit into memory instead of refusing it.
+        regions: parts of the content with a style of their own: pairs of a mask (a picture as the
+            content is one; white is inside) and a style picture, or its place among ``styles``;
+            a third item is a mask of the style. Or "auto", or "auto:4": that many, found in
+            content and style by themselves.
+        labels: instead, a label picture of the content: each colour is a region.
+        style_labels: its like for each style; regions of one colour go together. Without, each
+            label takes the style in its place, the largest label the first.
+        rest: what no region covers: "style", in the manner of the styles that no region names, or
+            "keep", as the content is, to the bit.
+        feather: width of the soft edge that regions are given, in pixels of the content.
         watch: called every step with a :class:`~impasto.core.progress.Tick`.
         **knobs: the method's own settings; an unknown name or a bad value is a KnobError.
 
@@ -149,6 +184,11 @@ def stylize(
         device=device,
         precision=precision,
         fit=fit,
+        regions=regions,
+        labels=labels,
+        style_labels=style_labels,
+        rest=rest,
+        feather=feather,
         **knobs,
     )
     return perform(request, make_plan(request), watch=watch)
@@ -186,9 +226,10 @@ def perform(
     if checkpoint and painting.state:
         checkpoint.save(painting.state)
     alpha = request.content.alpha
+    pixels = keep_rest(painting.pixels, request) if request.rest == "keep" else painting.pixels
     return Result(
-        pixels=painting.pixels,
-        alpha=None if alpha is None else resize(alpha, *painting.pixels.shape[:2], to_disk=True),
+        pixels=pixels,
+        alpha=None if alpha is None else resize(alpha, *pixels.shape[:2], to_disk=True),
         recipe=_recipe(request, plan, painting, time.monotonic() - start),
         bits=request.content.bits,
         _write=_write,
@@ -204,6 +245,8 @@ def identity(request: Request, plan: Plan) -> dict[str, Any]:
         "content": request.content.sha256,
         "styles": [style.sha256 for style in request.styles],
         "knobs": as_mapping(request.method),
+        "regions": [[r.name, r.style, sorted(r.sources.items())] for r in request.regions],
+        "rest": [request.rest, request.feather],
         "seed": request.seed,
         "style weights": list(request.shares),
         "weights": request.weights,
@@ -219,14 +262,20 @@ def _recipe(request: Request, plan: Plan, painting: Painting, seconds: float) ->
 
     versions = {name: metadata.version(name) for name in ("impasto", *LIBRARIES)}
     pictures = [("content", request.content), *(("style", s) for s in request.styles)]
+    masks = pictures_of(request)
+    found = encoders_of(request)
     return Recipe(
         method=request.method.name,
         knobs=as_mapping(request.method),
-        inputs=tuple(Ingredient(role, p.name, p.sha256) for role, p in pictures),
+        inputs=(
+            *(Ingredient(role, p.name, p.sha256) for role, p in pictures),
+            *(Ingredient(*mask) for mask in masks),
+        ),
         options={
             "seed": request.seed,
             "style_weights": list(request.style_weights),
             "weights": request.weights,
+            **options(request),
         },
         setting={
             "height": plan.setting.height,
@@ -235,7 +284,7 @@ def _recipe(request: Request, plan: Plan, painting: Painting, seconds: float) ->
             "precision": plan.setting.precision,
             "threads": torch.get_num_threads(),
         },
-        files=dict(painting.files),
+        files={**painting.files, **found},
         versions={**versions, "python": platform.python_version()},
         losses={name: round(value, 6) for name, value in painting.losses.items()},
         steps=painting.steps,
@@ -244,6 +293,7 @@ def _recipe(request: Request, plan: Plan, painting: Painting, seconds: float) ->
         finished=painting.finished,
         notes=tuple(n for p in (request.content, *request.styles) for n in p.notes) + plan.notes,
         warnings=plan.warnings,
+        regions=tuple(table(request)),
     )
 
 
