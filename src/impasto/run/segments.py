@@ -78,7 +78,7 @@ def segmented(content: Picture, style: Picture, count: int) -> tuple[Labels, Lab
     Args:
         content: any picture.
         style: another.
-        count: of parts, 2 to 8; a picture with less in it has fewer.
+        count: of parts, 2 to 8; a picture may have fewer.
 
     Returns:
         The labels of both at their own sizes. The same pictures give the same labels.
