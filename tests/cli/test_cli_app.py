@@ -69,7 +69,8 @@ def test_completion_prints_a_script_and_how_to_install_it(impasto, shell, tmp_pa
     [
         ("impasto st", {"stylize"}),
         ("impasto stylize --method g", {"gatys"}),
-        ("impasto stylize --style-l", {"--style-loss", "--style-layers", "--style-layer-weights"}),
+        ("impasto stylize --style-lo", {"--style-loss"}),
+        ("impasto stylize --style-lay", {"--style-layers", "--style-layer-weights"}),
         ("impasto stylize --style-loss w", {"wasserstein"}),
         ("impasto stylize --encoder com", {"compact"}),
         ("impasto stylize --weights o", {"oxford"}),

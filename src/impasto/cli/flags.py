@@ -29,6 +29,7 @@ SECTIONS = {
         "overwrite_input",
     ),
     "Picture": ("method", "size", "fit", "seed", "style_weights", "weights"),
+    "Regions": ("regions", "labels", "style_labels", "rest", "feather", "regions_out"),
     "Run": ("device", "precision", "resume", "as_json", "quiet"),
 }
 """How --help groups the flags."""
@@ -56,13 +57,18 @@ def voice_of(ctx: click.Context) -> Voice:
     return pick(Voice, ctx)
 
 
-def pictures(command: F) -> F:
-    """The arguments CONTENT and STYLE, of which there may be several."""
+def pictures(command: F, *, required: bool = True) -> F:
+    """The arguments CONTENT and STYLE, of which there may be several, or none if not required."""
     return _all(
         command,
         click.argument("content", type=click.Path()),
-        click.argument("styles", metavar="STYLE…", nargs=-1, required=True, type=click.Path()),
+        click.argument("styles", metavar="STYLE…", nargs=-1, required=required, type=click.Path()),
     )
+
+
+def pictures_or_regions(command: F) -> F:
+    """The same where regions may bring all styles; see :mod:`impasto.cli.region_flags`."""
+    return pictures(command, required=False)
 
 
 def request_flags(command: F) -> F:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from impasto.cli.region_flags import Asked
 from impasto.cli.voice import Voice
 from impasto.cli.weights import fetch
 from impasto.core.request import Request
@@ -28,6 +29,11 @@ class Order:
     device: str
     precision: str
     fit: bool
+    regions: Asked
+    labels: str | None
+    style_labels: tuple[str, ...]
+    rest: str
+    feather: float
     knobs: Mapping[str, Any]
 
     def request(self, voice: Voice) -> Request:
@@ -47,6 +53,11 @@ class Order:
             device=self.device,
             precision=self.precision,
             fit=self.fit,
+            regions=self.regions,
+            labels=self.labels,
+            style_labels=self.style_labels,
+            rest=self.rest,
+            feather=self.feather,
             **self.knobs,
         )
         if self.weights in CATALOGUE:
@@ -55,7 +66,9 @@ class Order:
 
     def files(self) -> list[Path]:
         """Every file that goes in: pictures, weights, and knobs that name a file."""
-        named = files_named([*self.styles, self.weights, *self.knobs.values()])
+        pairs = () if isinstance(self.regions, str) else self.regions
+        masks = [*(file for pair in pairs for file in pair), self.labels, *self.style_labels]
+        named = files_named([*self.styles, self.weights, *self.knobs.values(), *masks])
         return [Path(self.content), *named]
 
 

@@ -9,7 +9,7 @@ import click
 
 from impasto.cli.flags import (
     pick,
-    pictures,
+    pictures_or_regions,
     request_flags,
     talk_flags,
     target_flags_for_plan,
@@ -18,29 +18,35 @@ from impasto.cli.flags import (
 from impasto.cli.knob_flags import MethodCommand, given_knobs
 from impasto.cli.meter import waiting
 from impasto.cli.order import Order
-from impasto.cli.target import Target
+from impasto.cli.region_flags import region_flags
+from impasto.cli.target import Target, write_regions
 from impasto.cli.voice import Voice
 from impasto.cli.words import duration, memory
 from impasto.core.knobs import as_mapping
 from impasto.core.plan import Plan
 from impasto.core.request import Request
 from impasto.run import make_plan
+from impasto.run.regions import described, table
 
 
 @click.command("plan", cls=MethodCommand)
-@pictures
+@pictures_or_regions
 @target_flags_for_plan
 @request_flags
+@region_flags
 @talk_flags
 def plan(ctx: click.Context) -> None:
     """Say what stylize would do with CONTENT and STYLE, and what it would cost.
 
-    It takes every flag of stylize, and checks as much, but paints nothing.
+    It takes every flag of stylize, and checks as much, but paints nothing. --regions-out is
+    written, so that the regions can be looked at before.
     """
     voice = voice_of(ctx)
     order, target = pick(Order, ctx, knobs=given_knobs(ctx)), pick(Target, ctx)
     request = order.request(voice)
     target.check(request.content, order.files())
+    for path in write_regions(request, ctx.params["regions_out"], order.files()):
+        voice.say(f"Wrote {path}.")
     with waiting(voice, "Planning"):
         made = make_plan(request)
     size = made.setting.height, made.setting.width
@@ -53,6 +59,8 @@ def plan(ctx: click.Context) -> None:
 def tell(request: Request, plan: Plan, voice: Voice, notes: Sequence[str]) -> None:
     """The plan in a line or two, then what is worth knowing before waiting."""
     voice.say(f"{_what(request)}: {_size(plan)}, {_how(plan)}, {_cost(plan)}.")
+    for row in table(request):
+        voice.say(f"  {described(row)}.")
     for note in (*_remarks(request, plan), *notes):
         voice.say(f"  {note}")
     for warning in plan.warnings:
@@ -91,9 +99,13 @@ def _rows(request: Request, plan: Plan, notes: Sequence[str]) -> list[tuple[str,
         for style, share in zip(request.styles, shares, strict=True)
     ]  # fmt: skip
     content = request.content
+    regions = [("region", described(row)) for row in table(request)]
+    if regions and request.rest == "keep":
+        regions.append(("rest", "kept as it is"))
     return [
         ("content", f"{content.name}  {content.width} x {content.height} px"),
         *styles,
+        *regions,
         ("method", request.method.name),
         ("size", _size(plan)),
         ("runs", _how(plan)),
@@ -108,6 +120,7 @@ def _facts(request: Request, plan: Plan, notes: Sequence[str]) -> dict[str, obje
     return {
         "content": request.content.name,
         "styles": [style.name for style in request.styles],
+        "regions": table(request),
         "method": request.method.name,
         "knobs": as_mapping(request.method),
         "width": plan.setting.width,

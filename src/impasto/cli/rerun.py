@@ -44,7 +44,8 @@ def rerun(ctx: click.Context) -> int:
     _compare(recipe, voice)
     pictures = [p.name for p in (request.content, *request.styles)]
     knobs = as_mapping(request.method).values()
-    inputs = [Path(painting), *files_named([*pictures, request.weights, *knobs])]
+    masks = [name for region in request.regions for name in region.sources]
+    inputs = [Path(painting), *files_named([*pictures, request.weights, *knobs, *masks])]
     return paint(request, pick(Target, ctx), voice, inputs)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -13,7 +14,12 @@ from impasto.cli.voice import Voice
 from impasto.cli.words import duration, memory, plain
 from impasto.core.errors import KnobError
 from impasto.core.recipe import Recipe
+from impasto.core.request import RESTS
 from impasto.run import show as recipe_in
+from impasto.run.regions import described
+
+TOLD = ("regions", "labels", "style_labels")
+"""Options that are told as inputs and regions."""
 
 
 @click.command("show")
@@ -46,17 +52,47 @@ def command_line(recipe: Recipe, output: str) -> list[str]:
         KnobError: a method or value that this version does not know.
     """
     setting, options = recipe.setting, recipe.options
-    pictures = sorted(recipe.inputs, key=lambda i: i.role)  # "content" comes before "style"
-    words = ["impasto", "stylize", *(p.name for p in pictures), "-o", output]
+    content = next(i.name for i in recipe.inputs if i.role == "content")
+    styles = [i.name for i in recipe.inputs if i.role == "style"]
+    regions = options.get("regions", ())
+    own = set() if isinstance(regions, str) else {style for _, style, _ in regions}
+    given = [i for i in range(len(styles)) if i not in own]
+    words = ["impasto", "stylize", content, *(styles[i] for i in given), "-o", output]
+    words += _region_words(recipe, styles)
     words += ["--method", recipe.method, "--size", str(max(setting["height"], setting["width"]))]
     words += ["--device", setting["device"], "--precision", setting["precision"]]
     if options["seed"]:
         words += ["--seed", str(options["seed"])]
-    if options["style_weights"]:
-        words += ["--style-weights", plain(options["style_weights"])]
+    if options["style_weights"] and given:
+        words += ["--style-weights", plain([options["style_weights"][i] for i in given])]
     if options["weights"]:
         words += ["--weights", options["weights"]]
     return words + spell(recipe.method, recipe.knobs)
+
+
+def _region_words(recipe: Recipe, styles: Sequence[str]) -> list[str]:
+    """The words that divide the content as the recipe does."""
+    options = recipe.options
+    if recipe.regions and not {"regions", "labels"} & options.keys():
+        raise KnobError("its regions came from memory.")
+    words: list[str] = []
+    regions = options.get("regions", ())
+    if isinstance(regions, str):
+        words += ["--region", regions]
+    else:
+        for mask, style, shown in regions:
+            if shown:
+                raise KnobError("a region with a mask of its style is for Python only.")
+            words += ["--region", f"{mask}={styles[style]}"]
+    if "labels" in options:
+        words += ["--labels", options["labels"]]
+    for name in options.get("style_labels", ()):
+        words += ["--style-labels", name]
+    if options.get("rest", RESTS[0]) != RESTS[0]:
+        words += ["--rest", options["rest"]]
+    if options.get("feather"):
+        words += ["--feather", plain(options["feather"])]
+    return words
 
 
 def _rows(recipe: Recipe) -> list[tuple[str, str]]:
@@ -66,11 +102,16 @@ def _rows(recipe: Recipe) -> list[tuple[str, str]]:
     return [
         ("method", recipe.method),
         *((i.role, f"{i.name}  sha256 {i.sha256[:12]}…") for i in recipe.inputs),
+        *(("region", described(row)) for row in recipe.regions),
         ("size", f"{setting['width']} x {setting['height']} px"),
         ("ran", f"{setting['precision']} on {setting['device']}, {setting['threads']} threads"),
         ("took", steps if recipe.finished else f"{steps}; stopped before its end"),
         *([("losses", losses)] if losses else []),
-        *(("option", f"{name} = {plain(v)}") for name, v in recipe.options.items() if v),
+        *(
+            ("option", f"{n} = {plain(v)}")
+            for n, v in recipe.options.items()
+            if v and n not in TOLD
+        ),
         *(("knob", f"{name} = {plain(value)}") for name, value in recipe.knobs.items()),
         *(("used", f"{name}  sha256 {sha[:12]}…") for name, sha in recipe.files.items()),
         ("versions", ", ".join(f"{name} {version}" for name, version in recipe.versions.items())),

@@ -6,19 +6,21 @@ import click
 
 from impasto.cli.flags import (
     pick,
-    pictures,
+    pictures_or_regions,
     request_flags,
     talk_flags,
     target_flags,
     voice_of,
 )
 from impasto.cli.knob_flags import MethodCommand, given_knobs
+from impasto.cli.region_flags import region_flags
 
 
 @click.command("stylize", cls=MethodCommand)
-@pictures
+@pictures_or_regions
 @target_flags
 @request_flags
+@region_flags
 @talk_flags
 def stylize(ctx: click.Context) -> int:
     """Paint CONTENT in the manner of STYLE, or of several, blended.
@@ -31,4 +33,5 @@ def stylize(ctx: click.Context) -> int:
 
     order = pick(Order, ctx, knobs=given_knobs(ctx))
     voice = voice_of(ctx)
-    return paint(order.request(voice), pick(Target, ctx), voice, order.files())
+    target = pick(Target, ctx)
+    return paint(order.request(voice), target, voice, order.files(), ctx.params["regions_out"])

@@ -10,8 +10,10 @@ from pathlib import Path
 from impasto.cli.preview import ANIMATION, FRAME, frame_name
 from impasto.core.errors import InputError
 from impasto.core.picture import Picture
+from impasto.core.request import Request
 from impasto.pictures import check_writable
 from impasto.pictures.kinds import deepest_bits
+from impasto.run.regions import region_files, save_regions
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,23 @@ class Target:
             ours = FRAME.fullmatch(path.name) or path.name == ANIMATION
             if ours and same_file(path.parent, folder):
                 raise InputError(f"--preview {folder} would replace {path}: give another folder.")
+
+
+def write_regions(request: Request, folder: str, inputs: Sequence[Path]) -> list[Path]:
+    """Write the regions into a folder, if there are some and a folder is named.
+
+    Raises:
+        InputError: they cannot be written there, or would replace an input.
+    """
+    if not folder:
+        return []
+    if not request.regions:
+        raise InputError("--regions-out has no regions to write: give --region or --labels.")
+    names = region_files(request)
+    for path in inputs:
+        if path.name in names and same_file(path.parent, Path(folder)):
+            raise InputError(f"--regions-out {folder} would replace {path}: give another folder.")
+    return save_regions(request, Path(folder))
 
 
 def same_file(one: Path, other: Path) -> bool:

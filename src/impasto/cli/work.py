@@ -14,7 +14,7 @@ from impasto.cli.meter import Meter, Teller, waiting
 from impasto.cli.plan import tell
 from impasto.cli.preview import Preview
 from impasto.cli.signals import as_interrupt, on
-from impasto.cli.target import Target
+from impasto.cli.target import Target, write_regions
 from impasto.cli.voice import Voice
 from impasto.cli.words import duration, memory
 from impasto.core.errors import InputError, InterruptedRun
@@ -29,8 +29,10 @@ from impasto.run.checkpoint import place_for
 from impasto.run.stylize import identity, perform
 
 
-def paint(request: Request, target: Target, voice: Voice, inputs: Sequence[Path]) -> int:
-    """Carry out a request and write what was asked for.
+def paint(
+    request: Request, target: Target, voice: Voice, inputs: Sequence[Path], regions_out: str = ""
+) -> int:
+    """Carry out a request and write what was asked for; the regions first.
 
     Returns:
         The exit code: 0, or 130 if it was stopped and the painting so far was written.
@@ -40,6 +42,8 @@ def paint(request: Request, target: Target, voice: Voice, inputs: Sequence[Path]
     """
     target.check(request.content, inputs)
     with only_run(Path(target.output)), on(signal.SIGTERM, as_interrupt):
+        for path in write_regions(request, regions_out, inputs):
+            voice.say(f"Wrote {path}.")
         with waiting(voice, "Planning"):
             plan = make_plan(request)
         size = plan.setting.height, plan.setting.width

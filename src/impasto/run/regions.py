@@ -272,10 +272,19 @@ def save_regions(request: Request, folder: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"Cannot make the folder {folder}: {error.strerror}.") from error
-    rasters = _label_pictures(request) or _mask_pictures(request)
+    rasters = _pictures(request)
     for name, raster in rasters.items():
         write(raster, folder / name)
     return [folder / name for name in rasters]
+
+
+def region_files(request: Request) -> tuple[str, ...]:
+    """The names of the files that :func:`save_regions` writes."""
+    return tuple(_pictures(request))
+
+
+def _pictures(request: Request) -> dict[str, Raster]:
+    return _label_pictures(request) or _mask_pictures(request)
 
 
 def _label_pictures(request: Request) -> dict[str, Raster]:
