@@ -22,6 +22,8 @@ SIGMA = 1.5
 """The Gaussian window of Wang et al. 2004, in pixels."""
 C1, C2 = 0.01**2, 0.03**2
 """Their K₁ = 0.01 and K₂ = 0.03, for a range of 1."""
+FLAT = 1e-5
+"""A slope per pixel below which there is no edge: a four-hundredth of a step of 8 bits."""
 
 
 def luminance(pictures: Tensor) -> Tensor:
@@ -55,7 +57,7 @@ def gradient(a: Tensor) -> Tensor:
     smooth, slope = a.new_tensor([1.0, 2.0, 1.0]) / 4, a.new_tensor([-1.0, 0.0, 1.0]) / 2
     across = F.conv2d(a, torch.outer(smooth, slope)[None, None])
     down = F.conv2d(a, torch.outer(slope, smooth)[None, None])
-    return torch.hypot(across, down)
+    return (across.square() + down.square() + (0.1 * FLAT) ** 2).sqrt()  # with a slope at 0 too
 
 
 def gradient_correlation(a: Tensor, b: Tensor) -> Tensor:
@@ -75,11 +77,12 @@ def gradient_correlation(a: Tensor, b: Tensor) -> Tensor:
     edges_a, edges_b = gradient(a).flatten(1), gradient(b).flatten(1)
     apart_a = edges_a - edges_a.mean(1, keepdim=True)
     apart_b = edges_b - edges_b.mean(1, keepdim=True)
-    energy = apart_a.square().sum(1) * apart_b.square().sum(1)
-    least = torch.finfo(a.dtype).eps ** 2
-    both_flat = (edges_a.amax(1) < least) & (edges_b.amax(1) < least)
-    found = (apart_a * apart_b).sum(1) / energy.clamp_min(least).sqrt()
-    return torch.where(both_flat, torch.ones_like(found), found)
+    least = torch.finfo(a.dtype).tiny
+    sizes = (apart_a.square().sum(1) * apart_b.square().sum(1)).clamp_min(least).sqrt()
+    found = (apart_a * apart_b).sum(1) / sizes
+    flat_a, flat_b = edges_a.amax(1) < FLAT, edges_b.amax(1) < FLAT
+    found = torch.where(flat_a | flat_b, torch.zeros_like(found), found)
+    return torch.where(flat_a & flat_b, torch.ones_like(found), found)
 
 
 def edge_ssim(a: Tensor, b: Tensor) -> Tensor:
