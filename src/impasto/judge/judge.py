@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from impasto.core.errors import ImpastoError, InputError, KnobError, MissingExtraError, WeightsError
 from impasto.core.picture import Picture, Raster
-from impasto.judge.metric import chosen
+from impasto.judge.metric import METRICS, chosen
 
 if TYPE_CHECKING:
-    from impasto.judge.gauges import Gauge, Measure
+    from impasto.judge.gauges import Gauge, Measure, Wanted
 
 SIZE = 512
 """Long side in pixels at which paintings are measured."""
@@ -72,9 +73,9 @@ class Judge:
         self.styles = tuple(styles)
         self.shares = _shares(self.styles, style_weights)
         self.size = size
-        self.metrics = chosen(metrics)
+        self.metrics = tuple(m for m in chosen(metrics) if m != "clip_text" or text or metrics)
         self.missing: dict[str, str] = {}
-        self._gauges = self._load()
+        self._gauges = self._load(self._wanted(set(metrics), text, clip))
         self._views: dict[tuple[int, int], list[Measure]] = {}
 
     def __call__(self, result: Picture | Raster) -> Scores:
@@ -113,21 +114,30 @@ class Judge:
             self._views[size] = [gauge(view) for gauge in self._gauges]
         return self._views[size]
 
-    def _load(self) -> list[Gauge]:
+    def _wanted(self, named: set[str], text: str, clip: str) -> Wanted:
+        from impasto.judge.gauges import Wanted
+
+        if "clip_text" in named and not text:
+            raise KnobError("clip_text compares with a text: give one with --text.")
+        asked = bool(clip or os.environ.get("IMPASTO_CLIP") or text)
+        fetch = asked or any(METRICS[name].needs.startswith("CLIP") for name in named)
+        return Wanted(frozenset(self.metrics), text, clip, fetch)
+
+    def _load(self, wanted: Wanted) -> list[Gauge]:
         """The gauges of the metrics that are wanted; what cannot be loaded is noted."""
-        from impasto.judge.gauges import PixelGauge, VGGGauge
+        from impasto.judge.gauges import GAUGES
 
         found: list[Gauge] = []
         last: ImpastoError | None = None
-        for kind in (PixelGauge, VGGGauge):
-            wanted = [name for name in kind.metrics if name in self.metrics]
-            if not wanted:
+        for kind in GAUGES:
+            mine = [name for name in kind.metrics if name in wanted.metrics]
+            if not mine:
                 continue
             try:
-                found.append(kind())
+                found.append(kind(wanted))
             except (WeightsError, MissingExtraError) as error:
                 last = error
-                self.missing |= dict.fromkeys(wanted, str(error))
+                self.missing |= dict.fromkeys(mine, str(error))
         if last and not found:
             raise last
         return found

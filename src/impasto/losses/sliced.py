@@ -37,20 +37,23 @@ def sliced_wasserstein(
     ends = torch.unique(torch.cat([steps_a, steps_b]))
     widths = torch.diff(ends, prepend=ends.new_zeros(1)).to(a) / (m * n)
     at_a, at_b = torch.searchsorted(steps_a, ends), torch.searchsorted(steps_b, ends)
-    return ((a[:, at_a] - b[:, at_b]).square() * widths).sum(1).mean()
+    distance: Tensor = ((a[:, at_a] - b[:, at_b]).square() * widths).sum(1).mean()
+    return distance
 
 
 def directions(channels: int, count: int, seed: int) -> Tensor:
     """Random unit vectors (channels, count), even over the sphere; the same for the same seed."""
     random = torch.Generator().manual_seed(seed)
     vectors = torch.randn(channels, count, generator=random)
-    return vectors / vectors.norm(dim=0)
+    lengths: Tensor = vectors.norm(dim=0)
+    return vectors / lengths
 
 
 def project(features: Tensor, along: Tensor) -> Tensor:
     """The feature vectors of a map (1, C, H, W) along directions (C, P), sorted: (P, H · W)."""
     rows = features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
-    return torch.sort((rows @ along).T.contiguous(), dim=1).values
+    found: Tensor = torch.sort((rows @ along).T.contiguous(), dim=1).values
+    return found
 
 
 def quantiles(projected: Tensor, count: int) -> Tensor:
