@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 SIZE = 512
 """Long side in pixels at which paintings are measured."""
+LEAST, MOST = 32, 4096
+"""Pixels of the shortest side that every network can look at, and of the longest that is of use."""
 KEPT = 2
 """Sizes whose views are kept."""
 
@@ -72,11 +75,22 @@ class Judge:
         self.content = content
         self.styles = tuple(styles)
         self.shares = _shares(self.styles, style_weights)
-        self.size = size
+        self.size = _checked(size)
         self.metrics = tuple(m for m in chosen(metrics) if m != "clip_text" or text or metrics)
         self.missing: dict[str, str] = {}
         self._gauges = self._load(self._wanted(set(metrics), text, clip))
         self._views: dict[tuple[int, int], list[Measure]] = {}
+
+    def of(
+        self, content: Picture, styles: Sequence[Picture], style_weights: Sequence[float] = ()
+    ) -> Judge:
+        """A judge of other pictures with the same settings and networks."""
+        other = copy.copy(self)
+        other.content = content
+        other.styles = tuple(styles)
+        other.shares = _shares(other.styles, style_weights)
+        other._views = {}
+        return other
 
     def __call__(self, result: Picture | Raster) -> Scores:
         """Measure a painting.
@@ -93,7 +107,7 @@ class Judge:
         size = size_of(painting, self.content, self.size)
         values: dict[str, float] = {}
         layers: dict[str, Mapping[str, float]] = {}
-        notes = [*remarks("painting", painting)]
+        notes = remarks(painting, self.content, self.styles, self.size)
         with torch.inference_mode():
             pixels = as_tensor(at_size(painting, *size))
             for measure in self._measures(size):
@@ -126,10 +140,12 @@ class Judge:
     def _load(self, wanted: Wanted) -> list[Gauge]:
         """The gauges of the metrics that are wanted; what cannot be loaded is noted."""
         from impasto.judge.gauges import GAUGES
+        from impasto.judge.words import ClipGauge
 
         found: list[Gauge] = []
         last: ImpastoError | None = None
-        for kind in GAUGES:
+        kinds: tuple[type[Gauge], ...] = (*GAUGES, ClipGauge)
+        for kind in kinds:
             mine = [name for name in kind.metrics if name in wanted.metrics]
             if not mine:
                 continue
@@ -141,6 +157,12 @@ class Judge:
         if last and not found:
             raise last
         return found
+
+
+def _checked(size: int) -> int:
+    if not LEAST <= size <= MOST:
+        raise KnobError(f"size = {size!r} does not fit: it must be {LEAST} to {MOST} pixels.")
+    return size
 
 
 def _shares(styles: Sequence[Picture], weights: Sequence[float]) -> tuple[float, ...]:

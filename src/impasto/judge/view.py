@@ -15,11 +15,11 @@ from torch import Tensor
 
 from impasto.core.errors import InputError
 from impasto.core.picture import Picture, Pixels
+from impasto.judge.judge import LEAST
 from impasto.nets.tiles import as_tensor
 from impasto.pictures import fit_long_side, resize
+from impasto.pictures.spool import bands
 
-LEAST = 32
-"""Pixels of the shortest side that every network here can look at."""
 SHAPES_DIFFER = 0.02
 """Aspect ratios this far apart are no longer the same picture at another size."""
 
@@ -86,10 +86,44 @@ def at_size(picture: Picture, height: int, width: int) -> Pixels:
     return pixels * cover + (1 - cover)
 
 
-def remarks(role: str, picture: Picture) -> list[str]:
-    """What a user may want to know of a picture that is measured."""
-    return [f"{role} {picture.name}: transparent parts were laid on white."] * (
-        picture.alpha is not None
+def remarks(
+    result: Picture, content: Picture, styles: Sequence[Picture], long_side: int
+) -> list[str]:
+    """What a user may want to know of the pictures that are measured."""
+    pictures = (result, content, *styles)
+    notes = [
+        f"{p.name}: transparent parts were laid on white." for p in pictures if p.alpha is not None
+    ]
+    if (result.height, result.width) != (content.height, content.width):
+        notes.append(
+            f"{content.name} is {_size(content)}: it was measured at the painting's size, "
+            f"{_size(result)} or smaller."
+        )
+    if same(result, content):
+        notes.append(f"{result.name} is the content itself, pixel for pixel.")
+    for style in styles:
+        if style.long_side < min(long_side, result.long_side):
+            notes.append(
+                f"The style {style.name} has only {_size(style)} pixels: its strokes are coarser "
+                "there than at the painting's size, and the figures of style come out too high."
+            )
+        if same(result, style):
+            notes.append(f"{result.name} is the style {style.name} itself, pixel for pixel.")
+        if same(content, style):
+            notes.append(f"The content and the style {style.name} are the same picture.")
+    return notes
+
+
+def same(a: Picture, b: Picture) -> bool:
+    """Whether two pictures are the same file, or have the same pixels."""
+    if a.sha256 and a.sha256 == b.sha256:
+        return True
+    if a.pixels.shape != b.pixels.shape:
+        return False
+    height, width = a.pixels.shape[:2]
+    return all(
+        np.array_equal(a.pixels[top:bottom, 0:width], b.pixels[top:bottom, 0:width])
+        for top, bottom in bands(height, width)
     )
 
 
