@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from impasto.core.words import duration, memory
+from impasto.core.words import duration, memory, short
 
-__all__ = ["duration", "memory", "plain"]
+__all__ = ["duration", "memory", "plain", "short"]
 
 
 def plain(value: object) -> str:

@@ -15,6 +15,11 @@ def duration(seconds: float) -> str:
     return f"{hours} h {rest} min" if rest else f"{hours} h"
 
 
+def short(seconds: float) -> str:
+    """A time as :func:`duration` says it, or in milliseconds below a second: "85 ms"."""
+    return f"{1000 * seconds:.0f} ms" if seconds < 1 else duration(seconds)
+
+
 def memory(count: float) -> str:
     """Bytes in decimal units: "80 MB", "1.3 GB"."""
     return f"{count / 1e6:.0f} MB" if count < 1e8 else f"{count / 1e9:.1f} GB"
