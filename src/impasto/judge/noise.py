@@ -12,7 +12,7 @@ def noise_sigma(luminance: Tensor) -> Tensor:
     """The standard deviation of white noise in luminances, from the finest diagonal details.
 
     It is the median of the absolute diagonal Haar coefficients over 0.6745 (Donoho & Johnstone,
-    "Ideal Spatial Adaptation by Wavelet Shrinkage", 1994, section 3.1). Edges are few among them
+    "Ideal Spatial Adaptation by Wavelet Shrinkage", 1994). Edges are few among them
     and do not count; a texture of single pixels cannot be told from noise.
 
     Args:

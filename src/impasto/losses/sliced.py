@@ -14,7 +14,7 @@ from torch import Tensor
 def sliced_wasserstein(
     features_a: Tensor, features_b: Tensor, projections: int = 64, seed: int = 0
 ) -> Tensor:
-    """The squared sliced Wasserstein-2 distance of two feature maps (eq. 3, as a mean).
+    """The squared sliced Wasserstein-2 distance of two feature maps.
 
     The feature vectors are projected onto random directions; along each, the squared distance of
     the two one-dimensional distributions is that of their quantiles. The maps may differ in size.

@@ -202,8 +202,14 @@ def _fetched(repository: str, revision: str) -> Path:
 def _load(folder: Path, name: str) -> tuple[Any, Any]:
     """The model and tokenizer in a folder."""
     with _hushed():
-        from transformers import CLIPModel, CLIPTokenizer
-
+        try:
+            from transformers import CLIPModel, CLIPTokenizer
+        except Exception as error:  # whatever a package that it finds here raises
+            raise MissingExtraError(
+                "CLIP cannot be loaded: the library transformers fails on import, as with a "
+                "torchvision of another release than torch. Remove torchvision, or run: "
+                'pip install --force-reinstall "impasto[clip]"'
+            ) from error
         if not (folder / "config.json").is_file():
             raise WeightsError(f"{name} holds no CLIP: it has no config.json.")
         try:
