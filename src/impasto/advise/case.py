@@ -16,7 +16,7 @@ from impasto.advise.planned import PLANNED
 from impasto.advise.rules import LIMITS, filled, fired, ranked
 from impasto.advise.situation import Situation
 from impasto.core import devices
-from impasto.core.errors import KnobError
+from impasto.core.errors import InputError
 from impasto.core.knobs import knobs_of, spell
 from impasto.core.picture import Picture
 from impasto.pictures import from_any
@@ -56,13 +56,13 @@ class Case:
         self.content: Picture = from_any(content, "content")
         several = style if isinstance(style, (list, tuple)) else [style]
         if not several:
-            raise KnobError("No style: give at least one.")
+            raise InputError("No style picture: give at least one.")
         self.sources = (content, *several)
         self.styles = tuple(look_at(each, i) for i, each in enumerate(several, start=1))
         self.held = devices.resident_bytes()
         self.situation = Situation(
             purpose=purpose,
-            side=size or self.content.long_side,
+            side=self.content.long_side if size is None else size,
             fixed=size is not None,
             styles=tuple(s.name for s in self.styles),
             unshown=tuple(s.name for s in self.styles if not s.shown),
