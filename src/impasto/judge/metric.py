@@ -122,9 +122,9 @@ _ALL = (
     Metric(
         "leak",
         "leak",
-        "how much nearer than the content it is to words for things that only the style shows",
+        "how much there is in it of things that only the style's picture shows, in CLIP's eyes",
         "lower",
-        "-0.02 to 0.02 with ViT-B/32; above, the style's things have come along",
+        "0 has no more of them than the content, 1 as much as the style's picture",
         "ours: docs/evaluate.md",
         "CLIP",
     ),

@@ -1,10 +1,12 @@
 """What CLIP says of a painting: its likeness to the style, to a text, and what leaked into it.
 
 A leak is a thing that only the style shows and that comes along with its manner. Which things a
-picture shows is asked of CLIP with a list of words (:mod:`impasto.judge.objects`): the style's
-are those that it fits best and that are not among what the content fits best. The leak is by how
-much more the painting fits them than the content does, less the same for all words that neither
-shows: for as a painting, it fits every word for a thing a little less or more than a photograph.
+picture shows is asked of CLIP with a list of words (:mod:`impasto.judge.objects`): of the words
+that fit the style best, those that fit it most better than they fit the content. Then by how much
+more these fit the painting than the content is compared with the same for the style's picture: 0
+is no more than in the content, 1 as much as in the style. From both the mean over the words that
+neither picture shows is taken off, for a painting as such fits every word for a thing a little
+better or worse than a photograph.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ THINGS = 3
 """How many things of the style are watched."""
 SHOWN = 20
 """How many of the words that fit a picture best may be what it shows."""
+NOTHING = 0.005
+"""A difference of cosines that is none."""
 
 
 class ClipGauge:
@@ -42,20 +46,22 @@ class ClipGauge:
         content = self._look(view.content)
         styles = torch.stack([self._look(style) for style in view.styles])
         shares = styles.new_tensor(view.shares)
-        watched = [] if self.words is None else [things(self.words, content, s) for s in styles]
-        named = sorted({OBJECTS[int(k)] for shown, _ in watched for k in shown})
-        note = f"leak: of the style's things, {', '.join(named)} were looked for."
+        watched = [] if self.words is None else [Things(self.words, content, s) for s in styles]
+        names = sorted({name for each in watched for name in each.names})
+        note = f"leak: of the style's things, {', '.join(names)} were looked for."
 
         def measure(result: Tensor) -> Reading:
             found = self._look(result)
-            values = {"clip_style": float(shares @ (styles @ found))}
+            values, notes = {"clip_style": float(shares @ (styles @ found))}, []
             if self.text is not None:
                 values["clip_text"] = float(self.text @ found)
-            if self.words is not None:
-                gain = self.words @ (found - content)
-                leaks = [float(gain[shown].mean() - gain[other].mean()) for shown, other in watched]
+            if watched and min(each.most for each in watched) < NOTHING:
+                notes.append("leak: the style shows nothing that the content does not.")
+            elif watched:
+                leaks = [each.leak(found) for each in watched]
                 values["leak"] = sum(s * v for s, v in zip(view.shares, leaks, strict=True))
-            return Reading(values, notes=(note,) * bool(named))
+                notes.append(note)
+            return Reading(values, notes=tuple(notes))
 
         return measure
 
@@ -71,17 +77,34 @@ def vocabulary(clip: Clip) -> Tensor:
     return mean / lengths
 
 
-def things(words: Tensor, content: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
-    """Which words are things that only the style shows, and which neither picture shows.
+class Things:
+    """What only the style shows, in words, and how much of it there is in other pictures.
 
     Args:
-        words: unit vectors (words, D).
-        content: of the content picture, (D,).
-        style: of the style picture, (D,).
+        words: unit vectors (words, D), one for each of OBJECTS.
+        content: where the content lies, (D,).
+        style: where the style's picture lies, (D,).
     """
-    in_content = torch.topk(words @ content, SHOWN).indices
-    ranking = torch.argsort(words @ style, descending=True, stable=True)
-    of_style = ranking[:SHOWN]
-    only_style = ranking[~torch.isin(ranking, in_content)][:THINGS]
-    other = ranking[~torch.isin(ranking, torch.cat([in_content, of_style]))]
-    return only_style, other
+
+    def __init__(self, words: Tensor, content: Tensor, style: Tensor) -> None:
+        self.words, self.content = words, content
+        in_style, in_content = (
+            torch.topk(words @ each, SHOWN).indices for each in (style, content)
+        )
+        gain = words @ (style - content)
+        self.watched = in_style[torch.topk(gain[in_style], THINGS).indices]
+        every = torch.arange(len(words))
+        self.others = every[~torch.isin(every, torch.cat([in_style, in_content]))]
+        self.most = self._gain(style)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(OBJECTS[int(k)] for k in self.watched)
+
+    def leak(self, picture: Tensor) -> float:
+        """0: no more of these things than in the content; 1: as much as in the style."""
+        return self._gain(picture) / self.most
+
+    def _gain(self, picture: Tensor) -> float:
+        gain = self.words @ (picture - self.content)
+        return float(gain[self.watched].mean() - gain[self.others].mean())
