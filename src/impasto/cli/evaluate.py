@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 from click.shell_completion import CompletionItem
@@ -76,16 +79,14 @@ def evaluate(ctx: click.Context) -> None:
     """  # fmt: skip
     voice, csv_file = voice_of(ctx), str(ctx.params["csv_file"])
     _check(ctx)
-    found = _measured(ctx, voice)
+    with _into(csv_file) as file:
+        found = _measured(ctx, voice)
+        if file:
+            file.write(found.csv().encode())
     _remark(found, ctx.params["metrics"], voice)
     voice.data(found.data())
     if csv_file == "-":
         click.echo(found.csv(), nl=False)
-    elif csv_file:
-        from impasto.pictures import replace
-
-        replace(csv_file, found.csv().encode())
-        voice.say(f"{csv_file} has a line for each result.")
     if voice.as_json or csv_file == "-":
         return
     _show(found)
@@ -93,6 +94,13 @@ def evaluate(ctx: click.Context) -> None:
         _show_layers(found)
     if ctx.params["explain"]:
         _explain(found)
+
+
+def _into(csv_file: str) -> AbstractContextManager[BinaryIO | None]:
+    """The file that is written, open before the work, so that it is known that it can be."""
+    from impasto.pictures import replacing
+
+    return replacing(csv_file) if csv_file not in ("", "-") else nullcontext()
 
 
 def _check(ctx: click.Context) -> None:
@@ -158,8 +166,8 @@ def _show(found: Evaluation) -> None:
     """A row for each result; of a set also the means, and between what they lie at 95 %."""
     heads = [f"{METRICS[name].title} {METRICS[name].arrow}" for name in found.metrics]
     rows = [
-        [row.result, *(_figure(name, row.scores.values.get(name)) for name in found.metrics)]
-        for row in found.rows
+        [name, *(_figure(m, row.scores.values.get(m)) for m in found.metrics)]
+        for name, row in zip(_short(found), found.rows, strict=True)
     ]
     show_table(("result", *heads), rows)
     means = found.means()
@@ -178,7 +186,10 @@ def _show(found: Evaluation) -> None:
 
 def _show_layers(found: Evaluation) -> None:
     for metric in found.metrics:
-        tables = {row.result: row.scores.layers.get(metric, {}) for row in found.rows}
+        tables = {
+            name: row.scores.layers.get(metric, {})
+            for name, row in zip(_short(found), found.rows, strict=True)
+        }
         names = list(dict.fromkeys(layer for layers in tables.values() for layer in layers))
         if names:
             click.echo(f"\n{METRICS[metric].title} by layer")
@@ -197,6 +208,13 @@ def _explain(found: Evaluation) -> None:
             f"\n{metric.title} {metric.arrow} ({name}): {metric.compares}; {metric.better} is "
             f"better.\n  Usual: {metric.usual}.\n  Source: {metric.source}.{needs}"
         )
+
+
+def _short(found: Evaluation) -> list[str]:
+    """The results' names without the folder that all of them are in."""
+    paths = [Path(row.result).absolute() for row in found.rows]
+    folder = os.path.commonpath([path.parent for path in paths])
+    return [str(path.relative_to(folder)) for path in paths]
 
 
 def _figure(metric: str, value: float | None) -> str:
