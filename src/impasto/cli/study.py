@@ -174,9 +174,9 @@ def report(
     study_file: str, csv_file: str | None, html_file: str | None, as_json: bool, quiet: bool
 ) -> None:
     """Evaluate the answers so far: scores, preferences, agreement, how many more it takes."""
-    from impasto.judge.study.pages import report_page
     from impasto.judge.study.report import answers_table
     from impasto.judge.study.report import report as evaluated
+    from impasto.judge.study.report_page import report_page
     from impasto.pictures import replace
 
     voice = Voice(quiet, as_json)
@@ -198,10 +198,11 @@ def report(
 def _tell(found: Report, voice: Voice) -> None:
     from impasto.cli.table import show_table
     from impasto.judge.study import words
+    from impasto.judge.study.questions import QUESTIONS
 
     voice.result(words.extent(found))
     for findings in found.questions.values():
-        voice.result(f"\n{words.heading(findings)}\n")
+        voice.result(f"\n{QUESTIONS[findings.question].words}  ({words.who(findings)})\n")
         show_table(*words.score_table(findings))
         voice.result("")
         for line in words.sentences(findings):

@@ -209,9 +209,8 @@ class _Rows:
         for _ in range(_STEPS):
             gradient = self.weight @ self.gradients(values)
             step = np.linalg.pinv(self._information(values), hermitian=True) @ gradient
-            rise = float(gradient @ step)
-            if rise < _ENOUGH:
-                break
+            if float(gradient @ step) < _ENOUGH:  # so near, one whole step more is exact
+                return values + step, self._information(values + step)
             length = 1.0
             while (new := self._height(values + length * step)) < height and length > _ENOUGH:
                 length /= 2

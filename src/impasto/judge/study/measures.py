@@ -84,7 +84,8 @@ def needed_answers(
 
     It is the size of a two-sided test of a share against one half at the level 1 - :data:`LEVEL`
     (Fleiss, Levin and Paik, *Statistical Methods for Rates and Proportions*, 2003, chapter 2),
-    in the normal approximation, enlarged for answers that do not count and that hang together.
+    in the normal approximation with the correction for continuity, enlarged for answers that do not
+    count and that hang together.
 
     Args:
         preference: the share, of those who can tell, that prefers one of them; 0..1.
@@ -100,5 +101,7 @@ def needed_answers(
         return None
     deviation = math.sqrt(preference * (1 - preference))
     root = (quantile(0.5 + LEVEL / 2) * 0.5 + quantile(power) * deviation) / distance
-    answers = root * root * excess / (1 - ties)
+    plain = root * root
+    corrected = plain / 4 * (1 + math.sqrt(1 + 2 / (plain * distance))) ** 2
+    answers = corrected * excess / (1 - ties)
     return math.ceil(answers) if answers <= HOPELESS else None

@@ -28,36 +28,36 @@ LABELS = {
 
 def welcome() -> str:
     """For who has not begun."""
-    return _render("welcome.html", questions=[q.words for q in QUESTIONS.values()])
+    return render("welcome.html", questions=[q.words for q in QUESTIONS.values()])
 
 
 def question(view: View) -> str:
     """A pair and a question."""
     choices = [(name, *LABELS[name], key) for key, name in enumerate(CHOICES, start=1)]
-    return _render("question.html", view=view, words=QUESTIONS[view.question].words,
+    return render("question.html", view=view, words=QUESTIONS[view.question].words,
                    choices=choices)  # fmt: skip
 
 
 def end(view: View) -> str:
     """Thanks."""
-    return _render("end.html", view=view)
+    return render("end.html", view=view)
 
 
 def trouble() -> str:
     """Something went wrong on our side."""
-    return _render("trouble.html")
+    return render("trouble.html")
 
 
-def asset(name: str) -> tuple[str, str]:
-    """The text and the kind of one of :data:`ASSETS`."""
-    return _file(name), ASSETS[name]
+def text_of(name: str) -> str:
+    """A file that lies beside the templates."""
+    return files("impasto.judge.study").joinpath("pages", name).read_text(encoding="utf-8")
 
 
 @functools.cache
-def templates() -> jinja2.Environment:
+def _templates() -> jinja2.Environment:
     """Where the templates are found; whatever is put into HTML is escaped."""
     return jinja2.Environment(
-        loader=jinja2.FunctionLoader(_file),
+        loader=jinja2.FunctionLoader(text_of),
         autoescape=jinja2.select_autoescape(),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -65,13 +65,6 @@ def templates() -> jinja2.Environment:
     )
 
 
-def _render(template: str, **values: Any) -> str:
-    return templates().get_template(template).render(**values)
-
-
-def _file(name: str) -> str:
-    return files("impasto.judge.study").joinpath("pages", name).read_text(encoding="utf-8")
-
-
-def report_page(report: Any) -> str:
-    return ""
+def render(template: str, **values: Any) -> str:
+    """A template of this package filled in."""
+    return _templates().get_template(template).render(**values)

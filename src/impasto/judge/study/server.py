@@ -311,7 +311,7 @@ def _url(host: str, port: int) -> str:
 
 
 def _asset(name: str) -> Callable[[Request], Response]:
-    text, kind = pages.asset(name)
+    text, kind = pages.text_of(name), pages.ASSETS[name]
 
     def give(_request: Request) -> Response:
         return Response(text, media_type=kind, headers={"cache-control": "no-cache"})

@@ -23,6 +23,9 @@ _APPLICATION = 0x494D5331
 _PATIENCE = 30.0
 """Seconds to wait for another rater's answer to be written."""
 
+_SYNCHRONOUS = "FULL"
+"""SQLite's word for: an answer that was taken is on the disk, also if the power fails then."""
+
 _TABLES = """
 CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE method (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
@@ -157,6 +160,8 @@ class Store:
         """What SQLite finds wrong, in our words."""
         try:
             yield
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):  # a defect of ours
+            raise
         except sqlite3.OperationalError as error:
             raise InputError(
                 f"{self.path} cannot be used now: SQLite says {str(error)!r}. Make room, see that "
@@ -191,4 +196,5 @@ def _connected(address: str, patience: float = _PATIENCE) -> Iterator[sqlite3.Co
     ) as base:
         base.row_factory = sqlite3.Row
         base.execute("PRAGMA foreign_keys = ON")
+        base.execute(f"PRAGMA synchronous = {_SYNCHRONOUS}")
         yield base

@@ -17,11 +17,11 @@ def extent(report: Report) -> str:
     )
 
 
-def heading(findings: Findings) -> str:
-    """The question, and who answered it."""
+def who(findings: Findings) -> str:
+    """How many answered a question."""
     return (
-        f"{QUESTIONS[findings.question].words}  ({_count(findings.answers, 'answer')} of "
-        f"{_count(findings.raters, 'person', 'people')})"
+        f"{_count(findings.answers, 'answer')} of {_count(findings.raters, 'person', 'people')}, "
+        "hidden repeats not counted"
     )
 
 
@@ -48,22 +48,26 @@ def sentences(findings: Findings) -> list[str]:
 
 def preference(question: str, pair: Preference) -> str:
     """Which of two methods is preferred: "A is preferred to B: 63 % [55, 71] …"."""
-    verb = QUESTIONS[question].verb
     figures = f"{_percent(pair.share)} of those who can tell"
     if pair.apart:
+        verb = QUESTIONS[question].verb
         return f"{pair.better} {verb} {pair.worse}: {figures}."
-    start = f"{pair.better} and {pair.worse} cannot be told apart yet: {figures} say that "
-    start += f"{pair.better} {verb} {pair.worse}" if question != "keep" else f"{pair.better}"
     if pair.needed is None:
-        return f"{start}. So small a difference no study of this kind would find."
-    return f"{start}. If that is so, about {_count(pair.needed, 'answer')} more would show it."
+        return f"{pair.better} and {pair.worse} are even so far: {figures} are for {pair.better}."
+    return (
+        f"{pair.better} and {pair.worse} cannot be told apart yet: {figures} are for "
+        f"{pair.better}. If that is so, about {_count(pair.needed, 'answer')} more to this pair "
+        "would show it."
+    )
 
 
 def quality(findings: Findings) -> Iterable[str]:
     """How much the answers are worth."""
     yield f"Cannot tell: {findings.tie_share:.0%} of the answers."
-    if findings.alpha is None:
+    if findings.same is None:
         yield "Agreement: unknown, as no two people have seen the same pair."
+    elif findings.alpha is None:
+        yield "Agreement: not to be told, as nobody could tell the pictures apart."
     else:
         yield (
             f"Agreement: Krippendorff's alpha {findings.alpha:.2f} (1 all agree, 0 as by chance); "
