@@ -88,8 +88,8 @@ def compare(
         seed: of everything random, 0 to 2³² - 1.
         style_weights: the share of each style; empty means equal shares.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
-        deadline: what a painting may take: seconds, or a text as "90s" or "5m". A method that would need longer is left out;
-            one that does is stopped, and shows what it has.
+        deadline: what a painting may take: seconds, or a text as "90s" or "5m". A method that
+            would need longer is left out; one that does is stopped, and shows what it has.
         again: paint anew what an earlier run has finished.
         watch: called several times a second with a :class:`Stage`.
 
@@ -255,7 +255,8 @@ def _show(contest: Contest, comparison: Comparison, pictures: Mapping[str, Pixel
     for row in comparison.shown:
         tiles.append((f"{row.label}, {page.time_words(row.seconds)}", pictures[row.label]))
     write(sheet(tiles, height=TALL, columns=columns(len(tiles))), comparison.sheet)
-    replace(comparison.page, page.render(comparison, content, styles, pictures).encode())
+    text = page.render(comparison, content, styles, pictures)
+    replace(comparison.page, text.encode("utf-8", "replace"))  # a name in odd bytes
     comparison.keep()
 
 

@@ -167,7 +167,8 @@ def kept(folder: Path) -> Comparison | None:
     """The comparison that lies in a folder; None where there is nothing.
 
     Raises:
-        InputError: the folder holds other things than a comparison, or is a file.
+        InputError: the folder holds other things than a comparison, or one of another version; or
+            it is a file.
     """
     try:
         there = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
@@ -179,18 +180,25 @@ def kept(folder: Path) -> Comparison | None:
         return None
     try:
         data = json.loads((folder / KEPT).read_bytes().decode("utf-8", "surrogateescape"))
-        if data.pop("made_by") == MADE_BY:
-            del data["version"]
-            return _comparison(folder, data)
+        ours = data.pop("made_by") == MADE_BY
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        pass
-    raise InputError(
-        f"{folder} holds other things than a comparison ({', '.join(there[:3])}): choose another "
-        "folder with -o, or an empty one."
-    )
+        ours = False
+    if not ours:
+        raise InputError(
+            f"{folder} holds other things than a comparison ({', '.join(there[:3])}): choose "
+            "another folder with -o, or an empty one."
+        )
+    try:
+        return _comparison(folder, data)
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder / KEPT} is of another version of Impasto, or damaged: choose another folder "
+            "with -o, or delete that one."
+        ) from error
 
 
 def _comparison(folder: Path, data: dict[str, Any]) -> Comparison:
+    del data["version"]
     for name in ("rows", "others"):
         data[name] = tuple(
             Row(**{**row, "command": tuple(row["command"]), "notes": tuple(row["notes"])})
