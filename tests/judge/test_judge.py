@@ -334,8 +334,8 @@ def test_weights_that_are_not_here_are_told_and_the_rest_goes_on(content, style,
         ({"metrics": ["sim"]}, r"no metric 'sim': did you mean ssim"),
         ({"metrics": ["zzzz"]}, r"there is ssim, edges"),
         ({"metrics": ["clip_text"]}, "give one with --text"),
-        ({"size": 31}, "32 to 4096 pixels"),
-        ({"size": 5000}, "32 to 4096 pixels"),
+        ({"size": 31}, "32 to 2048 pixels"),
+        ({"size": 5000}, "32 to 2048 pixels"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(content, style, settings, message):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SIZE = 512
 """Long side in pixels at which paintings are measured."""
-LEAST, MOST = 32, 4096
+LEAST, MOST = 32, 2048
 """Pixels of the shortest side that every network can look at, and of the longest that is of use."""
 KEPT = 2
 """Sizes whose views are kept."""
@@ -42,7 +42,7 @@ class Judge:
     """Measures paintings of one content in the manner of some styles.
 
     Content and styles are looked at once for every size of results. All is computed in fp32 on
-    the processor, so that the same pictures always have the same scores.
+    the processor, so that the same pictures have the same scores.
 
     Args:
         content: what was to be kept.
