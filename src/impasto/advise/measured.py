@@ -47,7 +47,11 @@ _ONE_WAY = {"aligned": (0.5, 1.0), "coherence": (0.25, 1.0), "flat": _LIVELY}
 _UPRIGHT = {**_ONE_WAY, "upright": (0.1, 1.0)}  # not two diagonals whose mean is upright
 
 STROKE_RULES = (
-    Rule("strokes", "vertical and horizontal lines", {"upright": (0.8, 1), "coherence": (0.3, 1)}),
+    Rule(
+        "strokes",
+        "vertical and horizontal lines",
+        {"upright": (0.8, 1), "aligned": (0, 0.6), "coherence": (0.3, 1)},
+    ),
     Rule("strokes", "crossing diagonals", {"upright": (-1, -0.8), "aligned": (0, 0.6)}),
     Rule(
         "strokes",
@@ -168,7 +172,7 @@ def _numbers(measures: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _rounded(measures: Mapping[str, Any]) -> dict[str, float]:
-    return {name: round(value, 3) for name, value in _numbers(measures).items()}
+    return {name: round(value, 4) for name, value in _numbers(measures).items()}
 
 
 def _and(names: list[str]) -> str:

@@ -92,7 +92,7 @@ FAMILIES: dict[str, dict[str, str]] = {
         "taupe": "85776a",
     },
     "beige": {"khaki": "a59c74", "tan": "c9a778", "sand": "d9c8a4", "cream": "efe2be"},
-    "white": {"white": "fafaf8", "ivory": "f5efdc"},
+    "white": {"white": "fafaf8", "ivory": "f6f2e6"},
     "grey": {
         "pale grey": "d4d4d3",
         "grey": "9c9c9c",

@@ -8,6 +8,7 @@ how much the marks of a neighbourhood lie in one direction, its eigenvectors in 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +78,7 @@ def strokes(lab: Numbers) -> Strokes:
 
 
 def _directions(light: Numbers) -> dict[str, float]:
-    down, right = np.gradient(blur(light, 0.7))
+    down, right = map(np.asarray, np.gradient(blur(light, 0.7)))
     # The tensor as a number: twice the gradient's angle, so that opposite gradients agree.
     energy = blur(right**2 + down**2, _NEAR)
     common = blur(right**2 - down**2, _NEAR) + 1j * blur(2 * right * down, _NEAR)
@@ -132,15 +133,17 @@ def blur(plane: Numbers, deviation: float) -> Numbers:
     kernel = np.exp(-0.5 * (steps / deviation) ** 2)
     kernel /= kernel.sum()
     for axis in (0, 1):
-        parts = zip(kernel, _shifted(plane, axis, reach, "symmetric"), strict=True)
-        plane = sum((weight * part for weight, part in parts), np.zeros_like(plane))
+        total = np.zeros_like(plane)
+        for weight, part in zip(kernel, _shifted(plane, axis, reach, "symmetric"), strict=True):
+            total += weight * part
+        plane = total
     return plane
 
 
 def extreme(plane: Numbers, reach: int, which: np.ufunc) -> Numbers:
     """The largest (``np.maximum``) or smallest value in a square around each pixel."""
     for axis in (0, 1):
-        plane = which.reduce(_shifted(plane, axis, reach, "edge"))
+        plane = reduce(which, _shifted(plane, axis, reach, "edge"))
     return plane
 
 
@@ -149,5 +152,7 @@ def _shifted(plane: Numbers, axis: int, reach: int, mode: str) -> list[Numbers]:
     around = [(0, 0), (0, 0)]
     around[axis] = (reach, reach)
     padded = np.pad(plane, around, mode=mode)  # type: ignore[call-overload]
-    length = plane.shape[axis]
-    return [padded.take(range(i, i + length), axis) for i in range(2 * reach + 1)]
+    starts = range(2 * reach + 1)
+    if axis == 0:
+        return [padded[i : i + plane.shape[0]] for i in starts]
+    return [padded[:, i : i + plane.shape[1]] for i in starts]
