@@ -226,7 +226,7 @@ def test_style_weights_that_do_not_fit_are_refused(content, style, weights):
 
 
 @given(width=st.integers(32, 90), long=st.integers(32, 90))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
 def test_the_content_at_any_size_has_the_contents_shape(width, long):
     whole = picture(64, width)
     height, width = fit_long_side(64, width, long)
@@ -302,7 +302,7 @@ def test_if_content_and_style_are_the_same_nothing_is_relative_to_nothing(conten
 
 
 @given(colours=st.lists(st.sampled_from([0.0, 0.2, 0.5, 1.0]), min_size=3, max_size=3))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=12)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=5)
 def test_pictures_of_one_colour_give_finite_figures_or_none(colours):
     flat = [Picture(np.full((32, 40, 3), c, np.float32), name=f"flat {c}") for c in colours]
     scores = Judge(flat[0], flat[1:2], metrics=PLAIN)(flat[2])

@@ -144,7 +144,7 @@ def _measured(ctx: click.Context, voice: Voice) -> Evaluation:
 def _remark(found: Evaluation, asked: str, voice: Voice) -> None:
     """What was left out, what could not be measured, and what is to be known of the rest."""
     for why, names in _gathered(found.left_out).items():
-        voice.warn(f"Left out: {names}: {why}")
+        voice.warn(f"Left out: {why}" if names in why else f"Left out: {names}: {why}")
     tell = voice.warn if asked else voice.say
     for why, names in _gathered(found.missing).items():
         tell(f"Not measured: {names}: {why}")

@@ -85,7 +85,10 @@ def pictures_in(folder: str | os.PathLike[str]) -> list[Path]:
         if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
     )
     if not found:
-        raise InputError(f"The folder {folder} holds no pictures ({', '.join(SUFFIXES)}).")
+        raise InputError(
+            f"The folder {folder} holds no pictures ({', '.join(SUFFIXES)}); its subfolders are "
+            "not searched."
+        )
     return found
 
 
