@@ -4,8 +4,8 @@
 const SETTLE = 250; // milliseconds in which a second tap of a double tap is not taken for an answer
 const ARROWS = { ArrowLeft: "1", ArrowRight: "2" };
 let busy = false;
-let byKey = false;
-let shownAt = 0;
+let tapped = false;
+let tapEnded = -SETTLE;
 
 const main = () => document.querySelector("main");
 const say = (text) => { document.getElementById("alert").textContent = text; };
@@ -20,7 +20,6 @@ async function loaded() {
     say("A picture did not load. Please reload this page.");
   }
   for (const address of main().dataset.ahead?.split(" ") ?? []) new Image().src = address;
-  shownAt = performance.now();
 }
 
 /** Put the server's next page in the place of this one. */
@@ -37,15 +36,15 @@ async function swap(text) {
     window.scrollTo(0, 0);
   }
   document.querySelector("h1").focus({ preventScroll: true });
-  shownAt = performance.now();
   if (!samePair) await loaded();
 }
 
 const trialOf = (page) => page.querySelector("input[name=trial]")?.value;
 
 async function send(form, button) {
-  if (busy || (!byKey && performance.now() - shownAt < SETTLE)) return;
+  if (busy || (tapped && performance.now() - tapEnded < SETTLE)) return;
   busy = true;
+  const byTap = tapped;
   button?.classList.add("chosen");
   try {
     const body = new URLSearchParams(new FormData(form));
@@ -60,8 +59,12 @@ async function send(form, button) {
     button?.classList.remove("chosen");
   } finally {
     busy = false;
+    if (byTap) tapEnded = performance.now();
   }
 }
+
+// A key has no clicks to count. This comes before the form is sent.
+document.addEventListener("click", (event) => { tapped = event.detail > 0; }, true);
 
 document.addEventListener("submit", (event) => {
   if (event.target.action.endsWith("/begin")) return; // the cookie comes with a page of its own
@@ -76,9 +79,7 @@ document.addEventListener("keydown", (event) => {
     .find((each) => each.dataset.key === key);
   if (!button) return;
   event.preventDefault();
-  byKey = true;
-  button.click(); // its form is sent before this returns
-  byKey = false;
+  button.click();
 });
 
 loaded();
