@@ -77,7 +77,7 @@ def test_a_deadline_that_nothing_keeps_leaves_nothing_and_says_the_number(photo,
     assert (answer.best, answer.command, answer.arguments) == (None, "", {})
     for method in ("gatys", "adain", "wct"):
         assert refused(answer)[method].limit == "time"
-        assert refused(answer)[method].why.endswith("the deadline is 1 ms.")
+        assert refused(answer)[method].why.endswith(", and the deadline is 1 ms.")
     assert "No method keeps these limits" in str(answer)
 
 

@@ -98,7 +98,7 @@ def test_below_512_px_it_is_ruled_out_with_the_number():
     needs = round(seconds(512, 100))
     assert needs < 60
     assert out.value.limit == "time"
-    assert out.value.why.startswith(f"512 px with 100 steps takes {needs} s; the deadline is")
+    assert out.value.why.startswith(f"512 px with 100 steps takes {needs} s, and the deadline is")
 
 
 @pytest.mark.parametrize("case", [{"fixed": True}, {"purpose": "print"}])
@@ -126,6 +126,16 @@ def test_little_memory_costs_size(memory):
 def test_too_little_memory_rules_out_with_both_numbers():
     with pytest.raises(fitting.RuledOut, match=r"^512 px needs 0\.3 GB of memory; 90 MB may be"):
         fitted(memory=90_000_000)
+
+
+def test_numbers_that_round_alike_are_told_apart():
+    pixels = 512 * 512 * BYTES
+    with pytest.raises(fitting.RuledOut, match=r"^512 px needs 262 MB of memory; 260 MB may be"):
+        fitted(memory=260_000_000)
+    assert pixels == 262_144_000
+    limit = seconds(512, 100) - 0.05
+    with pytest.raises(fitting.RuledOut, match=rf"and the deadline is {limit:.2f} s\.$"):
+        fitted(deadline=limit)
 
 
 def test_of_pictures_that_are_many_only_painting_counts():

@@ -21,6 +21,8 @@ from impasto.core.knobs import build, knobs_of
 from impasto.core.picture import Picture
 from impasto.pictures import from_any
 
+_CUT = ("memory", "time")
+"""Limits that a smaller painting may keep."""
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -78,7 +80,7 @@ def choose(
             why = _why(case, found.method, refused, cuts)
             return Choice(found.method, picture, case.styles_for(found.method), found.knobs, why)
         refused.append(found)
-    able = [r for r in refused if r.limit in ("memory", "time")] or refused
+    able = [r for r in refused if r.limit in _CUT] or refused
     method = able[0].method
     why = f"auto takes {method}, but: {able[0].why}"
     return Choice(method, picture, case.styles_for(method), knobs, why)
@@ -125,6 +127,7 @@ def _why(case: Case, method: str, refused: Sequence[Refused], cuts: Sequence[str
     if cuts:
         return f"auto takes {method}: {' '.join(cuts)}"
     if refused:
-        return f"auto takes {method}; {refused[0].method} is out: {refused[0].why}"
+        hint = " impasto recommend says what would fit." if refused[0].limit in _CUT else ""
+        return f"auto takes {method}; {refused[0].method} is out: {refused[0].why}{hint}"
     favouring = (rule for rule in case.rules if method in rule.favours)
     return f"auto takes {method}: {next(favouring).sentence(case.situation.words)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from impasto import methods
 from impasto.advise import licences
 from impasto.advise.answer import Candidate, Reason, Recommendation, Refused
 from impasto.advise.fitting import Fit, RuledOut, fit
-from impasto.advise.look import contrast, knows_by_name, look_at
+from impasto.advise.look import contrast, knows_by_name, look_at, reduced
 from impasto.advise.planned import PLANNED
 from impasto.advise.rules import LIMITS, filled, fired, ranked
 from impasto.advise.situation import Situation
@@ -59,6 +60,7 @@ class Case:
             raise InputError("No style picture: give at least one.")
         self.sources = (content, *several)
         self.styles = tuple(look_at(each, i) for i, each in enumerate(several, start=1))
+        self.small = replace(self.content, pixels=reduced(self.content.pixels), alpha=None)
         self.held = devices.resident_bytes()
         self.situation = Situation(
             purpose=purpose,
@@ -150,7 +152,7 @@ class Case:
     def _candidate(self, method: str) -> tuple[Candidate, tuple[str, ...]]:
         knobs = {**self._ruled_knobs(method), **self.given}
         request = make_request(
-            self.content,
+            self.small,
             self.styles_for(method),
             method=method,
             size=self.situation.side,

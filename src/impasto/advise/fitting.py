@@ -66,7 +66,8 @@ def fit(situation: Situation, request: Request, held: int) -> Fit:
         ResourceError: no such device.
     """
     try:
-        plan = make_plan(dataclasses.replace(request, fit=True))
+        least = min(PURPOSES[situation.purpose].least, situation.side)
+        plan = make_plan(dataclasses.replace(request, size=least, fit=True))
     except ResourceError as error:
         raise RuledOut("memory", why=str(error)) from error
     return _Cutter(situation, request, plan, held).fit()
@@ -99,14 +100,11 @@ class _Cutter:
             return wanted
         size = self._largest(wanted, lambda s: self._cost(s, self.most).peak_bytes <= self.allowed)
         if not size:
-            raise RuledOut(
-                "memory",
-                least=f"{self.least} px",
-                needs=memory(self._cost(self.least, self.most).peak_bytes),
-                allowed=memory(self.allowed),
-            )
-        allowed = f"{memory(self.allowed)} may be taken"
-        cuts.append(f"{wanted} px needs {memory(needs)}, and {allowed}; so {size} px.")
+            least = self._cost(self.least, self.most).peak_bytes
+            needed, allowed = _told(memory, least, self.allowed)
+            raise RuledOut("memory", least=f"{self.least} px", needs=needed, allowed=allowed)
+        needed, allowed = _told(memory, needs, self.allowed)
+        cuts.append(f"{wanted} px needs {needed}, and {allowed} may be taken; so {size} px.")
         return size
 
     def _in_time(self, size: int, cuts: list[str]) -> tuple[int, int | None]:
@@ -114,15 +112,15 @@ class _Cutter:
         wanted = self._cost(size, most).seconds
         fewest = most if most is None else min(most, DRAFT)
         if steps := self._steps(size):
-            cuts.append(f"{most} steps take {short(wanted)}, {self._bound()}; so {steps} steps.")
+            cuts.append(f"{most} steps take {self._too_long(wanted)}; so {steps} steps.")
             return size, steps
         smaller = self._largest(size, lambda s: self._cost(s, fewest).seconds <= limit)
         if not smaller:
             at = f"{self.least} px" + (f" with {fewest} steps" if fewest else "")
-            needs = short(self._cost(self.least, fewest).seconds)
-            raise RuledOut("time", least=at, needs=needs, allowed=self._bound())
+            too_long = self._too_long(self._cost(self.least, fewest).seconds)
+            raise RuledOut("time", least=at, too_long=too_long)
         so = f"{smaller} px" + (f" with {fewest} steps" if fewest != most else "")
-        cuts.append(f"{size} px takes {short(wanted)}, {self._bound()}; so {so}.")
+        cuts.append(f"{size} px takes {self._too_long(wanted)}; so {so}.")
         return smaller, fewest
 
     def _steps(self, size: int) -> int | None:
@@ -172,9 +170,19 @@ class _Cutter:
         forecast = asked.method.forecast(asked, setting)
         return Forecast(forecast.seconds, forecast.peak_bytes - more), height * width
 
-    def _bound(self) -> str:
-        """The time limit in words."""
-        limit = short(self.situation.time)
+    def _too_long(self, seconds: float) -> str:
+        """A time, and the limit that it misses."""
+        takes, limit = _told(short, seconds, self.situation.time)
         if self.situation.deadline is None:
-            return f"more than the {limit} allowed for {self.purpose.title}"
-        return f"the deadline is {limit}"
+            return f"{takes}, more than the {limit} allowed for {self.purpose.title}"
+        return f"{takes}, and the deadline is {limit}"
+
+
+def _told(say: Callable[[float], str], needs: float, allowed: float) -> tuple[str, str]:
+    """What is needed and what is allowed in words, so that they differ."""
+    words = say(needs), say(allowed)
+    if words[0] != words[1]:
+        return words
+    if say is memory:
+        return f"{needs / 1e6:.0f} MB", f"{allowed / 1e6:.0f} MB"
+    return f"{needs:.2f} s", f"{allowed:.2f} s"

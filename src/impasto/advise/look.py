@@ -16,6 +16,8 @@ from impasto.pictures import fit_long_side, from_any, resize
 
 SMALL = 256
 """Long side in pixels at which features are measured."""
+FORECAST = 512
+"""Long side in pixels of the content that forecasts are made with: they look at thumbnails."""
 APART = 0.08
 """Mean difference, in 0..1, from which on two small pictures are not the same one. Scans of the
 same painting differ by up to 0.05, different paintings by 0.17 and more."""
@@ -66,12 +68,15 @@ def knows_by_name(method: str) -> bool:
     return _names_styles(method) is not None
 
 
+def reduced(pixels: Raster, side: int = FORECAST) -> Pixels:
+    """The picture in small, never enlarged."""
+    height, width = pixels.shape[:2]
+    return np.asarray(resize(pixels, *fit_long_side(height, width, min(side, max(height, width)))))
+
+
 def contrast(pixels: Raster) -> float:
     """Standard deviation of luminance, in 0..1, of the picture in small."""
-    height, width = pixels.shape[:2]
-    side = min(SMALL, max(height, width))
-    small = np.asarray(resize(pixels, *fit_long_side(height, width, side)))
-    return float((small @ LUMINANCE).std())
+    return float((reduced(pixels, SMALL) @ LUMINANCE).std())
 
 
 def _names_styles(method: str) -> type[NamesStyles] | None:

@@ -272,7 +272,7 @@ LIMITS: dict[str, Limit] = {
             "time",
             "methods that miss `--deadline`, or else the purpose's patience, even with fewer "
             "steps and at a smaller size",
-            "{least} takes {needs}; {allowed}.",
+            "{least} takes {too_long}.",
         ),
     )
 }
