@@ -16,15 +16,15 @@ FLAGS = ("--methods", "adain,fast;wct:strength=0.5", "--size", "48")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A working folder that the tests of this module share: what is painted once is found again."""
-    return tmp_path_factory.mktemp("working")
+def working(tmp_path_factory):
+    """The working folder of this module's tests, and what was said when it was painted in."""
+    return tmp_path_factory.mktemp("working"), []
 
 
 @pytest.fixture
-def there(folder, monkeypatch):
-    monkeypatch.chdir(folder)
-    return folder / "compare-photo-style"
+def there(working, monkeypatch):
+    monkeypatch.chdir(working[0])
+    return working[0] / "compare-photo-style"
 
 
 @pytest.fixture
@@ -33,9 +33,12 @@ def line(photo, style):
 
 
 @pytest.fixture
-def done(impasto, quick, line, there):
-    """What the command line comes to."""
-    return impasto(*line, *FLAGS, "--json")
+def done(impasto, quick, line, there, working):
+    """What the command line comes to; it is carried out once."""
+    said = working[1]
+    if not said:
+        said.append(impasto(*line, *FLAGS, "--json"))
+    return said[0]
 
 
 def test_every_method_that_fits_is_painted_and_measured(done, there):

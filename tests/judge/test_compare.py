@@ -16,7 +16,7 @@ import impasto
 from impasto.cli import run
 from impasto.core import devices
 from impasto.core.errors import InputError, KnobError, ResourceError
-from impasto.judge import Scores, apart, compare, entries
+from impasto.judge import Scores, apart, compare, contest, entries, judge
 from impasto.judge.comparison import Comparison, Row, kept
 from impasto.nets import sitting
 
@@ -31,7 +31,7 @@ class FakeJudge:
         self.missing = {"lpips": "It lacks weights."}
 
     def __call__(self, result):
-        mean = float(np.asarray(result.pixels).mean())
+        mean = float(np.asarray(getattr(result, "pixels", result)).mean())
         return Scores({"ssim": mean, "gram": 1 - mean})
 
 
@@ -42,6 +42,7 @@ class Processes:
         self.lines = []
         self.fail = {}
         self.after = {}
+        self.drop = None
 
     def __call__(self, words, stop, told, limit=None):
         method = words[words.index("--method") + 1]
@@ -50,6 +51,7 @@ class Processes:
         if method in self.fail:
             return self.fail[method]
         out = io.StringIO()
+        words = [word for word in words if word != self.drop]
         with contextlib.redirect_stdout(out):
             code = run([*words, "--json", "-q"])
         then = self.after.get(method, lambda report: report)
@@ -241,25 +243,72 @@ def test_ctrl_c_shows_what_is_done_and_the_same_again_goes_on(processes, pair, f
     assert len(found.rows) == 2
 
 
-def test_a_painting_that_was_begun_is_gone_on_with(processes, pair, tmp_path, monkeypatch):
-    pair("adain")  # which cannot be begun: what is on disk is made to look like it
-    comparison = kept(tmp_path / "out")
-    begun = dataclasses.replace(comparison.rows[0], status="stopped", seconds=40.0)
-    dataclasses.replace(comparison, rows=(begun,), finished=False).keep()
-    (tmp_path / "out/results/adain.png.impasto-checkpoint").touch()
-    processes.fail["adain"] = apart.Outcome(
-        0,
-        2.0,
-        {"recipe": {"finished": True, "warnings": [], "seconds": 1.0, "peak_bytes": 7, "steps": 1}},
-        "",
-        False,
-    )
+def begin(folder, **more):
+    """Make a finished painting look as if it had been stopped: no method here can be."""
+    comparison = kept(folder)
+    row = dataclasses.replace(comparison.rows[0], status="stopped", **more)
+    dataclasses.replace(comparison, rows=(row,), finished=False).keep()
+    return row
+
+
+@pytest.fixture
+def checkpoint(monkeypatch):
+    """Has every painting a checkpoint of the same run."""
+    monkeypatch.setattr(contest.Checkpoint, "load", lambda self: {})
+
+
+def test_a_painting_that_was_begun_is_gone_on_with(processes, pair, tmp_path, checkpoint):
+    pair("adain")
+    before = begin(tmp_path / "out", seconds=40.0, painting_seconds=30.0, peak_bytes=10**12)
+    processes.drop = "--resume"
     row = pair("adain").rows[0]
     assert processes.lines[-1][-1] == "--resume"
     assert row.status == "painted"
-    assert row.seconds == 42.0
-    assert row.painting_seconds == 1.0 + begun.painting_seconds
-    assert row.peak_bytes == begun.peak_bytes
+    assert row.seconds == 42.5
+    assert row.painting_seconds > 30
+    assert row.peak_bytes == before.peak_bytes
+    assert "--resume" not in row.command
+
+
+def test_what_a_killed_run_had_painted_counts_though_not_its_time(
+    processes, pair, tmp_path, checkpoint
+):
+    processes.drop = "--resume"
+    row = pair("adain").rows[0]
+    assert row.notes == ("It was begun in an earlier run, whose share of the time is not known.",)
+
+
+def test_a_painting_that_the_deadline_stopped_is_not_gone_on_with(
+    processes, pair, tmp_path, checkpoint
+):
+    processes.drop = "--resume"
+    pair("adain")
+    begin(tmp_path / "out", painting_seconds=70.0, notes=("Stopped by the deadline.",))
+    processes.lines.clear()
+    row = pair("adain", deadline=60).rows[0]
+    assert processes.lines == []
+    assert (row.status, row.notes) == ("stopped", ("Stopped by the deadline.",))
+    assert pair("adain", deadline=100).rows[0].status == "painted"
+
+
+def test_a_run_that_was_killed_leaves_a_folder_that_can_be_gone_on_with(
+    processes, pair, monkeypatch
+):
+    def killed(*_):
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(apart, "carry_out", killed)
+        with pytest.raises(SystemExit):
+            pair("adain")
+    assert pair("adain").rows[0].status == "painted"
+
+
+def test_too_small_to_be_measured_is_said(processes, pair, monkeypatch):
+    monkeypatch.setattr(compare, "Judge", judge.Judge)
+    found = pair("adain", size=20)
+    assert "too small" in found.notes[0]
+    assert found.rows[0].status == "painted"
 
 
 def test_the_shortest_comes_first_and_the_table_keeps_the_order(processes, pair, forecast):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import math
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from impasto.core.errors import ImpastoError, InputError
+from impasto.core.errors import ImpastoError
 from impasto.core.knobs import as_mapping
 from impasto.core.picture import Picture, Pixels
 from impasto.core.stop import Stop
@@ -128,8 +127,8 @@ def hold(contest: Contest, watch: Callable[[Stage], None] = unwatched) -> Compar
     make_folder(contest.folder / RESULTS)
     check_writable(contest.folder / RESULTS / "painting.png")
     there = {**contest.begun, **contest.done}
-    files = {fit.entry.label: fit.entry.file for fit in contest.fits}
-    rows = {label: there[file] for label, file in files.items() if file in there}
+    rows = {f.entry.label: row for f in contest.fits if (row := there.get(f.entry.file))}
+    contest.comparison(rows, finished=False).keep()  # from now on it shows whose the folder is
     with Stop() as stop:
         finished = _paint(contest, rows, stop, watch)
         watch(Stage("measuring", 0, 0, 1.0, 0.0))
@@ -171,19 +170,21 @@ def _row(contest: Contest, fit: Fit, stop: Stop, told: Callable[[float], None]) 
     """Paint one; None if it was stopped before there was anything."""
     entry = fit.entry
     words = contest.match.words(entry, str(contest.folder / entry.file))
-    earlier = contest.begun.get(entry.file)
-    limit = None if contest.deadline is None else contest.deadline + GRACE
-    outcome = apart.carry_out([*words, "--resume"] if earlier else words, stop, told, limit)
     row = Row(
         label=entry.label,
         method=entry.method,
         title=fit.request.method.card.title,
         status="failed",
-        seconds=outcome.seconds,
         knobs=as_mapping(fit.request.method),
         command=("impasto", *words),
-        code=outcome.code,
     )
+    resumes = entry.file in contest.begun
+    before = contest.begun.get(entry.file) or row
+    limit = None
+    if contest.deadline is not None:
+        limit = contest.deadline + GRACE - before.painting_seconds
+    outcome = apart.carry_out([*words, "--resume"] if resumes else words, stop, told, limit)
+    row = dataclasses.replace(row, code=outcome.code, seconds=before.seconds + outcome.seconds)
     recipe: Mapping[str, Any] | None = outcome.report.get("recipe")
     late = outcome.stopped and not apart.asked(stop)
     if recipe is None:
@@ -192,6 +193,8 @@ def _row(contest: Contest, fit: Fit, stop: Stop, told: Callable[[float], None]) 
         why = "It did not come to a painting within the deadline." if late else outcome.reason
         return dataclasses.replace(row, notes=(why,))
     notes = list(recipe["warnings"])
+    if resumes and not before.file:
+        notes.insert(0, "It was begun in an earlier run, whose share of the time is not known.")
     if not recipe["finished"]:
         by = "the deadline" if late else "Ctrl-C"
         notes.insert(0, f"Stopped by {by} after step {recipe['steps']}: the painting so far.")
@@ -199,44 +202,36 @@ def _row(contest: Contest, fit: Fit, stop: Stop, told: Callable[[float], None]) 
         row,
         status="painted" if recipe["finished"] else "stopped",
         file=entry.file,
-        seconds=outcome.seconds + (earlier.seconds if earlier else 0.0),
-        painting_seconds=recipe["seconds"] + (earlier.painting_seconds if earlier else 0.0),
-        peak_bytes=max(recipe["peak_bytes"], earlier.peak_bytes if earlier else 0),
+        painting_seconds=before.painting_seconds + recipe["seconds"],
+        peak_bytes=max(before.peak_bytes, recipe["peak_bytes"]),
         notes=tuple(notes),
     )
 
 
 def _measured(contest: Contest, comparison: Comparison) -> tuple[Comparison, dict[str, Pixels]]:
     """The comparison with its values, and its paintings by label, small enough to be shown."""
-    judge, notes = None, []
-    unpainted: Mapping[str, float] = {}
+    paintings = {row.label: read(comparison.folder / row.file) for row in comparison.shown}
+    pictures = {label: shown(painting) for label, painting in paintings.items()}
+    content = contest.content
     try:
         judge = Judge(
-            contest.content,
+            content,
             contest.styles,
             style_weights=contest.match.style_weights,
             text=contest.text,
             clip=contest.clip,
         )
-        unpainted = judge(contest.content).values
+        size = fit_long_side(content.height, content.width, contest.match.size)
+        unpainted = judge(at_size(content, *size)).values
+        values = {label: judge(painting).values for label, painting in paintings.items()}
     except ImpastoError as error:
-        judge = None
-        notes.append(f"Nothing was measured: {error}")
-    rows, pictures = [], {}
-    for row in comparison.rows:
-        if row.file:
-            painting = read(comparison.folder / row.file)
-            pictures[row.label] = shown(painting)
-            if judge:
-                with contextlib.suppress(InputError):  # as the content itself, or it would be told
-                    row = dataclasses.replace(row, values=dict(judge(painting).values))
-        rows.append(row)
+        note = f"Nothing was measured: {error}"
+        return dataclasses.replace(comparison, notes=(note,)), pictures
+    rows = (
+        dataclasses.replace(row, values=dict(values.get(row.label, {}))) for row in comparison.rows
+    )
     whole = dataclasses.replace(
-        comparison,
-        rows=tuple(rows),
-        unpainted=dict(unpainted),
-        missing=dict(judge.missing) if judge else {},
-        notes=tuple(notes),
+        comparison, rows=tuple(rows), unpainted=dict(unpainted), missing=dict(judge.missing)
     )
     return whole, pictures
 

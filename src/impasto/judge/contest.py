@@ -26,7 +26,8 @@ from impasto.judge.comparison import (
 )
 from impasto.judge.entries import ALL, Fit, Match, Wanted, choose, entries, styles_seen
 from impasto.pictures import check_writable, from_any, read, read_recipe, write
-from impasto.run.checkpoint import place_for
+from impasto.run.checkpoint import Checkpoint, place_for
+from impasto.run.stylize import identity
 
 SIZE = 512
 """Long side of the paintings in pixels unless told; a smaller content keeps its own."""
@@ -47,7 +48,8 @@ class Contest:
         text, clip: for the judge.
         deadline: seconds that a painting may take; None: as long as it needs.
         done: file → row of paintings of an earlier run that are these.
-        begun: the same, of paintings that can be gone on with.
+        begun: file → row of paintings that can be gone on with; None if the run that began it was
+            killed before it could say anything.
         others: rows of earlier runs that nobody asked for now.
     """
 
@@ -61,7 +63,7 @@ class Contest:
     clip: str
     deadline: float | None
     done: Mapping[str, Row]
-    begun: Mapping[str, Row]
+    begun: Mapping[str, Row | None]
     others: tuple[Row, ...]
 
     @property
@@ -151,7 +153,7 @@ def prepare(
         picture = read(paths[0])
     fits, left_out = choose(wanted, match, picture, limit)
     rows = {row.file: row for row in (*earlier.shown, *earlier.others)} if earlier else {}
-    done, begun = _earlier(place, {} if again else rows, fits)
+    done, begun = ({}, {}) if again else _earlier(place, rows, fits, limit)
     asked = {fit.entry.file for fit in fits}
     contest = Contest(
         folder=place,
@@ -214,19 +216,31 @@ def _spare(contest: Contest) -> None:
 
 
 def _earlier(
-    folder: Path, rows: Mapping[str, Row], fits: Sequence[Fit]
-) -> tuple[dict[str, Row], dict[str, Row]]:
-    """Paintings that are there already, and those that were begun; file → row."""
-    done, begun = {}, {}
+    folder: Path, rows: Mapping[str, Row], fits: Sequence[Fit], limit: float | None
+) -> tuple[dict[str, Row], dict[str, Row | None]]:
+    """Paintings that are there already, and those that were begun; see :class:`Contest`."""
+    done: dict[str, Row] = {}
+    begun: dict[str, Row | None] = {}
     for fit in fits:
-        file, label = fit.entry.file, fit.entry.label
-        if (row := rows.get(file)) is None or not _is_of(folder / file, fit):
-            continue
-        if row.status == "painted":
-            done[file] = dataclasses.replace(row, label=label, values={}, reused=True)
-        elif place_for(folder / file).exists():
+        file, path = fit.entry.file, folder / fit.entry.file
+        row = rows.get(file)
+        if row and not _is_of(path, fit):
+            row = None
+        late = row and limit is not None and row.painting_seconds >= limit
+        if row and (row.status == "painted" or late):
+            done[file] = dataclasses.replace(row, label=fit.entry.label, values={}, reused=True)
+        elif _is_begun(path, fit):
             begun[file] = row
     return done, begun
+
+
+def _is_begun(path: Path, fit: Fit) -> bool:
+    """Whether there is a checkpoint of what would be painted now."""
+    place = place_for(path)
+    try:
+        return Checkpoint(place, identity(fit.request, fit.plan)).load() is not None
+    except InputError:  # of another run, or damaged
+        return False
 
 
 def _is_of(path: Path, fit: Fit) -> bool:
