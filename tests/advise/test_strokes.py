@@ -71,6 +71,14 @@ def test_noise_has_no_direction():
     assert found.aligned < 0.2
 
 
+def test_stripes_fill_their_place_evenly_and_a_contour_does_not():
+    y, _ = plane()
+    # The gradient of a wave is a cosine: its mean size, squared, over its mean square.
+    assert strokes(grey(stripes(30))).even == pytest.approx(8 / np.pi**2, rel=0.02)
+    assert strokes(grey(noise())).even == pytest.approx(np.pi / 4, rel=0.03)  # Rayleigh's
+    assert strokes(grey(np.where(y < 0, 0.2, 0.8))).even < 0.2
+
+
 def test_a_checkerboard_is_upright_and_one_on_its_corner_is_not():
     y, x = plane()
     upright, tilted = (

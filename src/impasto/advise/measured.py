@@ -56,7 +56,13 @@ STROKE_RULES = (
     Rule(
         "strokes",
         "swirling strokes",
-        {"coherence": (0.49, 1), "aligned": (0, 0.35), "spread": (0.88, 1), "flat": _LIVELY},
+        {
+            "coherence": (0.49, 1),
+            "aligned": (0, 0.35),
+            "spread": (0.88, 1),
+            "even": (0.54, 1),  # contours of things may swirl too
+            "flat": _LIVELY,
+        },
     ),
     Rule("strokes", "horizontal strokes", {**_UPRIGHT, "tilt": (0, 22.5)}),
     Rule("strokes", "vertical strokes", {**_UPRIGHT, "tilt": (67.5, 90)}),

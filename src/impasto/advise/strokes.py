@@ -42,6 +42,7 @@ class Strokes:
         direction: theirs, in degrees: 0 horizontal, 45 rising to the right, 90 vertical, up to 180.
         spread: entropy of the directions: 0 if all are one, 1 if all are equally frequent.
         upright: 1 if all are vertical or horizontal, -1 if all are diagonal.
+        even: how evenly marks fill their neighbourhood: 1 everywhere alike, near 0 a contour alone.
         scale: mean period of the detail, as a part of the long side, 0.005 to 0.08.
         relief: median of the local deviation of colour in OKLab; 0 smooth, 0.1 rough.
         edge: median width of the edges in px, as a step blurred to it would have.
@@ -53,6 +54,7 @@ class Strokes:
     direction: float
     spread: float
     upright: float
+    even: float
     scale: float
     relief: float
     edge: float
@@ -85,7 +87,9 @@ def _directions(light: Numbers) -> dict[str, float]:
     coherence = np.abs(common) / (energy + 1e-7)
     weight = energy / (energy + _FAINT**2)  # every place counts, not only the boldest edges
     if weight.mean() < 1e-3:
-        return dict.fromkeys(("coherence", "aligned", "direction", "spread", "upright"), 0.0)
+        names = "coherence", "aligned", "direction", "spread", "upright", "even"
+        return dict.fromkeys(names, 0.0)
+    even = blur(np.hypot(right, down), _NEAR) ** 2 / (energy + 1e-12)
     told = weight * coherence
     turn = common / (np.abs(common) + 1e-12)
     mean = (told * turn).sum() / told.sum()
@@ -97,6 +101,7 @@ def _directions(light: Numbers) -> dict[str, float]:
         "direction": float((90 - np.degrees(np.angle(mean)) / 2) % 180),
         "spread": float(-(compass * np.log(compass + 1e-12)).sum() / np.log(18)),
         "upright": float((told * turn**2).real.sum() / told.sum()),
+        "even": float((weight * even).sum() / weight.sum()),
     }
 
 
