@@ -3,11 +3,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from impasto.advise.measured import COLOUR_RULES, SIDE, STROKE_RULES, measure
+from impasto.advise.measured import COLOUR_RULES, MAX, SIDE, STROKE_RULES, measure
 from impasto.core.errors import InputError
 from impasto.pictures import from_any, read
 
-STYLES = Path(__file__).parents[2] / "examples" / "styles"
+ROOT = Path(__file__).parents[2]
+STYLES = ROOT / "examples" / "styles"
+PAGE = ROOT / "docs" / "describe.md"
 
 
 def words_of(pixels):
@@ -138,3 +140,17 @@ def test_every_rule_speaks_of_measures_that_exist():
     facts = set(measure(from_any(np.zeros((60, 60, 3)))).facts()) | {"tilt", "hues"}
     for rule in STROKE_RULES + COLOUR_RULES:
         assert set(rule.ranges) <= facts, rule.word
+
+
+def limits(low, high):
+    if high in (1, 90, MAX):
+        return f"from {low:g}"
+    return f"to {high:g}" if low in (0, -1) else f"{low:g} to {high:g}"
+
+
+@pytest.mark.skipif(not PAGE.is_file(), reason="the pages are only in the repository")
+def test_the_page_has_the_limits_of_every_word():
+    page = PAGE.read_text(encoding="utf-8")
+    for rule in STROKE_RULES + COLOUR_RULES:
+        measures = ", ".join(f"`{name}` {limits(*ends)}" for name, ends in rule.ranges.items())
+        assert f"| {rule.word} | {measures} |" in page

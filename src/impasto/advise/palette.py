@@ -23,6 +23,7 @@ FAMILIES: dict[str, dict[str, str]] = {
         "indigo": "2e2f6e",
         "ultramarine": "2c3a9e",
         "cobalt": "2356a8",
+        "steel blue": "526896",
         "slate blue": "566e8e",
         "cerulean": "4690c6",
         "sky blue": "8fbde2",
@@ -78,6 +79,7 @@ FAMILIES: dict[str, dict[str, str]] = {
     "violet": {
         "aubergine": "36203e",
         "violet": "6a3f98",
+        "blue-violet": "5a56a6",
         "plum": "6a3560",
         "mauve": "9a7b9c",
         "lilac": "b69fd2",
