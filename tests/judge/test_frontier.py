@@ -62,3 +62,13 @@ def test_a_tick_lies_where_its_number_says(points):
 def test_one_painting_or_none_that_is_measured_makes_no_drawing():
     assert drawing((0.5, 0.5)) is None
     assert drawing((0.5,), (0.6,), metrics=("noise",)) is None
+
+
+def test_a_long_label_is_shortened():
+    rows = tuple(
+        Row(f"gatys structure=0.{i} style_layers=conv1_1,conv2_1,conv3_1", "gatys", "", "painted",
+            values={"gram": i / 10, "ssim": 0.5})
+        for i in (1, 2)
+    )  # fmt: skip
+    labels = [p["label"] for p in frontier(Comparison("", "", (), 1, rows=rows))["points"]]
+    assert labels == ["gatys structure=0.1 …", "gatys structure=0.2 …"]

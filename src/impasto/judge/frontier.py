@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from typing import Any
 
 from impasto.judge.comparison import Comparison
@@ -13,6 +14,8 @@ AXES = (("style_error", "content_error"), ("gram", "ssim"))
 WIDTH, HEIGHT = 480, 340
 LEFT, RIGHT, TOP, BOTTOM = 60, 12, 12, 52
 """Margins of the drawing in its own units."""
+LONGEST = 32
+"""Characters of a label that fit beside a point."""
 LINE = 18
 """Least distance between two labels, one above the other."""
 
@@ -28,7 +31,11 @@ def frontier(comparison: Comparison) -> dict[str, Any] | None:
     across = _Axis(pair[0], [x for x, _ in values], LEFT, WIDTH - RIGHT)
     up = _Axis(pair[1], [y for _, y in values], HEIGHT - BOTTOM, TOP)
     placed = [
-        {"label": row.label, "x": across(x), "y": up(y)}
+        {
+            "label": textwrap.shorten(row.label, LONGEST, placeholder=" …"),
+            "x": across(x),
+            "y": up(y),
+        }
         for row, (x, y) in zip(rows, values, strict=True)
     ]
     _label(placed)
