@@ -14,13 +14,14 @@ class ChatServer:
 
     Attributes:
         says: the answers in turn, the last of them for ever: a text, a dict (sent as JSON text), a
-            status code, or "slow".
+            status code (307 leads to ``leads_to``), bytes instead of an answer, or "slow".
         asked: the bodies of the requests.
         headers: of the requests.
     """
 
     def __init__(self):
         self.says = ["hello"]
+        self.leads_to = ""
         self.asked, self.headers, self.paths = [], [], []
         self.over = threading.Event()
         outer = self
@@ -37,6 +38,8 @@ class ChatServer:
                     self.send_response(status)
                     self.send_header("Content-Type", "application/json")
                     self.send_header("Content-Length", str(len(data)))
+                    if status == 307:
+                        self.send_header("Location", outer.leads_to)
                     self.end_headers()
                     self.wfile.write(data)
                 except OSError:  # who asked did not wait

@@ -150,6 +150,15 @@ def test_a_providers_key_goes_to_no_other_address(server, monkeypatch):
     assert "secret" not in str(server.headers)
 
 
+@pytest.mark.parametrize("name", ["llava", "anthropic:claude-x"])
+def test_a_picture_follows_no_redirect(server, name):
+    server.says = [307]
+    server.leads_to = server.url + "/elsewhere"
+    with pytest.raises(ModelError):
+        connect(name, server.url).ask("?", Words)
+    assert not any("elsewhere" in path for path in server.paths)
+
+
 def test_a_provider_that_is_named_is_asked_and_not_the_address_in_the_environment(unset):
     unset.setenv("IMPASTO_MODEL_URL", "http://127.0.0.1:9/v1")
     unset.setenv("OPENAI_API_KEY", "key-3")

@@ -192,15 +192,27 @@ def _check_installed() -> None:
 
 
 def _client(model: LanguageModel, seconds: float) -> Any:
-    """The provider's own client, which asks once and does not try again by itself."""
+    """The provider's own client; it asks once, there and nowhere else: no retries, no redirects."""
     key, url = model.key or "none", model.url or None
     if model.provider == "anthropic":
-        from anthropic import AsyncAnthropic
+        import anthropic
 
-        return AsyncAnthropic(api_key=key, base_url=url, max_retries=0, timeout=seconds)
-    from openai import AsyncOpenAI
+        return anthropic.AsyncAnthropic(
+            api_key=key,
+            base_url=url,
+            max_retries=0,
+            timeout=seconds,
+            http_client=anthropic.DefaultAsyncHttpxClient(follow_redirects=False),
+        )
+    import openai
 
-    return AsyncOpenAI(api_key=key, base_url=url, max_retries=0, timeout=seconds)
+    return openai.AsyncOpenAI(
+        api_key=key,
+        base_url=url,
+        max_retries=0,
+        timeout=seconds,
+        http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False),
+    )
 
 
 def _model(model: LanguageModel, client: Any) -> Model:
