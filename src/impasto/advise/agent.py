@@ -56,7 +56,7 @@ a style picture. Each trial paints it and measures two errors on a network of it
 style_error: 0 has the style's statistics, 1 is the untouched content.
 content_error: 0 is the untouched content, about 1 is an unrelated picture.
 The score to be made as low as possible is
-2 max((1 - aim) style_error, aim content_error) + 0.1 ((1 - aim) style_error + aim content_error).
+2 max((1 - aim) style_error, aim content_error) + 0.04 ((1 - aim) style_error + aim content_error).
 Propose one trial after another with try_knobs, learn from the errors and from the pictures, and
 call finish when nothing more is to be gained. Knobs that you leave out keep their defaults."""
 
@@ -103,8 +103,8 @@ def let_propose(model: LanguageModel, round_: Round, most: int) -> bool:
         finished = conversation.held()
     except ModelError as error:
         round_.listener.warn(
-            f"{str(error).rstrip('.')}. Optuna goes on, with the {len(round_.trials)} trials so far and the "
-            f"{duration(max(0.0, round_.budget.left))} that are left."
+            f"{str(error).rstrip('.')}. Optuna goes on, with the {len(round_.trials)} trials so "
+            f"far and the {duration(max(0.0, round_.budget.left))} that are left."
         )
         return False
     best, usual = round_.best, round_.defaults
@@ -183,8 +183,8 @@ class _Conversation:
         text = (
             f"The method is {request.method.name}: {request.method.card.title}. "
             + (f"Held are {json.dumps(held)}. " if held else "")
-            + f"aim = {round_.aim:g}. There is time for about {self._room()} trials. The trials "
-            f"so far:\n{self._table()}"
+            + f"aim = {round_.aim:g}.{self._scaled()} There is time for about {self._room()} "
+            f"trials. The trials so far:\n{self._table()}"
         )
         if not self.sees:
             return [text]
@@ -192,6 +192,15 @@ class _Conversation:
         for style in request.styles:
             shown += ["The style:", _sent(style.pixels)]
         return [*shown, *self._picture(round_.trials[0])]
+
+    def _scaled(self) -> str:
+        style, content = self.round.times
+        if (style, content) == (1.0, 1.0):
+            return ""
+        return (
+            f" These trials are drafts: in the finished painting style_error is about {style:.2f} "
+            f"and content_error {content:.2f} times as large, and the score counts them so."
+        )
 
     def _table(self) -> str:
         """The best trials, a line each."""

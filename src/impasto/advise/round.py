@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from impasto.advise.bench import Bench
@@ -87,9 +87,12 @@ class Round:
         key: what the names of the pictures begin with.
         aim: see :func:`~impasto.advise.trial.score_of`.
         budget: of the whole tuning.
-        reserve: seconds of it that are not for this round.
         listener: is told.
+        reserve: says how many seconds of it are not for this round.
         final: whether it is the last round.
+
+    ``times`` is by how much the errors of style and content will differ in the painting that is
+    aimed at: trials have their score for that.
     """
 
     def __init__(
@@ -102,13 +105,14 @@ class Round:
         aim: float,
         budget: Budget,
         listener: Listener,
-        reserve: float = 0.0,
+        reserve: Callable[[], float] = lambda: 0.0,
         final: bool = False,
     ) -> None:
         self.bench, self.store, self.album = bench, store, album
         self.key, self.aim, self.budget = key, aim, budget
         self.reserve, self.listener, self.final = reserve, listener, final
         self.space = bench.space
+        self.times = (1.0, 1.0)
         self._broken = False
 
     @property
@@ -128,7 +132,7 @@ class Round:
     @property
     def left(self) -> float:
         """Seconds that are left for this round."""
-        return self.budget.left - self.reserve
+        return self.budget.left - self.reserve()
 
     def of(self, knobs: Mapping[str, Any]) -> Trial | None:
         """The trial of these knobs, if there was one."""
@@ -165,7 +169,7 @@ class Round:
             knobs=knobs,
             by=by,
             measures=measured.measures,
-            score=score_of(measured.measures[STYLE], measured.measures[CONTENT], self.aim),
+            score=self._score(measured.measures),
             seconds=measured.seconds,
             why=why,
             final=self.final,
@@ -173,6 +177,11 @@ class Round:
         self._keep(trial, measured.pixels)
         self.tell()
         return trial
+
+    def expect(self, style: float, content: float) -> None:
+        """Score all trials for errors that are so many times as large."""
+        self.times = (style, content)
+        self.trials[:] = [replace(t, score=self._score(t.measures)) for t in self.trials]
 
     def picture_name(self, trial: Trial) -> str:
         """The name of a trial's picture in the album."""
@@ -191,6 +200,10 @@ class Round:
                 final=self.final,
             )
         )
+
+    def _score(self, measures: Mapping[str, float]) -> float:
+        style, content = self.times
+        return score_of(style * measures[STYLE], content * measures[CONTENT], self.aim)
 
     def _watch(self, tick: Tick) -> None:
         self.tell()

@@ -127,7 +127,7 @@ class Album:
 
 def folder_of(study: Path) -> Path:
     """The folder of a study's pictures: tune.db has them in tune.trials."""
-    return study.with_suffix(".trials")
+    return study.parent / f"{study.stem}.trials"
 
 
 def _check(path: Path) -> None:

@@ -15,7 +15,7 @@ from impasto.advise.bench import Bench, Rung
 from impasto.advise.proposer import NAME, Proposer
 from impasto.advise.round import Budget, BudgetSpent, Listener, Round
 from impasto.advise.space import Space
-from impasto.advise.trial import CONTENT, DEFAULTS, MEASURES, STYLE, Trial, best_of, score_of
+from impasto.advise.trial import CONTENT, DEFAULTS, MEASURES, STYLE, Trial, best_of
 from impasto.advise.trial_store import Album, TrialStore, folder_of
 from impasto.advise.tuning import Tuning
 from impasto.core.errors import KnobError
@@ -78,17 +78,15 @@ class Tuner:
         store = self._store("")
         rungs = self._rungs()
         rung = self._rung_of(store, rungs)
-        above = rungs[rungs.index(rung) + 1 :] if rung in rungs else []
-        last = self._last(above)
-        first = self._round(rung, store, reserve=self._cost(last) if last else 0.0)
+        last = self._last(rungs[rungs.index(rung) + 1 :] if rung in rungs else [])
+        final = self._round(last, self._store(f"finals at {last}"), final=True) if last else None
+        first = self._round(rung, store, before=final)
         self._check_budget(first)
         self._say(first, last, len(store.trials))
         stopped = False
-        final: Round | None = None
         try:
-            self._search(first, trials or ENOUGH * len(self.space.dimensions), model)
-            if last and first.trials:
-                final = self._round(last, self._store(f"finals at {last}"), final=True)
+            self._search(first, final, trials or ENOUGH * len(self.space.dimensions), model)
+            if final:
                 self._finals(final, first)
         except KeyboardInterrupt:
             if not first.trials:
@@ -103,57 +101,56 @@ class Tuner:
 
     # ------------------------------------------------------------------ the rounds
 
-    def _search(self, round_: Round, most: int, model: LanguageModel | None) -> None:
+    def _search(
+        self, first: Round, final: Round | None, most: int, model: LanguageModel | None
+    ) -> None:
         """The first round: the defaults, what is known to be good, and what is proposed."""
+        usual, *good = map(self._open, self.space.starts())
         try:
-            usual, *good = map(self._open, self.space.starts())
-            round_.attempt(usual, DEFAULTS)
-            if model and len(round_.trials) < most:
+            first.attempt(usual, DEFAULTS)
+            if final:
+                final.attempt(usual, DEFAULTS)
+                _compare(first, final)
+            if model and len(first.trials) < most:
                 from impasto.advise.agent import let_propose
 
-                if let_propose(model, round_, most):
+                if let_propose(model, first, most):
                     return
-            for knobs in good[: most - len(round_.trials)]:
-                round_.attempt(knobs, KNOWN_GOOD)
-            proposer = Proposer(self.space, self.request.seed, round_.trials)
-            refused: KnobError | None = None
-            while len(round_.trials) < most:
-                proposed = proposer.propose()
-                if proposed is None:
-                    if refused and len(round_.trials) < 2:
-                        raise refused
-                    return
-                try:
-                    proposer.learn(round_.attempt(self._open(proposed), NAME))
-                except KnobError as error:
-                    refused = error
+            for knobs in good[: max(0, most - len(first.trials))]:
+                self._attempt(first, knobs, KNOWN_GOOD)
+            self._propose(first, most)
         except BudgetSpent:
             return
 
-    def _finals(self, round_: Round, first: Round) -> None:
-        """The last round: the defaults, and then the best of the first.
+    def _propose(self, first: Round, most: int) -> None:
+        """Optuna's trials, until there are enough or nothing new is left."""
+        proposer = Proposer(self.space, self.request.seed, first.trials)
+        while len(first.trials) < most:
+            proposed = proposer.propose()
+            if proposed is None:
+                return
+            if trial := self._attempt(first, self._open(proposed), NAME):
+                proposer.learn(trial)
 
-        What the higher cost does to the errors, it does to all trials alike, as far as those that
-        were painted twice tell; so the best are chosen by their errors times that.
-        """
-        left = list(first.trials)
+    @staticmethod
+    def _attempt(round_: Round, values: Mapping[str, Any], by: str) -> Trial | None:
+        """A trial, or None where the knobs do not go with each other or with those held."""
         try:
-            while left and len(round_.trials) < MOST_FINALISTS:
-                trial = min(left, key=lambda t: (t.number > 0, self._expected(t, first, round_)))
-                left.remove(trial)
-                round_.attempt(self._open(trial.knobs), trial.by, trial.why, trial.number)
+            return round_.attempt(values, by)
+        except KnobError:
+            return None
+
+    def _finals(self, final: Round, first: Round) -> None:
+        """The last round: the defaults, and then the best of the first."""
+        left = [t for t in first.trials if not final.of(t.knobs)]
+        try:
+            while left and len(final.trials) < MOST_FINALISTS:
+                trial = best_of(left)
+                final.attempt(self._open(trial.knobs), trial.by, trial.why, trial.number)
+                _compare(first, final)
+                left = [t for t in first.trials if not final.of(t.knobs)]
         except BudgetSpent:
             return
-
-    def _expected(self, trial: Trial, first: Round, final: Round) -> float:
-        """The score that a trial of the first round will have in the last."""
-        pairs = [(before, t) for t in final.trials if (before := first.of(t.knobs))]
-        times = [
-            fmean([t.measures[name] / (b.measures[name] or 1.0) for b, t in pairs] or [1.0])
-            for name in (STYLE, CONTENT)
-        ]
-        style, content = times
-        return score_of(style * trial.style_error, content * trial.content_error, self.aim)
 
     def _open(self, knobs: Mapping[str, Any]) -> dict[str, Any]:
         """Knobs without those that are held."""
@@ -196,8 +193,18 @@ class Tuner:
         return self._benches[str(rung)]
 
     def _round(
-        self, rung: Rung, store: TrialStore, *, reserve: float = 0.0, final: bool = False
+        self,
+        rung: Rung,
+        store: TrialStore,
+        *,
+        before: Round | None = None,
+        final: bool = False,
     ) -> Round:
+        def reserve() -> float:
+            """What the last round, which this one is before, still needs."""
+            missing = FINALISTS - len(before.trials) if before else 0
+            return max(0, missing) * before.bench.seconds() if before else 0.0
+
         return Round(
             self._bench(rung),
             store,
@@ -288,6 +295,16 @@ class Tuner:
 
     def _asking(self, best: Trial) -> Request:
         return dataclasses.replace(self.request, method=build(self.space.kind, best.knobs))
+
+
+def _compare(first: Round, final: Round) -> None:
+    """Expect of the first round's errors what the higher cost did to those painted twice."""
+    pairs = [(before, t) for t in final.trials if (before := first.of(t.knobs))]
+    style, content = (
+        fmean(t.measures[name] / (before.measures[name] or 1.0) for before, t in pairs)
+        for name in (STYLE, CONTENT)
+    )
+    first.expect(style, content)
 
 
 def _stem(picture: Picture) -> str:

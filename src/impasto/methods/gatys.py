@@ -84,7 +84,7 @@ class Gatys:
     beta: float | None = knob(None, "β, the weight of the style loss; unset: by structure", low=0)
     tv: float = knob(0.0, "γ, the weight of the total variation, which smooths", low=0)
     steps: int = knob(
-        300, "steps of the optimiser at every scale", low=1, high=100_000, search=Search(draft=60)
+        300, "steps of the optimiser at every scale", low=1, high=100_000, search=Search(draft=30)
     )
     content_layers: tuple[str, ...] = knob(("conv4_2",), "layers whose features are the content")
     style_layers: tuple[str, ...] = knob(STYLE_LAYERS, "layers whose statistics are the style")
