@@ -11,7 +11,6 @@ from impasto.advise.model import LONG_SIDE, LanguageModel, connect
 from impasto.advise.vocabulary import GROUPS
 from impasto.core.errors import ImpastoError, KnobError, MissingExtraError, ModelError, WeightsError
 from impasto.core.picture import Picture, Pixels
-from impasto.judge.view import at_size
 from impasto.pictures import fit_long_side, from_any
 
 WAYS = {
@@ -191,6 +190,8 @@ def _description(
 
 def _pixels(picture: Picture) -> Pixels:
     """The picture as it is looked at: on white, and no larger than ``LONG_SIDE``."""
+    from impasto.judge.view import at_size  # which takes a second: not to measure alone
+
     side = min(LONG_SIDE, picture.long_side)
     return at_size(picture, *fit_long_side(picture.height, picture.width, side))
 
