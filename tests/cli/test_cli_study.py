@@ -171,6 +171,12 @@ def test_a_report_is_not_written_over_its_study(impasto, answered):
     assert answered.read_bytes() == before
 
 
+def test_a_report_that_cannot_be_written_is_one_error(impasto, answered, tmp_path):
+    done = impasto("study", "report", answered, "--json", "--csv", tmp_path / "no" / "such.csv")
+    assert done.code == 2
+    assert "Cannot write" in done.json["error"]
+
+
 def test_a_report_without_answers_says_what_to_do(impasto, path):
     done = impasto("study", "report", path)
     assert done.code == 0

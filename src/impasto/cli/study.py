@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import signal
 from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ def study() -> None:
     """
 
 
-@study.command("new")
+@study.command("new", short_help="Make a study from folders of results.")
 @_STUDY
 @click.argument("folders", metavar="[METHOD=]DIR…", nargs=-1, type=click.Path())
 @click.option(
@@ -100,7 +101,7 @@ def new(
     voice.say(f"Next: impasto study serve {study_file}")
 
 
-@study.command("serve")
+@study.command("serve", short_help="Ask people on a web page until Ctrl-C.")
 @_STUDY
 @click.option(
     "--host",
@@ -146,14 +147,13 @@ def serve(
         if opens:
             click.launch(urls[0])
 
-    with on(signal.SIGTERM, as_interrupt):
-        try:
-            run(study_file, host, port, names=names, ready=ready, complain=voice.warn)
-        except KeyboardInterrupt:  # this is how it ends
-            voice.say(f"Ended. Evaluate the answers: impasto study report {study_file}")
+    ending = contextlib.suppress(KeyboardInterrupt)  # this is how it ends
+    with ending, on(signal.SIGTERM, as_interrupt):
+        run(study_file, host, port, names=names, ready=ready, complain=voice.warn)
+    voice.say(f"Ended. Evaluate the answers: impasto study report {study_file}")
 
 
-@study.command("report")
+@study.command("report", short_help="Evaluate the answers so far.")
 @_STUDY
 @click.option(
     "--csv",
@@ -184,15 +184,15 @@ def report(
         if target and Path(target).resolve() == Path(study_file).resolve():
             raise InputError(f"{target} is the study itself: name another file.")
     found = evaluated(study_file)
-    voice.data(dataclasses.asdict(found))
-    if not as_json:
-        _tell(found, voice)
     if csv_file:
         replace(csv_file, answers_table(study_file).encode())
         voice.say(f"Wrote {csv_file}.")
     if html_file:
         replace(html_file, report_page(found).encode())
         voice.say(f"Wrote {html_file}.")
+    voice.data(dataclasses.asdict(found))
+    if not as_json:
+        _tell(found, voice)
 
 
 def _tell(found: Report, voice: Voice) -> None:

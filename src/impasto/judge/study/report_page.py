@@ -22,26 +22,33 @@ _HEIGHT = 220
 _QUALITY = 82
 
 
-def report_page(report: Report) -> str:
+def report_page(report: Report, note: str = "") -> str:
     """The HTML of a report; the pictures come from its study.
+
+    Args:
+        report: the report.
+        note: a line to be put at its head.
 
     Raises:
         InputError: the study cannot be read any more.
     """
     with Store(report.study).reading() as base:
         scenes = list(_scenes(base, report))
+    scores = [s for each in report.questions.values() for s in each.scores.values()]
+    scale = min((s.low for s in scores), default=0), max((s.high for s in scores), default=0)
     return render(
         "report.html",
         style=text_of("study.css") + text_of("report.css"),
+        note=note,
         extent=words.extent(report),
-        findings=[_chart(findings) for findings in report.questions.values()],
+        findings=[_chart(each, scale) for each in report.questions.values()],
         scenes=scenes,
     )
 
 
-def _chart(findings: Findings) -> dict[str, Any]:
-    low = min(score.low for score in findings.scores.values())
-    high = max(score.high for score in findings.scores.values())
+def _chart(findings: Findings, scale: tuple[float, float]) -> dict[str, Any]:
+    """What the template needs for a question; all charts have one scale."""
+    low, high = scale
 
     def place(value: float) -> float:
         """Per cent from the left."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from impasto.judge.study.fit import Interval
@@ -12,8 +13,8 @@ from impasto.judge.study.report import Findings, Preference, Report
 def extent(report: Report) -> str:
     """Who answered how much, in one line."""
     return (
-        f"{_count(report.raters, 'person', 'people')}, {_count(report.answers, 'answer')}; "
-        f"{', '.join(report.methods)} on {_count(len(report.scenes), 'scene')}."
+        f"{_count(report.raters, 'person', 'people')}, {_count(report.answers, 'answer')} with the "
+        f"hidden repeats; {', '.join(report.methods)} on {_count(len(report.scenes), 'scene')}."
     )
 
 
@@ -31,8 +32,8 @@ def score_table(findings: Findings) -> tuple[tuple[str, ...], list[tuple[str, ..
     rows = [
         (
             name,
-            f"{score.value:+.2f}",
-            f"{score.low:+.2f} to {score.high:+.2f}",
+            _signed(score.value),
+            f"{_signed(score.low)} to {_signed(score.high)}",
             *("" if other == name else str(findings.wins[name][other]) for other in names),
         )
         for name, score in findings.scores.items()
@@ -56,14 +57,14 @@ def preference(question: str, pair: Preference) -> str:
         return f"{pair.better} and {pair.worse} are even so far: {figures} are for {pair.better}."
     return (
         f"{pair.better} and {pair.worse} cannot be told apart yet: {figures} are for "
-        f"{pair.better}. If that is so, about {_count(pair.needed, 'answer')} more to this pair "
+        f"{pair.better}. If that is so, about {_round(pair.needed)} answers more to this pair "
         "would show it."
     )
 
 
 def quality(findings: Findings) -> Iterable[str]:
     """How much the answers are worth."""
-    yield f"Cannot tell: {findings.tie_share:.0%} of the answers."
+    yield f"Cannot tell: {100 * findings.tie_share:.0f} % of the answers."
     if findings.same is None:
         yield "Agreement: unknown, as no two people have seen the same pair."
     elif findings.alpha is None:
@@ -71,7 +72,7 @@ def quality(findings: Findings) -> Iterable[str]:
     else:
         yield (
             f"Agreement: Krippendorff's alpha {findings.alpha:.2f} (1 all agree, 0 as by chance); "
-            f"two people said the same of a pair in {findings.same:.0%} of the cases."
+            f"two people said the same of a pair in {100 * findings.same:.0f} % of the cases."
         )
     if findings.steady is None:
         yield "Consistency: unknown, as nobody has answered a hidden repeat yet."
@@ -88,6 +89,16 @@ def quality(findings: Findings) -> Iterable[str]:
 
 def _percent(share: Interval) -> str:
     return f"{100 * share.value:.0f} % [{100 * share.low:.0f}, {100 * share.high:.0f}]"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-0.00", "+0.00")
+
+
+def _round(number: int) -> str:
+    """Up, to two digits: more would be false precision."""
+    step = 10 ** max(0, len(str(number)) - 2)
+    return f"{math.ceil(number / step) * step:,}"
 
 
 def _count(number: int, one: str, many: str = "") -> str:
