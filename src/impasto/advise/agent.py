@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from impasto.advise.model import (
     LanguageModel,
-    _client,
-    _content,
-    _finish,
-    _model,
-    _sentence,
+    as_jpeg,
+    chat_model,
     connect,
+    failure,
+    open_client,
+    run_to_end,
 )
 from impasto.advise.round import BudgetSpent, Listener, Round
 from impasto.advise.space import Dimension
@@ -136,12 +136,12 @@ class _Conversation:
             BudgetSpent, KeyboardInterrupt: what ended it.
         """
         try:
-            finished = _finish(self._talk)
+            finished = run_to_end(self._talk)
         except Exception as error:
             if self.sees and _may_be_blind(error):
                 self.sees = False
                 return self.held()
-            raise ModelError(_sentence(self.model, error, self.patience)) from error
+            raise ModelError(failure(self.model, error, self.patience)) from error
         if self.over:
             raise self.over
         return finished
@@ -150,7 +150,7 @@ class _Conversation:
         from pydantic_ai.usage import UsageLimits
 
         limits = UsageLimits(request_limit=ASKED * self.most + 2 * VAIN)
-        async with _client(self.model, self.patience) as client:
+        async with open_client(self.model, self.patience) as client:
             run = self._agent(client).run(self._question(), usage_limits=limits)
             talk = asyncio.ensure_future(run)
             try:
@@ -229,7 +229,7 @@ class _Conversation:
         knobs = {d.name: _schema(d) for d in self.round.space.dimensions}
         why = {"type": "string", "description": "what you expect of it, in one sentence"}
         return Agent(
-            _model(self.model, client),
+            chat_model(self.model, client),
             output_type=ToolOutput(Finished, name="finish"),
             instructions=INSTRUCTIONS,
             tools=[
@@ -320,7 +320,7 @@ def _schema(dimension: Dimension) -> dict[str, Any]:
 
 
 def _sent(pixels: Raster) -> Any:
-    return _content(thumbnail(pixels, LONG_SIDE))
+    return as_jpeg(thumbnail(pixels, LONG_SIDE))
 
 
 def _may_be_blind(error: Exception) -> bool:

@@ -90,23 +90,23 @@ class LanguageModel:
             from pydantic_ai import Agent, NativeOutput
 
             async def work() -> T:
-                async with _client(self, seconds) as client:
+                async with open_client(self, seconds) as client:
                     # Servers that know no schemas ignore it: so it stands in the prompt too.
                     form: Any = NativeOutput(answer, template=_FORM)
                     agent = Agent(
-                        _model(self, client),
+                        chat_model(self, client),
                         output_type=form if self.provider == "openai" else answer,
                         instructions=instructions or None,
                         tools=tools,
                         retries=1,
                     )
-                    question: list[Any] = [prompt, *map(_content, pictures)]
+                    question: list[Any] = [prompt, *map(as_jpeg, pictures)]
                     done = await asyncio.wait_for(agent.run(question), seconds)
                     return cast(T, done.output)
 
-            return _finish(work)
+            return run_to_end(work)
         except Exception as error:
-            raise ModelError(_sentence(self, error, seconds)) from error
+            raise ModelError(failure(self, error, seconds)) from error
 
 
 def connect(name: str = "", url: str = "") -> LanguageModel | None:
@@ -191,7 +191,7 @@ def _check_installed() -> None:
         raise MissingExtraError(f"Language models need an extra; run: {INSTALL}") from error
 
 
-def _client(model: LanguageModel, seconds: float) -> Any:
+def open_client(model: LanguageModel, seconds: float) -> Any:
     """The provider's own client; it asks once, there and nowhere else: no retries, no redirects."""
     key, url = model.key or "none", model.url or None
     if model.provider == "anthropic":
@@ -215,7 +215,8 @@ def _client(model: LanguageModel, seconds: float) -> Any:
     )
 
 
-def _model(model: LanguageModel, client: Any) -> Model:
+def chat_model(model: LanguageModel, client: Any) -> Model:
+    """The model as pydantic-ai's agents take it."""
     if model.provider == "anthropic":
         from pydantic_ai.models.anthropic import AnthropicModel
         from pydantic_ai.providers.anthropic import AnthropicProvider
@@ -227,7 +228,7 @@ def _model(model: LanguageModel, client: Any) -> Model:
     return OpenAIChatModel(model.name, provider=OpenAIProvider(openai_client=client))
 
 
-def _content(pixels: Raster) -> BinaryContent:
+def as_jpeg(pixels: Raster) -> BinaryContent:
     """A picture as it is sent: a JPEG of at most ``LONG_SIDE`` px."""
     from PIL import Image
     from pydantic_ai.messages import BinaryContent
@@ -241,7 +242,7 @@ def _content(pixels: Raster) -> BinaryContent:
     return BinaryContent(file.getvalue(), media_type="image/jpeg")
 
 
-def _finish(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+def run_to_end(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run to the end; in a thread where, as in a notebook, a loop is running already."""
     try:
         asyncio.get_running_loop()
@@ -251,7 +252,7 @@ def _finish(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return pool.submit(lambda: asyncio.run(work())).result()
 
 
-def _sentence(model: LanguageModel, error: Exception, seconds: float) -> str:
+def failure(model: LanguageModel, error: Exception, seconds: float) -> str:
     """What went wrong, and what to do."""
     from pydantic_ai.exceptions import (
         ContentFilterError,
