@@ -32,7 +32,7 @@ class FakeJudge:
 
     def __call__(self, result):
         mean = float(np.asarray(getattr(result, "pixels", result)).mean())
-        return Scores({"ssim": mean, "gram": 1 - mean})
+        return Scores({"ssim": mean, "gram": 1 - mean}, notes=("It was looked at.",))
 
 
 class Processes:
@@ -155,6 +155,13 @@ def test_the_command_of_a_row_paints_the_same_again(processes, pair, tmp_path):
     assert row.command[0] == "impasto"
     assert run([*row.command[1:], "-q"]) == 0
     assert (np.asarray(impasto.read(tmp_path / "out" / row.file).pixels) == before).all()
+
+
+def test_what_the_judge_has_to_say_is_told_once(processes, pair):
+    found = pair()
+    assert found.notes == ("It was looked at.",)
+    assert found.missing == {"lpips": "It lacks weights."}
+    assert found.page.read_text().count("It was looked at.") == 1
 
 
 def test_what_is_kept_is_what_was_found(processes, pair, tmp_path):

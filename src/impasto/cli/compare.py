@@ -13,8 +13,8 @@ from impasto.cli.meter import Meter, waiting
 from impasto.cli.signals import as_interrupt, on
 from impasto.cli.table import show_table
 from impasto.cli.voice import Voice
-from impasto.cli.words import duration
 from impasto.core.errors import InterruptedRun, ResourceError
+from impasto.core.words import duration
 
 if TYPE_CHECKING:
     from impasto.judge.comparison import Comparison

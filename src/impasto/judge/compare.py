@@ -222,16 +222,23 @@ def _measured(contest: Contest, comparison: Comparison) -> tuple[Comparison, dic
             clip=contest.clip,
         )
         size = fit_long_side(content.height, content.width, contest.match.size)
-        unpainted = judge(at_size(content, *size)).values
-        values = {label: judge(painting).values for label, painting in paintings.items()}
+        unpainted = judge(at_size(content, *size))
+        scores = {label: judge(painting) for label, painting in paintings.items()}
     except ImpastoError as error:
         note = f"Nothing was measured: {error}"
         return dataclasses.replace(comparison, notes=(note,)), pictures
-    rows = (
-        dataclasses.replace(row, values=dict(values.get(row.label, {}))) for row in comparison.rows
-    )
+    rows = [
+        dataclasses.replace(row, values=dict(scores[row.label].values)) if row.file else row
+        for row in comparison.rows
+    ]
+    notes = dict.fromkeys(note for each in scores.values() for note in each.notes)
+    size_note = f"{content.name} is "  # of another size than the paintings: no wonder here
     whole = dataclasses.replace(
-        comparison, rows=tuple(rows), unpainted=dict(unpainted), missing=dict(judge.missing)
+        comparison,
+        rows=tuple(rows),
+        unpainted=dict(unpainted.values),
+        missing=dict(judge.missing),
+        notes=tuple(note for note in notes if not note.startswith(size_note)),
     )
     return whole, pictures
 

@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from impasto.core.picture import Pixels
+from impasto.core.words import duration
 from impasto.judge.comparison import Comparison, Row, version
 from impasto.judge.frontier import frontier
 from impasto.judge.metric import METRICS
@@ -103,17 +104,14 @@ def lacking(comparison: Comparison) -> list[tuple[str, str]]:
 
 
 def time_words(seconds: float) -> str:
-    """A time that may be short: "37 ms", "4.2 s", "58 s", "2 min 5 s"."""
+    """A time with two digits at least, to be compared: "37 ms", "4.2 s", "58 s", "2 min 5 s"."""
     if seconds < 0.9995:
         return f"{max(1, round(seconds * 1000))} ms"
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    return f"{seconds:.1f} s" if seconds < 9.95 else duration(seconds)
 
 
 def memory_words(count: float) -> str:
-    """Bytes in decimal units: "394 MB", "1.34 GB"."""
+    """Bytes with three digits, to be compared: "394 MB", "1.34 GB"."""
     return f"{count / 1e6:.0f} MB" if count < 9.995e8 else f"{count / 1e9:.2f} GB"
 
 
