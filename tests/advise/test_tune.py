@@ -217,7 +217,7 @@ def test_a_budget_too_small_for_one_trial_says_how_long_one_takes(search, monkey
 def test_no_trial_is_begun_that_does_not_fit_into_the_budget(search, monkeypatch):
     forecast = Bench.seconds
     monkeypatch.setattr(
-        Bench, "seconds", lambda self: 1000.0 if len(self._seconds) >= 2 else forecast(self)
+        Bench, "seconds", lambda self: 1000.0 if len(self._seconds) > 2 else forecast(self)
     )
     assert len(search(trials=10).trials) == 2
 

@@ -13,7 +13,7 @@ from impasto.advise.trial import CONTENT, STYLE
 from impasto.core.errors import InputError
 from impasto.core.knobs import build
 from impasto.core.picture import Picture, Raster
-from impasto.core.progress import Watch
+from impasto.core.progress import Watch, unwatched
 from impasto.core.request import Request
 from impasto.pictures import fit_long_side, resize
 from impasto.run import make_plan
@@ -26,6 +26,8 @@ STYLE_SIDE = 1024
 that is searched asks for more, and a style picture may be huge."""
 LATELY = 3
 """So many trials say how long the next one takes."""
+BRIEF = 2.0
+"""Seconds up to which a trial is timed by making one: forecasts of brief ones are too high."""
 SLACK = 1.1
 """What the next one may take on top of that."""
 
@@ -101,9 +103,10 @@ class Bench:
 
     def seconds(self) -> float:
         """What the next trial will take."""
-        if self._seconds:
-            return SLACK * max(self._seconds[-LATELY:])
-        return self.plan.forecast.seconds + self.warm_up()
+        forecast = self.plan.forecast.seconds + self.warm_up()
+        if not self._seconds and forecast < BRIEF:
+            self(self.space.complete({}), unwatched)
+        return SLACK * max(self._seconds[-LATELY:]) if self._seconds else forecast
 
     def __call__(self, knobs: Mapping[str, Any], watch: Watch) -> Measured:
         """Paint and measure; ``watch`` may raise KeyboardInterrupt to stop.

@@ -69,8 +69,15 @@ class Dimension:
     def told(self) -> str:
         """What is searched, in words."""
         if self.values:
-            return "one of " + "; ".join(str(v) for v in self.values)
+            return "one of " + "; ".join(map(_typed, self.values))
         return f"{self.search.low:g} to {self.search.high:g}"
+
+
+def _typed(value: Any) -> str:
+    """A value as it is typed."""
+    if not isinstance(value, tuple):
+        return str(value)
+    return ",".join(f"{v:g}" if isinstance(v, float) else str(v) for v in value) or "none"
 
 
 class Space:

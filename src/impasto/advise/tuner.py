@@ -62,6 +62,7 @@ class Tuner:
         self.plan = make_plan(request)
         setting = self.plan.setting
         self.size = max(setting.height, setting.width)
+        self.asked = request
         self.request = dataclasses.replace(
             request, size=self.size, device=setting.device, precision=setting.precision
         )
@@ -272,7 +273,9 @@ class Tuner:
         best = best_of(deciding)
         usual = self.space.complete({})
         return Tuning(
-            request=self._asking(best),
+            request=dataclasses.replace(
+                self.asked, size=self.size, method=build(self.space.kind, best.knobs)
+            ),
             held=dict(self.space.held),
             aim=self.aim,
             trials=tuple(first.trials),
@@ -292,9 +295,6 @@ class Tuner:
                 for t in r.trials
             },
         )
-
-    def _asking(self, best: Trial) -> Request:
-        return dataclasses.replace(self.request, method=build(self.space.kind, best.knobs))
 
 
 def _compare(first: Round, final: Round) -> None:

@@ -92,7 +92,9 @@ class Tuning:
         words += ["--seed", str(request.seed)] if request.seed else []
         if request.style_weights:
             words += ["--style-weights", ",".join(f"{w:g}" for w in request.style_weights)]
-        words += ["--weights", request.weights] if request.weights else []
+        for flag in ("weights", "device", "precision"):
+            value = getattr(request, flag)
+            words += [f"--{flag}", value] if value not in ("", "auto") else []
         return shlex.join(words + spell(type(request.method), as_mapping(request.method)))
 
     def paint(self, watch: Watch = unwatched, size: int | None = None) -> Result:
