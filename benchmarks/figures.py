@@ -41,6 +41,7 @@ def gathered() -> dict[str, Any]:
         figures[name] |= {"error": row["style error"], "ssim": row["SSIM"]}
     add_faint(figures, quality["rows"])
     common |= add_contrast(figures, quality["rows"])
+    add_own(figures, measured("usual")["rows"])
     for row in instant["rows"]:
         if row["name"].startswith("impasto "):
             name = row["name"].removeprefix("impasto ").partition(",")[0]
@@ -76,6 +77,16 @@ def add_faint(figures: dict[str, dict[str, float]], rows: list[dict[str, Any]]) 
         "faint_ssim": mean(row["ssim"] for row in kept),
         "faint_pairs": len(kept),
     }
+
+
+def add_own(figures: dict[str, dict[str, float]], rows: list[dict[str, Any]]) -> None:
+    """Errors on SqueezeNet, which no method minimises."""
+    for name in METHODS:
+        scores = [row["scores"] for row in rows if row["result"].endswith(f"-{name}.png")]
+        figures[name] |= {
+            "own_style": mean(each["style_error"] for each in scores),
+            "own_content": mean(each["content_error"] for each in scores),
+        }
 
 
 def add_contrast(

@@ -21,8 +21,9 @@ def figures() -> Mapping[str, SimpleNamespace]:
 
     ``error`` is the mean style error over ``common.pairs`` pairs: 0 the style's statistics, 1 the
     unstyled content's; ``bold_error`` and ``calm_error`` are those of styles with more contrast
-    than ``common.contrast``, and of the others. ``ssim`` is the likeness to the content, and
-    ``faint_ssim`` that at ``strength`` 0.4 (of gatys: at ``structure`` 1).
+    than ``common.contrast``, and of the others. ``own_style`` and ``own_content`` are errors on
+    SqueezeNet, over the pairs of docs/benchmarks/usual.md. ``ssim`` is the likeness to the content,
+    and ``faint_ssim`` that at ``strength`` 0.4 (of gatys: at ``structure`` 1).
     ``milliseconds`` and ``a_second`` are of a picture of ``common.side`` px, ``run`` the seconds
     from the command to its file; ``large_…`` are of one of ``common.largest`` megapixels.
     """

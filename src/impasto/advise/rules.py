@@ -89,8 +89,11 @@ RULES: tuple[Rule, ...] = (
         "picture",
         "`--for picture` (the default)",
         _for("picture"),
-        "gatys comes nearest to a style: error {gatys.error:.2f}; fast {fast.error:.2f}, adain "
-        "{adain.error:.2f}, wct {wct.error:.2f} (0 is the style, 1 the plain photograph).",
+        "gatys comes nearest to a style by the error that it minimises: {gatys.error:.2f}; fast "
+        "{fast.error:.2f}, adain {adain.error:.2f}, wct {wct.error:.2f} (0 is the style, 1 the "
+        "plain photograph). On a network that none of them minimises, fast is as near "
+        "({fast.own_style:.2f}, gatys {gatys.own_style:.2f}), but further from the content "
+        "({fast.own_content:.2f}, gatys {gatys.own_content:.2f}).",
         favours=("gatys",),
     ),
     Rule(
@@ -151,9 +154,9 @@ RULES: tuple[Rule, ...] = (
         "A photograph that is to stay one needs a method that keeps its edges where they are.",
         favours=("photowct", "deep-photo"),
         instead=("gatys", "fast", "adain", "wct"),
-        nearest="gatys at structure 1 keeps most of the photograph (SSIM {gatys.faint_ssim:.2f} on "
-        "{gatys.faint_pairs:.0f} pairs; adain at strength 0.4 has {adain.faint_ssim:.2f} on "
-        "{common.pairs:.0f}), but brush strokes may show.",
+        nearest="gatys at structure 1 keeps much of the photograph (SSIM {gatys.faint_ssim:.2f} on "
+        "{gatys.faint_pairs:.0f} pairs; at strength 0.4 fast has {fast.faint_ssim:.2f} and adain "
+        "{adain.faint_ssim:.2f}, on {common.pairs:.0f}), but brush strokes may show.",
         knobs={
             "gatys": {"structure": 1.0},
             "fast": {"strength": FAINT},
