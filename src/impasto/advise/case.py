@@ -13,7 +13,7 @@ from impasto.advise import licences
 from impasto.advise.answer import Candidate, Reason, Recommendation, Refused
 from impasto.advise.fitting import Fit, RuledOut, fit
 from impasto.advise.look import contrast, knows_by_name, look_at, reduced
-from impasto.advise.planned import PLANNED
+from impasto.advise.planned import PLANNED, planned
 from impasto.advise.rules import LIMITS, filled, fired, ranked
 from impasto.advise.situation import Situation
 from impasto.core import devices
@@ -115,7 +115,7 @@ class Case:
         if best and self.situation.licence == "commercial":
             reasons.append(Reason("licence", licences.commercial_note(best)))
         named = dict.fromkeys(m for r in self.rules for m in (*r.favours, *r.instead))
-        away = [PLANNED[m] for m in named if m in PLANNED and m not in methods.names()]
+        away = [PLANNED[m] for m in named if m in planned()]
         why = LIMITS["missing"].why
         return Recommendation(
             self.situation,
