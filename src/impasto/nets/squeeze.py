@@ -91,10 +91,6 @@ class SqueezeNet(nn.Module):
                 x = F.max_pool2d(x, 3, 2, ceil_mode=True)
         return found
 
-    def channels(self, layer: str) -> int:
-        """How many feature maps a layer has."""
-        return 2 * WIDTHS[layer][1] if layer in WIDTHS else self.conv1.out_channels
-
     def _deepest(self, layers: Sequence[str]) -> int:
         if not layers:
             raise KnobError("No layer of SqueezeNet was asked for; at least one is needed.")
