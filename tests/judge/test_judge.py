@@ -14,7 +14,7 @@ from skimage.metrics import structural_similarity
 from impasto.core.errors import InputError, KnobError, WeightsError
 from impasto.core.picture import Picture
 from impasto.judge import METRICS, Judge
-from impasto.judge.gauges import DIRECTIONS, OWN_STYLE_LAYERS, STYLE_LAYERS
+from impasto.judge.gauges import DIRECTIONS, OWN_CONTENT_LAYERS, OWN_STYLE_LAYERS, STYLE_LAYERS
 from impasto.losses.sliced import sliced_wasserstein
 from impasto.nets.squeeze import SqueezeNet
 from impasto.nets.tiles import as_tensor
@@ -122,6 +122,26 @@ def test_the_style_error_is_the_gram_error_on_squeezenet(judge, content, style):
     assert judge(result).values["style_error"] == pytest.approx(
         math.sqrt(found / unstyled), rel=1e-4
     )
+
+
+def test_the_content_error_is_the_distance_of_unit_vectors_in_numpy(judge, content, style):
+    network, result = SqueezeNet(store.load_network("squeezenet")), scene(seed=2)
+
+    def vectors(pixels, layer):
+        features = network(as_tensor(pixels), [layer])[layer][0].double().numpy()
+        return features / np.linalg.norm(features, axis=0)
+
+    apart = [
+        np.mean(
+            [
+                2 - 2 * (vectors(pixels, layer) * vectors(content.pixels, layer)).sum(0).mean()
+                for layer in OWN_CONTENT_LAYERS
+            ]
+        )
+        for pixels in (result, style.pixels)
+    ]
+    found = judge(result).values["content_error"]
+    assert found == pytest.approx(apart[0] / apart[1], rel=1e-4)
 
 
 def test_the_content_itself_is_wholly_kept_and_not_styled(judge, content):
