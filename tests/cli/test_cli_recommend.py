@@ -84,6 +84,11 @@ def test_help_lists_what_a_painting_can_be_for(impasto):
         assert name in out
 
 
+def test_a_long_name_is_apart_from_what_is_said_of_it(impasto, photo, style):
+    out = impasto("recommend", photo, style, "--for", "leak").out
+    assert "\n  instantstyle  a style adapter" in out
+
+
 def test_plan_says_what_auto_takes_and_why(impasto, photo, style):
     done = impasto("plan", photo, style, "--method", "auto", "--strength", "0.5")
     assert done.code == 0

@@ -48,7 +48,7 @@ from impasto.cli.voice import Voice
     type=click.IntRange(1, MOST),
     default=WORDS,
     metavar="INT",
-    help=f"How many there are at most [1 to {MOST}; default {WORDS}].",
+    help=f"How many there are at most [default {WORDS}].",
 )
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Only the words, warnings and errors.")

@@ -119,8 +119,9 @@ def _tell(answer: Recommendation, voice: Voice) -> None:
 def _list(voice: Voice, title: str, rows: list[tuple[str, str]]) -> None:
     if rows:
         voice.result(f"\n{title}:")
+    width = max((12, *(len(label) + 2 for label, _ in rows)))
     for label, text in rows:
-        voice.result(f"  {label:<12}{text}")
+        voice.result(f"  {label:<{width}}{text}")
 
 
 def _row(candidate: Candidate) -> tuple[str, ...]:
