@@ -57,4 +57,5 @@ def test_a_time_in_words_is_read_back_to_the_minute(seconds):
 
 
 def test_below_a_second_a_time_is_said_in_milliseconds():
-    assert [words.short(0.085), words.short(1.0)] == ["85 ms", "1 s"]
+    said = [words.short(seconds) for seconds in (0.085, 0.9994, 0.9996, 1.0)]
+    assert said == ["85 ms", "999 ms", "1 s", "1 s"]

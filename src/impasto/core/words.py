@@ -17,7 +17,7 @@ def duration(seconds: float) -> str:
 
 def short(seconds: float) -> str:
     """A time as :func:`duration` says it, or in milliseconds below a second: "85 ms"."""
-    return f"{1000 * seconds:.0f} ms" if seconds < 1 else duration(seconds)
+    return f"{1000 * seconds:.0f} ms" if seconds < 0.9995 else duration(seconds)
 
 
 def memory(count: float) -> str:
