@@ -124,7 +124,7 @@ def measure(method: str, sizes: list[int]) -> list[dict]:
 def table(report: dict) -> str:
     rows = report["rows"]
     lines = [
-        "| method | size | pairs | seconds | peak memory | structure | least | SSIM | style error |",
+        "| method | size | pairs | seconds | memory | structure | least | SSIM | style error |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for method in METHODS:
@@ -148,8 +148,8 @@ def table(report: dict) -> str:
     return "\n".join(lines) + (
         "\n\nSeconds are of the whole run but for starting Python, and so with reading the style; "
         "`lut`'s are of fitting the table to PhotoWCT's painting.\n\n"
-        f"PhotoWCT once the style is known, at 1024 x 768: **{cached:.2f} s** a picture "
-        f"(required: under 2). Its structure is above plain WCT's in {above} of {len(both)} pairs.\n"
+        f"PhotoWCT once the style is known, at 1024 x 768: **{cached:.2f} s** a picture (required: "
+        f"under 2). Its structure is above plain WCT's in {above} of {len(both)} paintings.\n"
     )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from impasto import methods
+    from impasto.advise.auto import request, stylize
     from impasto.advise.describe import describe
     from impasto.advise.recommend import recommend
     from impasto.advise.tune import tune
@@ -29,9 +30,7 @@ if TYPE_CHECKING:
     from impasto.judge.evaluate import evaluate
     from impasto.pictures import read
     from impasto.run import make_plan as plan
-    from impasto.run import make_request as request
     from impasto.run.rerun import rerun, show
-    from impasto.run.stylize import stylize
 
 _PLACES = {
     "ImpastoError": "impasto.core.errors:ImpastoError",
@@ -48,10 +47,10 @@ _PLACES = {
     "plan": "impasto.run:make_plan",
     "read": "impasto.pictures:read",
     "recommend": "impasto.advise.recommend:recommend",
-    "request": "impasto.run:make_request",
+    "request": "impasto.advise.auto:request",
     "rerun": "impasto.run:rerun",
     "show": "impasto.run:show",
-    "stylize": "impasto.run:stylize",
+    "stylize": "impasto.advise.auto:stylize",
     "tune": "impasto.advise.tune:tune",
 }
 

@@ -17,15 +17,16 @@ def test_the_list_says_what_is_here(impasto, home):
     assert done.code == 0
     assert all(name in done.out for name in CATALOGUE)
     listed = impasto("weights", "list", "--json").json
-    encoders = [each for each in listed if each["kind"] == "encoder"]
-    assert [each["name"] for each in encoders] == list(CATALOGUE)
-    assert not any(each["present"] for each in encoders)
-    assert all(each["licence"] and len(each["sha256"]) == 64 for each in encoders)
+    named = [each for each in listed if each["name"] in CATALOGUE]
+    assert [each["name"] for each in named] == list(CATALOGUE)
+    assert [each["kind"] for each in named] == ["encoder", "encoder", "judge", "judge"]
+    assert not any(each["present"] for each in named)
+    assert all(each["licence"] and len(each["sha256"]) == 64 for each in named)
 
 
 def test_the_list_has_the_models_that_come_along(impasto, home):
     models = [
-        each for each in impasto("weights", "list", "--json").json if each["kind"] != "encoder"
+        each for each in impasto("weights", "list", "--json").json if each["name"] not in CATALOGUE
     ]
     assert [each["name"] for each in models] == list(store.bundled())
     assert all(each["present"] and each["size"] > 0 and "card" in each for each in models)

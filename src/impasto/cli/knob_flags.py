@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import click
 from click.shell_completion import CompletionItem
 
+from impasto.advise.shared import AUTO, shared_knobs
 from impasto.cli.flags import DEFAULT_METHOD, SECTIONS, ContextCommand
 from impasto.cli.words import plain
 from impasto.core import knobs
@@ -62,12 +63,18 @@ class MethodCommand(KnobCommand):
             others = [name for name in method_names() if flag in _spellings(name)]
             if not others:
                 raise
+            if method == AUTO:
+                raise click.UsageError(
+                    f"{flag} is not for every method, and {AUTO} may choose any: "
+                    f"say --method {' or --method '.join(others)} with it.",
+                    ctx,
+                ) from error
             raise click.UsageError(
                 f"The method {method} has no {flag}; {' and '.join(others)} would take it.", ctx
             ) from error
 
     def knobs(self, ctx: click.Context) -> type:
-        return find(ctx.meta[_METHOD])
+        return _kind(ctx.meta[_METHOD])
 
     def heading(self, ctx: click.Context) -> str:
         return f"Style, by the method {ctx.meta[_METHOD]}"
@@ -125,7 +132,12 @@ def knob_flags(method: str) -> tuple[click.Option, ...]:
     Raises:
         KnobError: no such method.
     """
-    return flags_of(find(method))
+    return flags_of(_kind(method))
+
+
+def _kind(method: str) -> type:
+    """The dataclass of a method's knobs; of "auto", those that all methods have."""
+    return shared_knobs() if method == AUTO else find(method)
 
 
 @functools.cache

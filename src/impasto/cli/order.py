@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from impasto.advise.shared import AUTO
+from impasto.cli.meter import waiting
 from impasto.cli.region_flags import Asked
 from impasto.cli.voice import Voice
 from impasto.cli.weights import fetch
 from impasto.core.request import Request
 from impasto.run import make_request
 from impasto.weights.catalogue import CATALOGUE
+
+if TYPE_CHECKING:
+    from impasto.advise.auto import Choice
 
 
 @dataclass(frozen=True)
@@ -42,10 +47,21 @@ class Order:
         Raises:
             ImpastoError: a picture or setting that cannot be used.
         """
+        content: object = self.content
+        styles: tuple[object, ...] = self.styles
+        method, knobs = self.method, self.knobs
+        if method == AUTO:
+            choice = self._choice(voice)
+            content, styles, method, knobs = (
+                choice.content,
+                choice.styles,
+                choice.method,
+                choice.knobs,
+            )
         request = make_request(
-            self.content,
-            self.styles,
-            method=self.method,
+            content,
+            styles,
+            method=method,
             size=self.size,
             seed=self.seed,
             style_weights=self.style_weights,
@@ -58,11 +74,28 @@ class Order:
             style_labels=self.style_labels,
             rest=self.rest,
             feather=self.feather,
-            **self.knobs,
+            **knobs,
         )
         if self.weights in CATALOGUE:
             fetch(self.weights, voice)
         return request
+
+    def _choice(self, voice: Voice) -> Choice:
+        """The method that "auto" stands for here, told in a line."""
+        from impasto.advise.auto import choose
+
+        with waiting(voice, "Choosing"):
+            choice = choose(
+                self.content,
+                self.styles,
+                self.knobs,
+                size=self.size,
+                weights=self.weights,
+                device=self.device,
+                precision=self.precision,
+            )
+        voice.say(f"--method {choice.why}")
+        return choice
 
     def files(self) -> list[Path]:
         """Every file that goes in: pictures, weights, and knobs that name a file."""

@@ -100,7 +100,7 @@ def _facts(line: store.Listed) -> dict[str, Any]:
     entry = line.entry
     return {
         "name": entry.name,
-        "kind": "encoder",
+        "kind": entry.kind,
         "what": entry.what,
         "source": entry.source,
         "licence": entry.licence,

@@ -1,23 +1,10 @@
-"""Numbers as people say them."""
+"""Numbers and values as people say and type them."""
 
 from __future__ import annotations
 
+from impasto.core.words import duration, memory, short
 
-def duration(seconds: float) -> str:
-    """A time in two units at most: "48 s", "3 min 20 s", "2 h 5 min"."""
-    whole = max(1, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        minutes, rest = divmod(whole, 60)
-        return f"{minutes} min {rest} s" if rest and minutes < 10 else f"{minutes} min"
-    hours, rest = divmod(whole // 60, 60)
-    return f"{hours} h {rest} min" if rest else f"{hours} h"
-
-
-def memory(count: float) -> str:
-    """Bytes in decimal units: "80 MB", "1.3 GB"."""
-    return f"{count / 1e6:.0f} MB" if count < 1e8 else f"{count / 1e9:.1f} GB"
+__all__ = ["duration", "memory", "plain", "short"]
 
 
 def plain(value: object) -> str:

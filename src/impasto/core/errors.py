@@ -29,6 +29,10 @@ class TrainingError(ImpastoError):
     """A training that went astray; the message says how, and what is kept."""
 
 
+class ModelError(ImpastoError):
+    """A language model that is down, too slow, refuses, answers nonsense, or cannot be found."""
+
+
 class ResourceError(ImpastoError):
     """Not enough memory, or no such device; the message says what would fit."""
 

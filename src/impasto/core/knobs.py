@@ -28,8 +28,31 @@ _TYPES: dict[type, tuple[type, str]] = {
 
 
 @dataclasses.dataclass(frozen=True)
+class Search:
+    """Where a knob is worth searching; :mod:`impasto.advise.tune` reads it.
+
+    Attributes:
+        low, high: of a number, within what the knob allows.
+        log: whether equal ratios are equal steps.
+        values: instead of a range, the few values that are worth a trial.
+        first: known good values, tried before others while all else is at its default.
+        draft: what trials take where it is not searched: fewer steps, say.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    values: tuple[Any, ...] = ()
+    first: tuple[Any, ...] = ()
+    draft: Any = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Knob:
-    """One setting: its name, type, default, range (inclusive), choices, unit and one-line doc."""
+    """One setting: its name, type, default, range (inclusive), choices, unit and one-line doc.
+
+    ``search`` says where it is worth searching; None: it is left as it is.
+    """
 
     name: str
     type: Any
@@ -39,6 +62,7 @@ class Knob:
     high: float | None
     unit: str
     choices: tuple[str, ...]
+    search: Search | None = None
 
     @property
     def optional(self) -> bool:
@@ -120,10 +144,30 @@ def knob(
     high: float | None = None,
     unit: str = "",
     choices: tuple[str, ...] = (),
+    search: Search | None = None,
 ) -> Any:
     """A dataclass field that is a knob; see :class:`Knob` for the arguments."""
     meta = {"doc": doc, "low": low, "high": high, "unit": unit, "choices": choices}
-    return dataclasses.field(default=default, metadata={"knob": meta})
+    return dataclasses.field(default=default, metadata={"knob": {**meta, "search": search}})
+
+
+def strength_knob() -> Any:
+    """``strength``, which means the same in every method."""
+    about = "how much of the style: 0 gives the content back"
+    return knob(1.0, about, low=0, high=1, search=Search(0.2, 1, first=(0.6,)))
+
+
+def structure_knob() -> Any:
+    """``structure``, which means the same in every method."""
+    about = "how much of the content's drawing is kept: stands for a beta"
+    return knob(0.5, about, low=0, high=1, search=Search(0, 1, first=(0.8,)))
+
+
+def style_size_knob() -> Any:
+    """``style_size``, as the methods have it that look at a style once."""
+    about = "long side of the style pictures: smaller ones give larger strokes"
+    search = Search(128, 1024, log=True, first=(256,))
+    return knob(512, about, low=32, high=4096, unit="px", search=search)
 
 
 def knobs_of(kind: type) -> tuple[Knob, ...]:

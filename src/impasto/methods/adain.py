@@ -21,7 +21,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from impasto.core.card import Card
-from impasto.core.knobs import knob
+from impasto.core.knobs import strength_knob, style_size_knob
 from impasto.core.request import Request
 from impasto.nets.decoder import Decoder
 from impasto.nets.frame import framed
@@ -65,11 +65,8 @@ class AdaIN(FeedForward):
         ),
     )
 
-    strength: float = knob(1.0, "how much of the style: 0 gives the content back", low=0, high=1)
-    style_size: int = knob(
-        512, "long side of the style pictures: smaller ones give larger strokes", low=32,
-        high=4096, unit="px",
-    )  # fmt: skip
+    strength: float = strength_knob()
+    style_size: int = style_size_knob()
 
     def painter(self, request: Request, place: Place) -> Painter:
         """Encoder and decoder, with the styles' statistics taken."""

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from impasto.core.card import Card
 from impasto.core.errors import InputError, WeightsError
-from impasto.core.knobs import knob, nearest
+from impasto.core.knobs import nearest, strength_knob
 from impasto.core.picture import Picture, Pixels
 from impasto.core.request import Request
 from impasto.nets.fast import Fast, Moments
@@ -54,7 +54,7 @@ class FastNetwork(FeedForward):
         ),
     )
 
-    strength: float = knob(1.0, "how much of the style: 0 gives the content back", low=0, high=1)
+    strength: float = strength_knob()
 
     def painter(self, request: Request, place: Place) -> Painter:
         """The network, asked for the styles."""

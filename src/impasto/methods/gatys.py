@@ -22,7 +22,7 @@ from typing import ClassVar
 
 from impasto.core.card import Card
 from impasto.core.guards import untuned_balance
-from impasto.core.knobs import knob
+from impasto.core.knobs import Search, knob, strength_knob, structure_knob
 from impasto.core.request import Request
 from impasto.losses.optimising import OXFORD, STYLE_LAYERS, Optimising, weights_of
 from impasto.losses.sitting import COMPACT
@@ -47,14 +47,14 @@ class Gatys(Optimising):
         figures=(("512 x 341 px, 300 steps a scale, 2 cores with AMX", "96 s, 0.99 GB"),),
     )
 
-    strength: float = knob(1.0, "how much of the style: 0 gives the content back", low=0, high=1)
-    structure: float = knob(
-        0.5, "how much of the content's drawing is kept: stands for a beta", low=0, high=1
-    )
+    strength: float = strength_knob()
+    structure: float = structure_knob()
     alpha: float = knob(1.0, "α, the weight of the content loss", low=0)
     beta: float | None = knob(None, "β, the weight of the style loss; unset: by structure", low=0)
     tv: float = knob(0.0, "γ, the weight of the total variation, which smooths", low=0)
-    steps: int = knob(300, "steps of the optimiser at every scale", low=1, high=100_000)
+    steps: int = knob(
+        300, "steps of the optimiser at every scale", low=1, high=100_000, search=Search(draft=30)
+    )
     content_layers: tuple[str, ...] = knob(("conv4_2",), "layers whose features are the content")
     style_layers: tuple[str, ...] = knob(STYLE_LAYERS, "layers whose statistics are the style")
     content_layer_weights: tuple[float, ...] = knob(
@@ -78,13 +78,12 @@ class Gatys(Optimising):
     style_size: int | None = knob(
         None, "long side of the style pictures; unset: the result's", low=16, high=30_000, unit="px"
     )
-    style_scale: float = knob(1.0, "size of the style's strokes", low=0.1, high=10, unit="times")
-    coarsest: int = knob(
-        256, "long side where coarse-to-fine begins; 0: full size only", low=0, high=30_000
-    )
-    warm_steps: int = knob(
-        0, "steps before all others, on the compact encoder", low=0, high=100_000
-    )
+    style_scale: float = knob(
+        1.0, "size of the style's strokes", low=0.1, high=10, unit="times",
+        search=Search(0.4, 1.6, log=True),
+    )  # fmt: skip
+    coarsest: int = knob(256, "px where coarse-to-fine begins; 0: full size", low=0, high=30_000)
+    warm_steps: int = knob(0, "steps on the compact encoder before all others", low=0, high=100_000)
 
     def warnings(self, request: Request) -> tuple[str, ...]:
         backbone = store.load(weights_of(request)).backbone

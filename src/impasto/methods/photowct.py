@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.core.card import Card
-from impasto.core.knobs import knob
+from impasto.core.knobs import knob, strength_knob, style_size_knob
 from impasto.core.request import Request
 from impasto.losses.matting import LocalModels, closed_form
 from impasto.nets.decoder import POOLED, Decoder, switches
@@ -65,7 +65,7 @@ class PhotoWCT(FeedForward):
         supports=("several styles", "strength", "masks", "tiles", "photo"),
     )
 
-    strength: float = knob(1.0, "how much of the style: 0 gives the content back", low=0, high=1)
+    strength: float = strength_knob()
     smoothing: str = knob(
         "guided", "along the photograph's edges: guided filter, exact (slow, small pictures), none",
         choices=("guided", "exact", "none"),
@@ -74,7 +74,7 @@ class PhotoWCT(FeedForward):
         "wct", "the map: wct, or transport, which moves the features least",
         choices=("wct", "transport"),
     )  # fmt: skip
-    style_size: int = knob(512, "long side of the style pictures", low=32, high=4096, unit="px")
+    style_size: int = style_size_knob()
 
     def painter(self, request: Request, place: Place) -> Painter:
         """Encoder and decoders, with the styles' statistics taken."""

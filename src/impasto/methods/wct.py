@@ -22,7 +22,7 @@ from torch import Tensor
 
 from impasto.core.card import Card
 from impasto.core.errors import KnobError
-from impasto.core.knobs import knob
+from impasto.core.knobs import Search, knob, strength_knob, style_size_knob
 from impasto.core.request import Request
 from impasto.nets.decoder import INVERTING, Decoder
 from impasto.nets.frame import framed
@@ -68,19 +68,17 @@ class WCT(FeedForward):
         figures=(("512 x 512 px, style cached, 2 cores with AMX", "107 ms"),),
     )
 
-    strength: float = knob(1.0, "how much of the style: 0 gives the content back", low=0, high=1)
+    strength: float = strength_knob()
     levels: tuple[str, ...] = knob(LEVELS[1:], "layers that are transformed, in this order")
     level_strengths: tuple[float, ...] = knob(
-        (), f"a strength for each level, 0 to 1; empty: {STRENGTH:g} for all", low=0, high=1
-    )
+        (), f"a strength for each level, 0 to 1; empty: {STRENGTH:g} for all", low=0, high=1,
+        search=Search(values=((), (1.0,) * 4, (0.3, 0.6, 1.0, 1.0), (1.0, 0.6, 0.3, 0.3))),
+    )  # fmt: skip
     transform: str = knob(
         "wct", "the map: wct, or transport, which moves the features least",
-        choices=("wct", "transport"),
+        choices=("wct", "transport"), search=Search(values=("wct", "transport")),
     )  # fmt: skip
-    style_size: int = knob(
-        512, "long side of the style pictures: smaller ones give larger strokes", low=32,
-        high=4096, unit="px",
-    )  # fmt: skip
+    style_size: int = style_size_knob()
 
     def painter(self, request: Request, place: Place) -> Painter:
         """Encoder and decoders, with the styles' statistics taken."""

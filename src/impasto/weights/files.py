@@ -1,4 +1,4 @@
-"""Reading and writing files of VGG weights; nothing here ever unpickles code.
+"""Reading files of weights; nothing here ever unpickles code.
 
 Whatever the source, the tensors come out under the papers' names (``conv1_1.weight``,
 ``conv1_1.bias`` …), float32 and contiguous, for RGB pictures in 0..1.
@@ -6,22 +6,13 @@ Whatever the source, the tensors come out under the papers' names (``conv1_1.wei
 
 from __future__ import annotations
 
-import json
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impasto.core.errors import WeightsError
 from impasto.weights.catalogue import RGB
-from impasto.weights.layout import (
-    BLOCKS,
-    block_of,
-    conv_names,
-    tensor_shapes,
-    title,
-    torchvision_names,
-)
+from impasto.weights.layout import BLOCKS, tensor_shapes, title, torchvision_names
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,6 +27,11 @@ class Preprocessing:
     mean: RGB
     std: RGB
 
+    def __call__(self, x: Tensor) -> Tensor:
+        """RGB pictures in 0..1, shape (N, 3, H, W), as the first convolution takes them."""
+        mean, std = (x.new_tensor(each).view(3, 1, 1) for each in (self.mean, self.std))
+        return (x - mean) / std
+
 
 @dataclass(frozen=True, eq=False)
 class LoadedWeights:
@@ -44,9 +40,9 @@ class LoadedWeights:
     Attributes:
         name: the catalogue's name, or the file's.
         sha256: of the file they were read from.
-        backbone: "vgg19" or "vgg16".
-        tensors: "conv1_1.weight", shape (out, in, 3, 3), and "conv1_1.bias", shape (out,), for
-            every convolution; float32, contiguous.
+        backbone: "vgg19" or "vgg16"; of a judge's network "squeezenet" or "alexnet".
+        tensors: "conv1_1.weight", shape (out, in, height, width), and "conv1_1.bias", shape
+            (out,), for every convolution; float32, contiguous.
         preprocessing: what the first convolution takes.
     """
 
@@ -57,48 +53,15 @@ class LoadedWeights:
     preprocessing: Preprocessing
 
 
-def write_decoded(source: Path, target: Path) -> None:
-    """Decode the package's 8-bit VGG-19 file into a safetensors file with our names.
-
-    The source holds for each convolution indices into a table of 256 values, for pictures in
-    BGR on the scale 0..255. We turn the first convolution's input to RGB and multiply it by
-    255, so that the network takes RGB in 0..1 (less the mean), and every activation is the
-    same as in the original Caffe network.
-
-    The file is written by hand, so that its bytes, and with them its checksum, do not depend
-    on a library's version: 8 bytes of header length, the header in JSON, the tensors.
-    """
-    raw = _read_tensors(source)
-    header: dict[str, object] = {}
-    blobs: list[bytes] = []
-    end = 0
-    for name in conv_names("vgg19"):
-        old = f"block{block_of(name)}_conv{name[-1]}"
-        weight = raw[f"{old}_W_table"][raw[f"{old}_W_q"].long()]
-        if name == "conv1_1":
-            weight = weight.flip(1) * 255
-        for part, tensor in (("weight", weight), ("bias", raw[f"{old}_b"])):
-            blobs.append(tensor.contiguous().numpy().astype("<f4").tobytes())
-            start, end = end, end + len(blobs[-1])
-            header[f"{name}.{part}"] = {
-                "dtype": "F32",
-                "shape": list(tensor.shape),
-                "data_offsets": [start, end],
-            }
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    with target.open("wb") as f:
-        f.write(struct.pack("<Q", len(text)) + text)
-        f.writelines(blobs)
-
-
-def read_decoded(path: Path, name: str, sha256: str, preprocessing: Preprocessing) -> LoadedWeights:
-    """The file that :func:`write_decoded` wrote; see :class:`LoadedWeights`.
+def read_decoded(
+    path: Path, name: str, sha256: str, backbone: str, preprocessing: Preprocessing
+) -> LoadedWeights:
+    """A file that :mod:`impasto.weights.decode` wrote; see :class:`LoadedWeights`.
 
     Raises:
         WeightsError: the file cannot be read.
     """
-    return LoadedWeights(name, sha256, "vgg19", _read_tensors(path), preprocessing)
+    return LoadedWeights(name, sha256, backbone, read_tensors(path), preprocessing)
 
 
 def read_torchvision(
@@ -110,7 +73,7 @@ def read_torchvision(
         WeightsError: the file cannot be read or would run code, or tensors are missing or of
             another shape; the message names them.
     """
-    found = _read_tensors(path)
+    found = read_tensors(path)
     backbone = max(
         BLOCKS, key=lambda each: len(found.keys() & set(torchvision_names(each).values()))
     )
@@ -147,8 +110,12 @@ def to_caffe_scale(tensors: dict[str, Tensor], factor: float) -> None:
             tensor.mul_(factor)
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors in a file by name; what is no tensor is left out."""
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors in a file by name; what is no tensor is left out.
+
+    Raises:
+        WeightsError: the file cannot be read, or would run code.
+    """
     import safetensors.torch
     import torch
 

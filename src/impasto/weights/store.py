@@ -21,7 +21,7 @@ import platformdirs
 
 from impasto.core.errors import WeightsError
 from impasto.core.knobs import nearest
-from impasto.weights import files, models
+from impasto.weights import decode, files, models
 from impasto.weights.catalogue import CATALOGUE, IMAGENET_MEAN, IMAGENET_STD, Weights
 from impasto.weights.files import LoadedWeights, Preprocessing
 from impasto.weights.models import Model
@@ -63,7 +63,8 @@ def load(name_or_path: str | Path) -> LoadedWeights:
     prepared the way torchvision does it.
 
     Raises:
-        WeightsError: an unknown name, or weights that are missing, damaged or of another layout.
+        WeightsError: an unknown name, a network that only measures, or weights that are missing,
+            damaged or of another layout.
     """
     entry = CATALOGUE.get(str(name_or_path))
     if entry is None:
@@ -74,12 +75,26 @@ def load(name_or_path: str | Path) -> LoadedWeights:
         return files.read_torchvision(
             path, path.name, _sha256(path), Preprocessing(IMAGENET_MEAN, IMAGENET_STD)
         )
-    path = _place(entry)
-    if not path.exists():
-        get(entry.name)
-    sha256 = verify(entry.name)
-    read = files.read_decoded if entry.decoded_sha256 else files.read_torchvision
-    return read(path, entry.name, sha256, Preprocessing(entry.mean, entry.std))
+    if entry.kind != "encoder":
+        raise WeightsError(
+            f"{entry.name} only measures results, and no method may optimise it; encoders are "
+            f"{', '.join(_encoders())} and compact."
+        )
+    return _load(entry)
+
+
+def load_network(name: str) -> LoadedWeights:
+    """The weights of a network that only measures, such as "squeezenet" or "lpips".
+
+    They are decoded first if they are not here yet, as by :func:`get`.
+
+    Raises:
+        WeightsError: an unknown name, an encoder, or weights that are missing or damaged.
+    """
+    entry = _entry(name)
+    if entry.kind == "encoder":
+        raise WeightsError(f"{name} is an encoder, which methods optimise: it cannot judge them.")
+    return _load(entry)
 
 
 def load_model(name_or_path: str | Path, kind: str) -> Model:
@@ -90,7 +105,8 @@ def load_model(name_or_path: str | Path, kind: str) -> Model:
     """
     if str(name_or_path) in CATALOGUE:
         raise WeightsError(
-            f"{name_or_path} is an encoder; wanted is {models.TITLES[kind]}, by its name or file."
+            f"{name_or_path} is {_title(CATALOGUE[str(name_or_path)])}; wanted is "
+            f"{models.TITLES[kind]}, by its name or file."
         )
     path = bundled().get(str(name_or_path))
     if path is None:
@@ -125,8 +141,8 @@ def bundled() -> dict[str, Path]:
 
 
 def names() -> tuple[str, ...]:
-    """Every name that stands for weights: of the catalogue, and of the bundled models."""
-    return (*CATALOGUE, *bundled())
+    """Every name that a method takes as weights: of encoders, and of the bundled models."""
+    return (*_encoders(), *bundled())
 
 
 def identify(name_or_path: str | Path) -> tuple[str, str]:
@@ -140,6 +156,26 @@ def identify(name_or_path: str | Path) -> tuple[str, str]:
         return given, verify(given)
     path = _own_file(given)
     return path.name, _sha256(path)
+
+
+def _encoders() -> tuple[str, ...]:
+    return tuple(entry.name for entry in CATALOGUE.values() if entry.kind == "encoder")
+
+
+def _title(entry: Weights) -> str:
+    return {"encoder": "an encoder", "judge": "a network that only measures"}[entry.kind]
+
+
+def _load(entry: Weights) -> LoadedWeights:
+    """Weights of the catalogue, fetched or decoded if need be, and checked."""
+    path = _place(entry)
+    if not path.exists():
+        get(entry.name)
+    sha256 = verify(entry.name)
+    preprocessing = Preprocessing(entry.mean, entry.std)
+    if not entry.decoded_sha256:
+        return files.read_torchvision(path, entry.name, sha256, preprocessing)
+    return files.read_decoded(path, entry.name, sha256, entry.backbone, preprocessing)
 
 
 def _encoder(model: Model) -> LoadedWeights:
@@ -177,7 +213,7 @@ def get(name: str, *, again: bool = False, progress: Progress | None = None) -> 
             if entry.url:
                 _download(entry, temporary, progress)
             else:
-                files.write_decoded(_source(entry), temporary)
+                decode.write_decoded(name, _source(entry), temporary)
             what = entry.url or f"{name}, just decoded,"
             _check(temporary, _expected(entry), what, _again(entry))
     except OSError as error:
@@ -210,8 +246,9 @@ def verify(name: str) -> str:
 def _entry(name: str) -> Weights:
     if name in CATALOGUE:
         return CATALOGUE[name]
-    near = nearest(name, names())
-    hint = f"did you mean {near}?" if near else f"there is {', '.join(names())}."
+    known = (*CATALOGUE, *bundled())
+    near = nearest(name, known)
+    hint = f"did you mean {near}?" if near else f"there is {', '.join(known)}."
     raise WeightsError(f"No weights are called {name!r}: {hint}")
 
 

@@ -1,0 +1,103 @@
+"""Tables of the documentation that are made from the program's own data.
+
+    python docs/tables.py            # writes them into the pages
+    python docs/tables.py --check    # says which page is out of date, and exits with 1
+
+A table stands in its page between two comments, ``<!-- table: NAME -->`` and ``<!-- end -->``.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from impasto.advise.planned import PLANNED, planned
+from impasto.advise.rules import LIMITS, RULES, filled
+from impasto.advise.situation import PURPOSES
+from impasto.core.words import short
+
+DOCS = Path(__file__).resolve().parent
+WORDS = {
+    "style": "the style",
+    "contrast": "its measure",
+    "side": "so many",
+    "centimetres": "so many",
+}
+"""What stands in sentences for the case's own words."""
+PLACE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def purposes() -> str:
+    rows = [(f"`{p.name}`", p.title, patience(p.patience, p.every)) for p in PURPOSES.values()]
+    return table(("`--for`", "what it is", "unless there is a `--deadline`, at most"), rows)
+
+
+def patience(seconds: float, every: bool) -> str:
+    return f"{short(seconds)} a picture, once loaded" if every else short(seconds)
+
+
+def rules() -> str:
+    rows = [
+        (rule.when, names(rule.favours), names(rule.instead), said(rule.why, rule.nearest))
+        for rule in RULES
+    ]
+    return table(("when", "favours", "while none of them is here", "why"), rows)
+
+
+def said(*sentences: str) -> str:
+    return " ".join(filled(sentence, WORDS) for sentence in sentences if sentence)
+
+
+def names(methods: Sequence[str]) -> str:
+    missing = planned()
+    return ", ".join(f"*{name}*" if name in missing else f"`{name}`" for name in methods)
+
+
+def limits() -> str:
+    rows = [(limit.when, re.sub(r"\{\w+\}", "…", limit.why)) for limit in LIMITS.values()]
+    return table(("ruled out are", "what is said"), rows)
+
+
+def missing() -> str:
+    rows = [(f"*{n}*", PLANNED[n].title, PLANNED[n].missing) for n in planned()]
+    return table(("name", "what it is", "what it takes"), rows)
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "purposes": purposes,
+    "rules": rules,
+    "limits": limits,
+    "planned": missing,
+}
+PAGES = ("recommend.md",)
+
+
+def renewed(page: str) -> str:
+    """A page with its tables made anew."""
+    return PLACE.sub(lambda found: found[1] + TABLES[found[2]]() + found[3], page)
+
+
+def main() -> int:
+    old = [
+        path
+        for path in (DOCS / name for name in PAGES)
+        if renewed(text := path.read_text(encoding="utf-8")) != text
+    ]
+    for path in old:
+        if "--check" in sys.argv:
+            print(f"{path.name} is out of date: python docs/tables.py")
+        else:
+            path.write_text(renewed(path.read_text(encoding="utf-8")), encoding="utf-8")
+            print(path.name)
+    return 1 if old and "--check" in sys.argv else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

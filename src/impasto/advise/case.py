@@ -1,0 +1,209 @@
+"""A case: pictures, what is asked for, and this machine; and what each method would do with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from impasto import methods
+from impasto.advise import licences
+from impasto.advise.answer import Candidate, Reason, Recommendation, Refused
+from impasto.advise.fitting import Fit, RuledOut, fit
+from impasto.advise.look import contrast, knows_by_name, look_at, reduced
+from impasto.advise.planned import PLANNED, planned
+from impasto.advise.rules import LIMITS, filled, fired, ranked
+from impasto.advise.situation import Situation
+from impasto.core import devices
+from impasto.core.errors import InputError
+from impasto.core.knobs import knobs_of, spell
+from impasto.core.picture import Picture
+from impasto.pictures import from_any
+from impasto.run import make_request
+
+WHO = ("CONTENT", "STYLE")
+"""What a command calls pictures that came from memory."""
+
+
+class Case:
+    """A content, styles, what is asked for, and this machine.
+
+    Args:
+        content, style: as for :func:`recommend`.
+        purpose, deadline, memory, licence: as in :class:`Situation`.
+        size, device, precision: as for :func:`recommend`.
+        knobs: what is set in any case.
+    """
+
+    def __init__(
+        self,
+        content: object,
+        style: object | Sequence[object],
+        *,
+        purpose: str = "picture",
+        deadline: float | None = None,
+        memory: int | None = None,
+        licence: str = "any",
+        size: int | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        knobs: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.device, self.precision, self.size = device, precision, size
+        self.given = dict(knobs or {})
+        chosen = devices.choose_device(device)
+        self.content: Picture = from_any(content, "content")
+        several = style if isinstance(style, (list, tuple)) else [style]
+        if not several:
+            raise InputError("No style picture: give at least one.")
+        self.sources = (content, *several)
+        self.styles = tuple(look_at(each, i) for i, each in enumerate(several, start=1))
+        self.small = replace(self.content, pixels=reduced(self.content.pixels), alpha=None)
+        self.held = devices.resident_bytes()
+        self.situation = Situation(
+            purpose=purpose,
+            side=self.content.long_side if size is None else size,
+            fixed=size is not None,
+            styles=tuple(s.name for s in self.styles),
+            unshown=tuple(s.name for s in self.styles if not s.shown),
+            learnt=frozenset.intersection(*(frozenset(s.learnt) for s in self.styles)),
+            same=self.content.sha256 in {s.picture.sha256 for s in self.styles},
+            contrast=max(contrast(s.picture.pixels) for s in self.styles),
+            deadline=deadline,
+            memory=memory,
+            licence=licence,
+            device=chosen,
+            cores=os.cpu_count() or 1,
+        )
+        self.rules = fired(self.situation)
+
+    def tried(self) -> Iterator[tuple[Candidate | Refused, tuple[str, ...]]]:
+        """Every method that is here, the best by the rules first.
+
+        Yields:
+            A candidate and what was cut down for it, or why the method is ruled out.
+        """
+        for method in ranked(methods.names(), self.rules):
+            try:
+                self._check(method)
+                yield self._candidate(method)
+            except RuledOut as out:
+                yield Refused(method, out.limit, out.why), ()
+
+    def styles_for(self, method: str) -> tuple[object, ...]:
+        """The styles as a method takes them: learnt names, or pictures."""
+        if knows_by_name(method):
+            return tuple(s.learnt[method] for s in self.styles)
+        return tuple(s.picture for s in self.styles)
+
+    def recommendation(
+        self,
+        candidates: tuple[Candidate, ...],
+        refused: tuple[Refused, ...],
+        cuts: tuple[Reason, ...],
+    ) -> Recommendation:
+        """All that was found, with the reasons."""
+        words = self.situation.words
+        best = candidates[0].method if candidates else ""
+        serving = [rule for rule in self.rules if rule.instead]
+        fits = bool(best) and all(best in rule.favours for rule in serving)
+        reasons = [Reason(r.name, r.sentence(words)) for r in self.rules if not r.silent]
+        if best and not fits:
+            reasons += [Reason("nearest", filled(r.nearest, words)) for r in serving]
+        if best and self.situation.licence == "commercial":
+            reasons.append(Reason("licence", licences.commercial_note(best)))
+        named = dict.fromkeys(m for r in self.rules for m in (*r.favours, *r.instead))
+        away = [PLANNED[m] for m in named if m in planned()]
+        why = LIMITS["missing"].why
+        return Recommendation(
+            self.situation,
+            candidates,
+            fits,
+            (*reasons, *cuts),
+            refused,
+            tuple(
+                Refused(p.name, "missing", why.format(title=p.title, missing=p.missing))
+                for p in away
+            ),
+        )
+
+    def _check(self, method: str) -> None:
+        """The limits that need no forecast.
+
+        Raises:
+            RuledOut: with the first that forbids the method.
+        """
+        card = methods.find(method).card
+        unknown = [s.name for s in self.styles if method not in s.learnt]
+        if knows_by_name(method) and unknown:
+            raise RuledOut("learnt", style=unknown[0], method=method)
+        if self.situation.unshown and not knows_by_name(method):
+            hidden = self.situation.unshown[0]
+            knowing = next(m for s in self.styles if s.name == hidden for m in s.learnt)
+            raise RuledOut("shown", style=hidden, knowing=knowing)
+        if card.extra and licences.lacks(card.extra):
+            raise RuledOut("extra", extra=card.extra)
+        licence = licences.licence_of(method)
+        if self.situation.licence == "commercial" and licences.FORBIDS.search(licence):
+            raise RuledOut("licence", licence=licence)
+
+    def _candidate(self, method: str) -> tuple[Candidate, tuple[str, ...]]:
+        knobs = {**self._ruled_knobs(method), **self.given}
+        request = make_request(
+            self.small,
+            self.styles_for(method),
+            method=method,
+            size=self.situation.side,
+            device=self.device,
+            precision=self.precision,
+            **knobs,
+        )
+        found = fit(self.situation, request, self.held)
+        knobs |= found.knobs
+        candidate = Candidate(
+            method,
+            found.size,
+            knobs,
+            found.seconds,
+            found.peak_bytes,
+            self._sources_for(method),
+            tuple(self._command(method, found, knobs)),
+        )
+        return candidate, found.cuts
+
+    def _ruled_knobs(self, method: str) -> dict[str, Any]:
+        """What the rules set, and what of it the method has; an earlier rule counts more."""
+        known = {knob.name for knob in knobs_of(methods.find(method))}
+        ruled: dict[str, Any] = {}
+        for rule in reversed(self.rules):
+            ruled |= rule.knobs.get(method, {})
+        return {name: value for name, value in ruled.items() if name in known}
+
+    def _sources_for(self, method: str) -> tuple[object, ...]:
+        """The styles as the caller gave them, or as learnt names."""
+        return self.styles_for(method) if knows_by_name(method) else self.sources[1:]
+
+    def _command(self, method: str, found: Fit, knobs: Mapping[str, Any]) -> Iterator[str]:
+        content = _typed(self.sources[0], WHO[0])
+        yield from ("impasto", "stylize", content)
+        yield from (_typed(each, WHO[1]) for each in self._sources_for(method))
+        yield from ("-o", _free_name(content, method), "--method", method)
+        if self.size is not None or found.size != self.content.long_side:
+            yield from ("--size", str(found.size))
+        for flag, value in (("--device", self.device), ("--precision", self.precision)):
+            if value != "auto":
+                yield from (flag, value)
+        yield from spell(methods.find(method), knobs)
+
+
+def _typed(source: object, placeholder: str) -> str:
+    return os.fspath(source) if isinstance(source, (str, os.PathLike)) else placeholder
+
+
+def _free_name(content: str, method: str) -> str:
+    """A name for the painting, in the folder at hand, that no file has."""
+    stem = f"{Path(content).stem}-{method}" if content != WHO[0] else method
+    names = (f"{stem}{suffix}.png" for suffix in ("", *(f"-{i}" for i in range(2, 1000))))
+    return next((name for name in names if not Path(name).exists()), f"{stem}.png")

@@ -1,0 +1,75 @@
+"""Methods that the rules name and this version may not have. Whatever is registered is not one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from impasto import methods
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A method that is not here.
+
+    Attributes:
+        name: under which it will be registered, and the rules know it.
+        title: what it is, in one line, with its paper.
+        missing: what it takes before it can be run here.
+    """
+
+    name: str
+    title: str
+    missing: str
+
+
+_DIFFUSION = "the method itself, then the extra diffusion and weights of several GB"
+PLANNED: dict[str, Planned] = {
+    p.name: p
+    for p in (
+        Planned(
+            "photowct",
+            "photorealistic whitening and colouring (Li et al., ECCV 2018)",
+            "the method itself, and a decoder that unpools",
+        ),
+        Planned(
+            "deep-photo",
+            "optimisation with a matting term (Luan et al., CVPR 2017)",
+            "the method itself: masks and the matting Laplacian",
+        ),
+        Planned(
+            "stable-fast",
+            "a fast network taught with a temporal loss (Huang et al., CVPR 2017)",
+            "reading and writing video, and the network",
+        ),
+        Planned(
+            "animatediff",
+            "diffusion of whole clips (Guo et al., ICLR 2024)",
+            f"reading and writing video, {_DIFFUSION}",
+        ),
+        Planned(
+            "sdxl",
+            "Stable Diffusion XL with IP-Adapter (Podell et al.; Ye et al., 2023)",
+            _DIFFUSION,
+        ),
+        Planned(
+            "controlnet",
+            "diffusion held to edges or depth (Zhang et al., ICCV 2023)",
+            _DIFFUSION,
+        ),
+        Planned(
+            "style-lora",
+            "a diffusion model taught one style (Hu et al., ICLR 2022)",
+            _DIFFUSION,
+        ),
+        Planned(
+            "instantstyle",
+            "a style adapter in chosen layers alone (Wang et al., 2024)",
+            _DIFFUSION,
+        ),
+    )
+}
+
+
+def planned() -> tuple[str, ...]:
+    """The names of those that are still missing."""
+    return tuple(name for name in PLANNED if name not in methods.names())

@@ -1,0 +1,151 @@
+"""What is searched: the knobs of a method that say where they are worth it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from impasto.core.errors import KnobError
+from impasto.core.knobs import Knob, Search, as_mapping, build, knobs_of
+from impasto.core.request import Method
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+DIGITS = 3
+"""Significant digits of a number that is tried: more nobody sees in a painting."""
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """A knob that is searched."""
+
+    knob: Knob
+    search: Search
+
+    @property
+    def name(self) -> str:
+        return self.knob.name
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """The values that are tried, or none where it is a range."""
+        given = self.search.values
+        return (False, True) if self.knob.item is bool and not given else given
+
+    def distribution(self) -> BaseDistribution:
+        """As Optuna wants it: a few values are told by their places."""
+        from optuna.distributions import (
+            CategoricalDistribution,
+            FloatDistribution,
+            IntDistribution,
+        )
+
+        if self.values:
+            return CategoricalDistribution(list(range(len(self.values))))
+        low, high, log = self.search.low, self.search.high, self.search.log
+        assert low is not None
+        assert high is not None
+        if self.knob.item is int:
+            return IntDistribution(int(low), int(high), log=log)
+        return FloatDistribution(low, high, log=log)
+
+    def value(self, param: Any) -> Any:
+        """What one of Optuna's parameters stands for."""
+        if self.values:
+            return self.values[param]
+        return float(f"{param:.{DIGITS}g}") if self.knob.item is float else int(param)
+
+    def param(self, value: Any) -> Any:
+        """The parameter that stands for a value; None if it lies outside of what is searched."""
+        value = self.knob.check(value)
+        if self.values:
+            return self.values.index(value) if value in self.values else None
+        low, high = self.search.low, self.search.high
+        inside = value is not None and low is not None and high is not None and low <= value <= high
+        return value if inside else None
+
+    def told(self) -> str:
+        """What is searched, in words."""
+        if self.values:
+            return "one of " + "; ".join(map(_typed, self.values))
+        return f"{self.search.low:g} to {self.search.high:g}"
+
+
+def _typed(value: Any) -> str:
+    """A value as it is typed."""
+    if not isinstance(value, tuple):
+        return str(value)
+    return ",".join(f"{v:g}" if isinstance(v, float) else str(v) for v in value) or "none"
+
+
+class Space:
+    """The knobs of a method that are searched.
+
+    Args:
+        kind: the method.
+        held: knobs that keep the value that was given.
+
+    Raises:
+        KnobError: nothing is left to be searched, or what is held does not fit.
+    """
+
+    def __init__(self, kind: type[Method], held: Mapping[str, Any]) -> None:
+        self.kind = kind
+        self.held = {n: getattr(build(kind, held), n) for n in held}
+        self.dimensions = tuple(
+            Dimension(knob, knob.search)
+            for knob in knobs_of(kind)
+            if knob.search and knob.search.draft is None and knob.name not in held
+        )
+        if not self.dimensions:
+            raise KnobError(
+                f"There is nothing to search: the method {kind.name} leaves no knob open. "
+                "Give fewer knobs."
+            )
+
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Knob → what Optuna draws from."""
+        return {d.name: d.distribution() for d in self.dimensions}
+
+    def knobs(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """All knobs of the method, as plain JSON values, from Optuna's parameters."""
+        drawn = {d.name: d.value(params[d.name]) for d in self.dimensions if d.name in params}
+        return self.complete(drawn)
+
+    def complete(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """All knobs of the method as plain JSON values: these, those that are held, defaults.
+
+        Raises:
+            KnobError: a knob that there is not, a value that does not fit, or one that is held.
+        """
+        for name in values:
+            if name in self.held and values[name] != self.held[name]:
+                raise KnobError(f"{name} is held at {self.held[name]} and is not searched.")
+        return as_mapping(build(self.kind, {**self.held, **values}))
+
+    def params(self, knobs: Mapping[str, Any]) -> dict[str, Any]:
+        """Optuna's parameters for these knobs, without those outside of what is searched."""
+        found = {d.name: d.param(knobs[d.name]) for d in self.dimensions}
+        return {name: param for name, param in found.items() if param is not None}
+
+    def starts(self) -> list[dict[str, Any]]:
+        """What is tried first: the defaults, and from there each knob's known good values."""
+        return [
+            self.complete({}),
+            *(self.complete({d.name: v}) for d in self.dimensions for v in d.search.first),
+        ]
+
+    def drafts(self) -> dict[str, Any]:
+        """Knobs that make a trial cheaper, with their value then; none that are held."""
+        return {
+            knob.name: knob.search.draft
+            for knob in knobs_of(self.kind)
+            if knob.search and knob.search.draft is not None and knob.name not in self.held
+        }
+
+    def changed(self, knobs: Mapping[str, Any]) -> dict[str, Any]:
+        """The knobs that are not what they are without a search."""
+        usual = self.complete({})
+        return {name: value for name, value in knobs.items() if value != usual[name]}

@@ -1,0 +1,223 @@
+"""``impasto evaluate``: measure paintings, one by one or a whole set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+from click.shell_completion import CompletionItem
+
+from impasto.cli.flags import ContextCommand, talk_flags, voice_of
+from impasto.cli.meter import Meter
+from impasto.cli.table import show_table
+from impasto.cli.voice import Voice
+from impasto.judge.metric import METRICS
+
+if TYPE_CHECKING:
+    from impasto.judge.evaluate import Evaluation
+
+NONE = "–"
+"""What stands where a metric has no meaning."""
+
+
+def _completed(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    before, comma, last = incomplete.rpartition(",")
+    return [CompletionItem(before + comma + name) for name in METRICS if name.startswith(last)]
+
+
+@click.command("evaluate", cls=ContextCommand)
+@click.argument(
+    "paths", metavar="[CONTENT STYLE] RESULT…", nargs=-1, required=True, type=click.Path()
+)
+@click.option(
+    "--metrics",
+    default="",
+    metavar="NAME,…",
+    shell_complete=_completed,
+    help=f"Only these; unset: all that are at hand of {', '.join(METRICS)}.",
+)
+@click.option("--text", default="", help="What clip_text compares the results with.")
+@click.option(
+    "--clip",
+    default="",
+    metavar="NAME|DIR",
+    help="A CLIP by its name on the hub, from where it is fetched once, or its folder; "
+    "unset: the usual one, if it is here.",
+)
+@click.option(
+    "--size",
+    type=int,
+    default=512,
+    metavar="PX",
+    help="Long side to which results are reduced before they are measured [default 512].",
+)
+@click.option("--layers", is_flag=True, help="Also each layer of what is made of layers.")
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Also what each metric compares, what is usual, and whose it is.",
+)
+@click.option(
+    "--csv",
+    "csv_file",
+    default="",
+    type=click.Path(),
+    metavar="FILE|-",
+    help="Also a file with a line for each result; -: on stdout, instead of the table.",
+)
+@talk_flags
+def evaluate(ctx: click.Context) -> None:
+    """Measure RESULTs: what is left of CONTENT, and how much there is of STYLE.
+
+    All can be folders: a result then belongs to the content and style of whose names its own is
+    made, as canal-scream.png. Several folders of results are compared. A RESULT alone, or a
+    folder, is measured against what the recipe inside says; then CONTENT and STYLE are left out.
+    """  # fmt: skip
+    voice, csv_file = voice_of(ctx), str(ctx.params["csv_file"])
+    _check(ctx)
+    with _into(csv_file) as file:
+        found = _measured(ctx, voice)
+        if file:
+            file.write(found.csv().encode())
+    _remark(found, ctx.params["metrics"], voice)
+    voice.data(found.data())
+    if csv_file == "-":
+        click.echo(found.csv(), nl=False)
+    if voice.as_json or csv_file == "-":
+        return
+    _show(found)
+    if ctx.params["layers"]:
+        _show_layers(found)
+    if ctx.params["explain"]:
+        _explain(found)
+
+
+def _into(csv_file: str) -> AbstractContextManager[BinaryIO | None]:
+    """The file that is written, open before the work, so that it is known that it can be."""
+    from impasto.pictures import replacing
+
+    return replacing(csv_file) if csv_file not in ("", "-") else nullcontext()
+
+
+def _check(ctx: click.Context) -> None:
+    if len(ctx.params["paths"]) == 2:
+        raise click.UsageError(
+            "CONTENT, STYLE and at least one RESULT are wanted; or a RESULT alone, if Impasto "
+            "made it.", ctx
+        )  # fmt: skip
+    if ctx.params["csv_file"] == "-" and ctx.params["as_json"]:
+        raise click.UsageError("--json and --csv - both want stdout: name a file for --csv.", ctx)
+
+
+def _measured(ctx: click.Context, voice: Voice) -> Evaluation:
+    from impasto.judge import evaluate as measuring
+
+    paths, names = ctx.params["paths"], ctx.params["metrics"]
+    metrics = [name.strip() for name in names.split(",") if name.strip()]
+    with Meter(voice, "Measuring") as meter:
+
+        def watch(done: int, count: int) -> None:
+            meter.show(done / count, f"{done} of {count}")
+
+        text, clip, size = (ctx.params[name] for name in ("text", "clip", "size"))
+        if len(paths) == 1:
+            return measuring.evaluate_made(
+                paths[0], metrics=metrics, text=text, clip=clip, size=size, watch=watch
+            )
+        content, style, *results = paths
+        return measuring.evaluate(
+            content,
+            style,
+            results,
+            metrics=metrics,
+            text=text,
+            clip=clip,
+            size=size,
+            watch=watch,
+        )
+
+
+def _remark(found: Evaluation, asked: str, voice: Voice) -> None:
+    """What was left out, what could not be measured, and what is to be known of the rest."""
+    for why, names in _gathered(found.left_out).items():
+        voice.warn(f"Left out: {why}" if names in why else f"Left out: {names}: {why}")
+    tell = voice.warn if asked else voice.say
+    for why, names in _gathered(found.missing).items():
+        tell(f"Not measured: {names}: {why}")
+    for note in dict.fromkeys(note for row in found.rows for note in row.scores.notes):
+        voice.say(note)
+
+
+def _gathered(reasons: Mapping[str, str]) -> dict[str, str]:
+    """Reason → the names to which it applies."""
+    from impasto.judge.pairs import listed
+
+    return {
+        why: listed(name for name, reason in reasons.items() if reason == why)
+        for why in dict.fromkeys(reasons.values())
+    }
+
+
+def _show(found: Evaluation) -> None:
+    """A row for each result; of a set also the means, and between what they lie at 95 %."""
+    heads = [f"{METRICS[name].title} {METRICS[name].arrow}" for name in found.metrics]
+    rows = [
+        [name, *(_figure(m, row.scores.values.get(m)) for m in found.metrics)]
+        for name, row in zip(_short(found), found.rows, strict=True)
+    ]
+    show_table(("result", *heads), rows)
+    means = found.means()
+    if found.pairs < 2 and len(means) < 2:
+        return
+    lines = []
+    for each, intervals in means.items():
+        count = sum(row.set == each for row in found.rows)
+        for label, part in ((f"{each or 'all'}, mean of {count}", "mean"), ("  95 % from", "low"),
+                            ("  95 % to", "high")):  # fmt: skip
+            cells = [_figure(m, getattr(intervals.get(m), part, None)) for m in found.metrics]
+            lines.append([label, *cells])
+    click.echo()
+    show_table(("set", *heads), lines)
+
+
+def _show_layers(found: Evaluation) -> None:
+    for metric in found.metrics:
+        tables = {
+            name: row.scores.layers.get(metric, {})
+            for name, row in zip(_short(found), found.rows, strict=True)
+        }
+        names = list(dict.fromkeys(layer for layers in tables.values() for layer in layers))
+        if names:
+            click.echo(f"\n{METRICS[metric].title} by layer")
+            show_table(
+                ("result", *names),
+                [[r, *(_figure(metric, layers.get(n)) for n in names)] for r, layers in
+                 tables.items()],
+            )  # fmt: skip
+
+
+def _explain(found: Evaluation) -> None:
+    for name in found.metrics:
+        metric = METRICS[name]
+        needs = f" It needs {metric.needs}." if metric.needs else ""
+        click.echo(
+            f"\n{metric.title} {metric.arrow} ({name}): {metric.compares}; {metric.better} is "
+            f"better.\n  Usual: {metric.usual}.\n  Source: {metric.source}.{needs}"
+        )
+
+
+def _short(found: Evaluation) -> list[str]:
+    """The results' names without the folder that all of them are in."""
+    paths = [Path(row.result).absolute() for row in found.rows]
+    folder = os.path.commonpath([path.parent for path in paths])
+    return [str(path.relative_to(folder)) for path in paths]
+
+
+def _figure(metric: str, value: float | None) -> str:
+    if value is None:
+        return NONE
+    return f"{value:.1f}" if metric == "noise" else f"{value:.3f}"

@@ -1,0 +1,162 @@
+"""``impasto recommend``: which method suits, why, and the command to run."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from impasto.advise.situation import LICENCES, PURPOSES
+from impasto.cli.flags import DEVICES, ContextCommand, pictures, talk_flags, voice_of
+from impasto.cli.meter import waiting
+from impasto.cli.table import show_table
+from impasto.cli.voice import Voice
+from impasto.cli.words import memory, plain, short
+from impasto.core.errors import ResourceError
+from impasto.core.knobs import flag_name, knobs_of
+from impasto.methods import find
+
+if TYPE_CHECKING:
+    from impasto.advise.answer import Candidate, Recommendation
+
+
+def _purposes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    fitting = {n: p for n, p in PURPOSES.items() if n.startswith(incomplete)}
+    return [CompletionItem(name, help=purpose.title) for name, purpose in fitting.items()]
+
+
+@click.command("recommend", cls=ContextCommand)
+@pictures
+@click.option(
+    "--for",
+    "purpose",
+    default="picture",
+    metavar="WHAT",
+    shell_complete=_purposes,
+    help="What the painting is for: "
+    + ", ".join(f"{name} ({p.title})" for name, p in PURPOSES.items())
+    + " [default picture].",
+)
+@click.option(
+    "--deadline",
+    metavar="TIME",
+    help="What a picture may take, as 5s, 2m or 1h; unset: what the purpose allows.",
+)
+@click.option(
+    "--memory",
+    metavar="AMOUNT",
+    help="What it may take of memory, as 500M or 4G; unset: what is free.",
+)
+@click.option(
+    "--licence",
+    type=click.Choice(LICENCES),
+    default="any",
+    metavar="|".join(LICENCES),
+    help="What the painting will be used for [default any].",
+)
+@click.option(
+    "--size",
+    type=int,
+    metavar="PX",
+    help="Long side of the painting; unset: the content's, or less to keep the limits.",
+)
+@click.option(
+    "--device",
+    default="auto",
+    metavar="NAME",
+    shell_complete=lambda _c, _p, given: [d for d in DEVICES if d.startswith(given)],
+    help="auto, cpu, cuda, cuda:1 or mps [default auto].",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(("auto", "fp32", "bf16")),
+    default="auto",
+    metavar="auto|fp32|bf16",
+    help="Of the arithmetic [default auto].",
+)
+@talk_flags
+def recommend(ctx: click.Context) -> int:
+    """Say which method suits CONTENT and STYLE here, why, and the command to run.
+
+    Nothing is painted. Times and memory are forecasts for these pictures on this machine;
+    docs/recommend.md has the rules. Of a video, give a frame.
+    """
+    from impasto.advise.recommend import recommend as ask
+
+    given = dict(ctx.params)
+    content, styles = given.pop("content"), given.pop("styles")
+    voice = voice_of(ctx)
+    for flag in ("as_json", "quiet"):
+        given.pop(flag)
+    with waiting(voice, "Forecasting"):
+        answer = ask(content, styles, **given)
+    if not voice.as_json:
+        _tell(answer, voice)
+    voice.data(facts(answer))
+    return 0 if answer.best else ResourceError.exit_code
+
+
+def _tell(answer: Recommendation, voice: Voice) -> None:
+    """The answer, from the verdict to the command."""
+    case = answer.situation
+    voice.result(answer.verdict)
+    if answer.candidates:
+        cores = f", {case.cores} cores" if case.device == "cpu" else ""
+        voice.result(f"\nForecast for this machine ({case.device}{cores}):")
+        time = "a picture" if PURPOSES[case.purpose].every else "time"
+        heads, rows = ("method", time, "memory", "size", "with"), [*map(_row, answer.candidates)]
+        width = 5 if any(row[-1] for row in rows) else 4
+        show_table(heads[:width], [row[:width] for row in rows])
+    _list(voice, "Why", [(reason.rule, reason.sentence) for reason in answer.reasons])
+    _list(voice, "Ruled out", [(each.method, each.why) for each in answer.refused])
+    _list(voice, "Not in this version", [(each.method, each.why) for each in answer.planned])
+    if answer.command:
+        voice.result(f"\nRun:\n  {answer.command}")
+
+
+def _list(voice: Voice, title: str, rows: list[tuple[str, str]]) -> None:
+    if rows:
+        voice.result(f"\n{title}:")
+    width = max((12, *(len(label) + 2 for label, _ in rows)))
+    for label, text in rows:
+        voice.result(f"  {label:<{width}}{text}")
+
+
+def _row(candidate: Candidate) -> tuple[str, ...]:
+    of = knobs_of(find(candidate.method))
+    given = [(flag_name(k), candidate.knobs[k.name]) for k in of if k.name in candidate.knobs]
+    return (
+        candidate.method,
+        short(candidate.seconds),
+        memory(candidate.peak_bytes),
+        f"{candidate.size} px",
+        " ".join(f"{flag} {plain(value)}" for flag, value in given),
+    )
+
+
+def facts(answer: Recommendation) -> dict[str, Any]:
+    """The answer for programs."""
+    case = answer.situation
+    return {
+        "verdict": answer.verdict,
+        "fits": answer.fits,
+        "method": answer.best.method if answer.best else None,
+        "command": list(answer.best.command) if answer.best else None,
+        "candidates": [
+            {
+                "method": c.method,
+                "size": c.size,
+                "knobs": dict(c.knobs),
+                "seconds": round(c.seconds, 3),
+                "peak_bytes": c.peak_bytes,
+                "command": list(c.command),
+            }
+            for c in answer.candidates
+        ],
+        "reasons": [dataclasses.asdict(reason) for reason in answer.reasons],
+        "refused": [dataclasses.asdict(each) for each in answer.refused],
+        "planned": [dataclasses.asdict(each) for each in answer.planned],
+        "situation": {**dataclasses.asdict(case), "learnt": sorted(case.learnt)},
+    }

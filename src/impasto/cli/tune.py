@@ -1,0 +1,108 @@
+"""``impasto tune``: search for the knobs that suit a content and a style."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import click
+
+from impasto.cli.flags import pick, pictures, request_flags, talk_flags, voice_of
+from impasto.cli.knob_flags import MethodCommand, given_knobs
+
+
+class TuneCommand(MethodCommand):
+    """A command whose knobs are held instead of searched."""
+
+    sections: ClassVar[Mapping[str, Sequence[str]]] = {
+        "Search": ("budget", "aim", "trials", "trial_size"),
+        "Language model": ("agent", "model", "model_url"),
+        "Output": ("output", "study", "strip"),
+        "Picture": ("method", "size", "fit", "seed", "style_weights", "weights"),
+        "Run": ("device", "precision", "as_json", "quiet"),
+    }
+
+    def heading(self, ctx: click.Context) -> str:
+        return f"{super().heading(ctx)}: a knob that is given is held, not searched"
+
+
+@click.command("tune", cls=TuneCommand)
+@pictures
+@click.option(
+    "--budget",
+    default="2m",
+    metavar="TIME",
+    help="What the trials may take, as 90s, 2m or 1h; painting the winner comes on top "
+    "[default 2m].",
+)
+@click.option(
+    "--aim",
+    type=float,
+    default=0.5,
+    metavar="NUMBER",
+    help="Style and content error are wanted in the ratio AIM : 1 - AIM; less for more style "
+    "[0 to 1; default 0.5].",
+)
+@click.option(
+    "--trials",
+    type=int,
+    metavar="INT",
+    help="At most so many, earlier ones included; unset: 40 for each knob that is searched.",
+)
+@click.option(
+    "--trial-size",
+    type=int,
+    metavar="PX",
+    help="Long side of the first trials; unset: the painting's if thirty fit into the budget, "
+    "else 256.",
+)
+@click.option("--agent", is_flag=True, help="Let a language model propose the trials.")
+@click.option(
+    "--model",
+    default="",
+    metavar="NAME",
+    help="The language model, as openai:NAME, anthropic:NAME, or any that the server at "
+    "--model-url knows; unset: IMPASTO_MODEL.",
+)
+@click.option(
+    "--model-url",
+    default="",
+    metavar="URL",
+    help="A server that speaks OpenAI's protocol, as http://localhost:11434/v1.",
+)
+@click.option(
+    "-o",
+    "--output",
+    default="",
+    type=click.Path(),
+    metavar="OUT",
+    help="Paint the winner: .png, .jpg, .webp, .avif or .tif. Unset: the command to do so.",
+)
+@click.option(
+    "--study",
+    default="",
+    type=click.Path(),
+    metavar="FILE",
+    help="Keeps every trial, .db, with a folder of pictures beside it; the same command goes on "
+    "from it. Unset: OUT with .tune.db, or tune.db.",
+)
+@click.option(
+    "--strip",
+    default="",
+    type=click.Path(),
+    metavar="FILE",
+    help="Also a sheet: a dozen trials from the most content to the most style.",
+)
+@request_flags
+@talk_flags
+def tune(ctx: click.Context) -> int:
+    """Search for the knobs with which a method paints CONTENT and STYLE nearest to an aim.
+
+    Trials are painted small first, and measured on a network that no method optimises. Every trial
+    is kept. Ctrl-C keeps what there is, and the same command goes on later.
+    """
+    from impasto.cli.order import Order
+    from impasto.cli.tuning import Wish, carry_out
+
+    order = pick(Order, ctx, knobs=given_knobs(ctx))
+    return carry_out(order, pick(Wish, ctx), voice_of(ctx))

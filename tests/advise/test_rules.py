@@ -1,0 +1,162 @@
+"""The decision table: what it favours, that its sentences are whole, and that the docs have it."""
+
+import importlib.util
+import itertools
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from toy_method import register
+
+from impasto import methods
+from impasto.advise.figures import PLACE, by_error, figures
+from impasto.advise.planned import PLANNED, planned
+from impasto.advise.rules import RULES, Rule, filled, fired, ranked
+from impasto.advise.situation import PURPOSES, Situation
+from impasto.core.errors import KnobError
+
+ROOT = Path(__file__).resolve().parents[2]
+LEARNT = frozenset({"fast"})
+
+
+def script(path):
+    """A script of this repository as a module, if it is there (a source package has none)."""
+    place = ROOT / path
+    if not place.is_file():
+        pytest.skip(f"{path} is not here")
+    spec = importlib.util.spec_from_file_location(f"script_{place.stem}", place)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def order(**case):
+    """Every method that there is or will be, the best first."""
+    everyone = (*methods.names(), *planned())
+    return ranked(everyone, fired(Situation(**case)))
+
+
+def first_here(**case):
+    return next(name for name in order(**case) if name in methods.names())
+
+
+@pytest.mark.parametrize(
+    ("purpose", "learnt", "wanted"),
+    [
+        ("picture", True, ["gatys", "fast", "adain", "wct"]),
+        ("picture", False, ["gatys", "adain", "wct"]),
+        ("preview", True, ["fast", "adain", "wct"]),
+        ("live", True, ["fast", "adain"]),
+        ("batch", False, ["fast", "adain", "wct"]),
+        ("print", True, ["gatys", "fast", "adain"]),
+        ("video", True, ["stable-fast", "animatediff", "fast", "adain"]),
+        ("photo", True, ["photowct", "deep-photo", "gatys"]),
+        ("text", False, ["sdxl", "controlnet", "gatys"]),
+        ("brand", True, ["style-lora", "fast", "adain"]),
+        ("leak", True, ["instantstyle", "adain"]),
+    ],
+)
+def test_the_table_of_the_field(purpose, learnt, wanted):
+    found = order(purpose=purpose, learnt=LEARNT if learnt else frozenset())
+    assert list(found[: len(wanted)]) == wanted
+
+
+def test_every_purpose_has_one_rule_of_its_name():
+    for purpose in PURPOSES:
+        names = [rule.name for rule in fired(Situation(purpose=purpose))]
+        assert [name for name in names if name in PURPOSES] == [purpose]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_a_rule_names_only_methods_that_are_here_or_planned(rule):
+    named = {*rule.favours, *rule.instead, *rule.knobs}
+    assert named <= {*methods.names(), *PLANNED}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_a_sentence_has_all_its_figures(rule):
+    words = Situation(styles=("a.jpg", "b.jpg")).words
+    for sentence in (rule.why, rule.nearest):
+        assert "{" not in filled(sentence, words)
+    assert rule.sentence(words).endswith(".")
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_a_rule_with_a_substitute_says_what_that_does(rule):
+    assert bool(rule.instead) == bool(rule.nearest)
+    assert not set(rule.favours) & set(rule.instead)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_the_knobs_that_a_rule_sets_are_accepted(rule):
+    from impasto.core.knobs import build
+
+    for method, knobs in rule.knobs.items():
+        if method in methods.names():
+            build(methods.find(method), knobs)
+
+
+NAMES = ("a", "b", "c", "d")
+RULE = st.lists(st.sampled_from(NAMES), unique=True, max_size=4).map(
+    lambda favours: Rule("r", "", lambda s: True, "", favours=tuple(favours))
+)
+
+
+@given(st.lists(RULE, min_size=1, max_size=4))
+def test_of_two_methods_the_first_rule_that_tells_them_apart_decides(rules):
+    found = ranked(NAMES, tuple(rules))
+    for one, other in itertools.pairwise(found):
+        apart = [r for r in rules if r.place(one) != r.place(other)]
+        if apart:
+            assert apart[0].place(one) < apart[0].place(other)
+        else:
+            assert NAMES.index(one) < NAMES.index(other)  # as they were
+
+
+def test_a_style_of_much_contrast_fires_its_rule():
+    middle = figures()["common"].contrast
+    rules = [{r.name for r in fired(Situation(contrast=middle + d))} for d in (0.01, -0.01)]
+    assert "contrast" in rules[0]
+    assert "contrast" not in rules[1]
+
+
+def test_a_small_print_is_told_the_pixels_of_a_page():
+    said = [r.sentence(Situation(side=1000).words) for r in RULES if r.name == "page"]
+    # 1000 dots at 300 an inch are 8.47 cm; A4 is 29.7 cm long, 3508 dots
+    assert said == ["At 300 dots an inch 1000 px are 8 cm: for an A4 page say --size 3508."]
+    small, large = (fired(Situation(purpose="print", side=side)) for side in (3507, 3508))
+    assert [any(r.name == "page" for r in rules) for rules in (small, large)] == [True, False]
+
+
+def test_a_registered_method_is_planned_no_more(monkeypatch):
+    assert "photowct" in planned()
+    register(monkeypatch, "photowct")
+    assert "photowct" not in planned()
+    assert first_here(purpose="photo") == "photowct"
+
+
+def test_the_nearest_to_the_style_comes_first_in_our_figures():
+    errors = [figures()[name].error for name in by_error()]
+    assert errors == sorted(errors)
+    assert set(by_error()) <= set(methods.names())
+
+
+def test_an_unknown_purpose_is_refused_with_the_nearest():
+    with pytest.raises(KnobError, match=r"purpose = 'vidoe' .* did you mean video"):
+        Situation(purpose="vidoe")
+
+
+def test_the_figures_are_those_of_the_benchmarks():
+    gathered = script("benchmarks/figures.py").gathered()
+    assert json.loads(PLACE.read_text(encoding="utf-8")) == gathered, "python benchmarks/figures.py"
+
+
+def test_the_page_has_the_rules_of_the_program():
+    tables = script("docs/tables.py")
+    page = (ROOT / "docs" / "recommend.md").read_text(encoding="utf-8")
+    assert all(f"<!-- table: {name} -->" in page for name in tables.TABLES)
+    assert page == tables.renewed(page), "python docs/tables.py"

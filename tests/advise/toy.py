@@ -1,0 +1,104 @@
+"""A method that paints in no time, two pictures for it, and a tuning of it."""
+
+import dataclasses
+import signal
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from impasto.advise.round import Listener
+from impasto.advise.tune import tune_request
+from impasto.core.card import Card
+from impasto.core.errors import KnobError
+from impasto.core.knobs import Search, build, knob, knobs_of
+from impasto.core.plan import Forecast
+from impasto.core.progress import Tick
+from impasto.core.request import Painting, Request
+from impasto.pictures import from_any, resize
+
+
+@dataclass(frozen=True)
+class Toy:
+    """Shares of the style come in steps; ``shade`` darkens, which is no good."""
+
+    name: ClassVar[str] = "toy"
+    card: ClassVar[Card] = Card("A toy", "tests", "all else", "none", "none", weights=())
+
+    strength: float = knob(1.0, "how much", low=0, high=1, search=Search(0.1, 1, first=(0.5,)))
+    shade: float = knob(0.3, "how dark", low=0, high=1, search=Search(0.0, 0.5))
+    grain: str = knob("none", "grain", choices=("none", "odd"), search=Search(values=("none",)))
+    steps: int = knob(8, "steps", low=1, search=Search(draft=2))
+
+    def forecast(self, request, setting):
+        return Forecast(1e-4 * self.steps, 1)
+
+    def agreement(self, request, device, precision):
+        return 1.0
+
+    def warnings(self, request):
+        return ()
+
+    def paint(self, request, plan, watch, state=None):
+        if self.grain == "odd" and self.shade < 0.2:
+            raise KnobError("grain = odd goes with a shade of 0.2 or more.")
+        height, width = plan.setting.height, plan.setting.width
+        content = np.asarray(resize(request.content.pixels, height, width))
+        style = np.asarray(resize(request.styles[0].pixels, height, width))
+        done, finished = 0, True
+        while done < self.steps and finished:
+            done += 1
+            try:
+                watch(Tick(done, self.steps, done / self.steps, {}, lambda: content, dict))
+            except KeyboardInterrupt:
+                finished = False
+        share = self.strength * (1 - 0.7**done)
+        pixels = (content * (1 - share) + style * share) * (1 - self.shade)
+        return Painting(pixels.astype(np.float32), {}, done, finished, {}, {})
+
+
+class Heard(Listener):
+    """Keeps what it is told; raises Ctrl-C after a number of trials if asked to."""
+
+    def __init__(self, stop_after=None):
+        self.said, self.warned, self.stop_after = [], [], stop_after
+
+    def progress(self, progress):
+        assert 0 <= progress.share <= 1
+        if self.stop_after is not None and progress.trials >= self.stop_after:
+            signal.raise_signal(signal.SIGINT)
+            self.stop_after = None
+
+    def note(self, sentence):
+        self.said.append(sentence)
+
+    def warn(self, sentence):
+        self.warned.append(sentence)
+
+
+def _house():
+    """A yellow house before a blue sky."""
+    y = np.mgrid[0:48, 0:64][0]
+    pixels = np.stack([y / 120, y / 90, 0.9 - y / 200], -1)
+    pixels[20:40, 18:44] = (0.9, 0.8, 0.2)
+    pixels[28:40, 26:32] = 0.1
+    return pixels.astype(np.float32)
+
+
+def _stripes():
+    """Dark stripes on red and green."""
+    y, x = np.mgrid[0:56, 0:56]
+    stripes = ((x + 2 * y) % 7 < 3).astype(np.float32)
+    return np.stack([stripes * 0.9, stripes * (x // 14 % 2), stripes * 0.1], -1).astype(np.float32)
+
+
+CONTENT, STYLE = _house(), _stripes()
+
+
+def toy_tuning(*, size=None, seed=0, alpha=None, on=CONTENT, **settings):
+    """Tunes the toy; takes its knobs and the settings of a search alike."""
+    names = {knob.name for knob in knobs_of(Toy)}
+    held = {name: settings.pop(name) for name in names & set(settings)}
+    shown = dataclasses.replace(from_any(on, "content"), alpha=alpha)
+    request = Request(shown, (from_any(STYLE, "style"),), build(Toy, held), size=size, seed=seed)
+    return tune_request(request, held, **{"budget": 60, "trials": 4, **settings})
