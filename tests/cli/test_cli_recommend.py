@@ -84,6 +84,13 @@ def test_help_lists_what_a_painting_can_be_for(impasto):
         assert name in out
 
 
+def test_a_picture_whose_name_begins_with_a_dash_is_no_flag(impasto, photo, style, tmp_path):
+    (tmp_path / "-photo.jpg").write_bytes(Path(photo).read_bytes())
+    args = ("recommend", "--for", "preview", "--json", "--", "-photo.jpg", style)
+    command = impasto(*args).json["command"]
+    assert impasto(*command[1:], "--size", "40").code == 0
+
+
 def test_a_long_name_is_apart_from_what_is_said_of_it(impasto, photo, style):
     out = impasto("recommend", photo, style, "--for", "leak").out
     assert "\n  instantstyle  a style adapter" in out

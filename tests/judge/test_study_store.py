@@ -96,6 +96,7 @@ def test_afterwards_a_study_is_one_file(path):
             assert base.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
         base.close()
     assert sorted(f.name for f in path.parent.iterdir()) == ["small.study"]
+    assert path.read_bytes()[18:20] == b"\1\1"  # 2 would be WAL, which a read-only folder refuses
     assert report(path).answers == 1
 
 

@@ -97,7 +97,8 @@ def choosing(function: Callable[P, R]) -> Callable[P, R]:
         given = signature.bind(*args, **kwargs).arguments
         knobs = given.pop("knobs", {})
         asked = {n: given[n] for n in ("size", "weights", "device", "precision") if n in given}
-        choice = choose(given["content"], given["styles"], knobs, **asked)
+        check_regions(given.get("regions") or given.get("labels"))
+        choice = choose(given["content"], given.get("styles", ()), knobs, **asked)
         given |= {"content": choice.content, "styles": choice.styles, "method": choice.method}
         return cast(Callable[..., R], function)(**given, **choice.knobs)
 
@@ -106,6 +107,19 @@ def choosing(function: Callable[P, R]) -> Callable[P, R]:
 
 stylize = choosing(run.stylize)
 request = choosing(run.make_request)
+
+
+def check_regions(asked: object) -> None:
+    """Refuse regions: auto looks at whole pictures.
+
+    Raises:
+        KnobError: there are some.
+    """
+    if asked:
+        raise KnobError(
+            f"With regions, name the method instead of {AUTO}: impasto methods says which know "
+            "masks."
+        )
 
 
 def _check(knobs: Mapping[str, Any], weights: str) -> None:

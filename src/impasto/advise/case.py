@@ -199,11 +199,13 @@ class Case:
 
 
 def _typed(source: object, placeholder: str) -> str:
-    return os.fspath(source) if isinstance(source, (str, os.PathLike)) else placeholder
+    """A picture as an argument; what begins with a dash would be taken for a flag."""
+    name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else placeholder
+    return f"./{name}" if name.startswith("-") else name
 
 
 def _free_name(content: str, method: str) -> str:
     """A name for the painting, in the folder at hand, that no file has."""
     stem = f"{Path(content).stem}-{method}" if content != WHO[0] else method
     names = (f"{stem}{suffix}.png" for suffix in ("", *(f"-{i}" for i in range(2, 1000))))
-    return next((name for name in names if not Path(name).exists()), f"{stem}.png")
+    return _typed(next((n for n in names if not Path(n).exists()), f"{stem}.png"), method)

@@ -82,8 +82,9 @@ class Order:
 
     def _choice(self, voice: Voice) -> Choice:
         """The method that "auto" stands for here, told in a line."""
-        from impasto.advise.auto import choose
+        from impasto.advise.auto import check_regions, choose
 
+        check_regions(self.regions or self.labels)
         with waiting(voice, "Choosing"):
             choice = choose(
                 self.content,

@@ -56,7 +56,10 @@ class Gatys(Optimising):
         300, "steps of the optimiser at every scale", low=1, high=100_000, search=Search(draft=30)
     )
     content_layers: tuple[str, ...] = knob(("conv4_2",), "layers whose features are the content")
-    style_layers: tuple[str, ...] = knob(STYLE_LAYERS, "layers whose statistics are the style")
+    style_layers: tuple[str, ...] = knob(
+        STYLE_LAYERS, "layers whose statistics are the style",
+        search=Search(values=(STYLE_LAYERS, STYLE_LAYERS[:4], STYLE_LAYERS[2:])),
+    )  # fmt: skip
     content_layer_weights: tuple[float, ...] = knob(
         (), "a weight for each content layer; empty: equal, with the sum 1", low=0
     )
@@ -79,9 +82,8 @@ class Gatys(Optimising):
         None, "long side of the style pictures; unset: the result's", low=16, high=30_000, unit="px"
     )
     style_scale: float = knob(
-        1.0, "size of the style's strokes", low=0.1, high=10, unit="times",
-        search=Search(0.4, 1.6, log=True),
-    )  # fmt: skip
+        1.0, "times the size of the strokes", low=0.1, high=10, search=Search(0.4, 1.6, log=True)
+    )
     coarsest: int = knob(256, "px where coarse-to-fine begins; 0: full size", low=0, high=30_000)
     warm_steps: int = knob(0, "steps on the compact encoder before all others", low=0, high=100_000)
 

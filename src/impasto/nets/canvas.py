@@ -3,6 +3,10 @@
 Pixels are poor coordinates: a broad wash of colour is a small step in each of many pixels, and
 L-BFGS must find that out. A Laplacian pyramid (Burt & Adelson 1983) holds a wash as a few
 coefficients of a coarse level. docs/performance.md has the measured gain.
+
+Where the picture must stay near the local mixes of a photograph's colours, as a matting Laplacian
+wants it, pixels are poorer still: whatever an optimiser does to one, its neighbours forbid.
+:class:`ColourCanvas` has those mixes as coordinates of their own.
 """
 
 from __future__ import annotations
@@ -13,6 +17,10 @@ from torch import Tensor, nn
 
 GAIN = 0.7
 """What a level's coefficients are multiplied by, relative to the next finer level's. Measured."""
+FINEST_MAPS = 4
+"""The finest maps of colours are so many times halved. Measured."""
+OFFSET = 0.3
+"""What an offset is multiplied by: about the spread of a photograph's colours."""
 
 
 class Canvas(nn.Module):
@@ -38,10 +46,52 @@ class Canvas(nn.Module):
 
     def forward(self) -> Tensor:
         """The picture, shape (1, 3, H, W)."""
-        picture: Tensor = self.changes[-1]
-        for finer in reversed(self.changes[:-1]):
-            picture = finer + GAIN * upsample(picture, finer)
-        return self.ground + picture
+        return self.ground + _sum(list(self.changes), GAIN)
+
+
+class ColourCanvas(Canvas):
+    """A canvas that also holds local mixes of a photograph's colours: another pyramid, of maps.
+
+    The picture is the ground, plus the changes, plus A (I - mean I) + b where I is the photograph
+    and the matrices A and the offsets b, which vary slowly, start at zero.
+
+    Args:
+        ground: the picture to start from, shape (1, 3, H, W).
+        levels: levels of the pyramid of changes.
+        photo: I, the same shape.
+    """
+
+    colours: Tensor
+
+    def __init__(self, ground: Tensor, levels: int, photo: Tensor) -> None:
+        super().__init__(ground, levels)
+        self.plain = len(self.changes)
+        height, width = ground.shape[-2:]
+        depth = max(height, width).bit_length()
+        sizes = [(max(1, height >> i), max(1, width >> i)) for i in range(FINEST_MAPS, depth)]
+        self.changes.extend(
+            nn.Parameter(torch.zeros(1, 12, h, w, dtype=ground.dtype, device=ground.device))
+            for h, w in dict.fromkeys(sizes)
+        )
+        centred = photo - photo.mean((2, 3), keepdim=True)
+        colours = torch.cat([centred, torch.full_like(photo[:, :1], OFFSET)], 1)
+        self.register_buffer("colours", colours)
+
+    def forward(self) -> Tensor:
+        changes = list(self.changes)
+        picture = self.ground + _sum(changes[: self.plain], GAIN)
+        maps = upsample(_sum(changes[self.plain :], 1.0), picture)
+        return picture + torch.einsum(
+            "njihw,nihw->njhw", maps.unflatten(1, (3, 4)), self.colours
+        )
+
+
+def _sum(levels: list[Tensor], gain: float) -> Tensor:
+    """A pyramid put together, from the coarsest level, which is the last, to the finest."""
+    picture = levels[-1]
+    for finer in reversed(levels[:-1]):
+        picture = finer + gain * upsample(picture, finer)
+    return picture
 
 
 def extend(picture: Tensor, least: int) -> Tensor:

@@ -33,7 +33,6 @@
       if (event.button) return;
       event.preventDefault();
       frame.setPointerCapture(event.pointerId);
-      slider.focus({ preventScroll: true, focusVisible: false });
       follow(event);
     });
     frame.addEventListener("pointermove", (event) => {
