@@ -24,6 +24,7 @@ SECTIONS = {
         "bits",
         "quality",
         "sheet",
+        "lut",
         "preview",
         "preview_every",
         "animate",
@@ -31,6 +32,7 @@ SECTIONS = {
     ),
     "Picture": ("method", "size", "fit", "seed", "style_weights", "weights"),
     "Regions": ("regions", "labels", "style_labels", "rest", "feather", "regions_out"),
+    "Colour": ("keep_colour", "colour_share", "colour_when", "colour_mask"),
     "Run": ("device", "precision", "resume", "as_json", "quiet"),
 }
 """How --help groups the flags."""
@@ -48,9 +50,18 @@ class ContextCommand(click.Command):
 
 
 def pick(kind: type[T], ctx: click.Context, **more: Any) -> T:
-    """An instance of the dataclass ``kind`` from the flags of the same names, and from ``more``."""
-    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
-    return kind(**{name: ctx.params[name] for name in names if name not in more}, **more)
+    """An instance of the dataclass ``kind`` from the flags of the same names, and from ``more``.
+
+    What has a default there may be no flag here.
+    """
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    wanted = [field for field in fields if field.name not in more]
+    given = {
+        field.name: ctx.params[field.name]
+        for field in wanted
+        if field.default is dataclasses.MISSING or field.name in ctx.params
+    }
+    return kind(**given, **more)
 
 
 def voice_of(ctx: click.Context) -> Voice:
@@ -175,6 +186,8 @@ _LATER: tuple[Callable[[Any], Any], ...] = (
                  help="Of JPEG, WebP and AVIF [1 to 100; default 92]."),
     click.option("--sheet", type=click.Path(), default="", metavar="FILE",
                  help="Also a sheet: content, styles and painting side by side."),
+    click.option("--lut", type=click.Path(), default="", metavar="FILE",
+                 help="Also the change of colours as a table for other programs: a .cube file."),
     click.option("--preview", type=click.Path(), default="", metavar="DIR",
                  help="Also numbered pictures of the painting as it develops, of 1024 px at "
                  "most. Earlier ones in DIR are replaced."),

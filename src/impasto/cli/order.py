@@ -12,7 +12,8 @@ from impasto.cli.meter import waiting
 from impasto.cli.region_flags import Asked
 from impasto.cli.voice import Voice
 from impasto.cli.weights import fetch
-from impasto.core.request import Request
+from impasto.core.colours import KEEPS, WHENS
+from impasto.core.request import RESTS, Request
 from impasto.run import make_request
 from impasto.weights.catalogue import CATALOGUE
 
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Order:
-    """The flags of stylize and plan that make the request; see :class:`Request` for each."""
+    """The flags of stylize and plan that make the request; see :class:`Request` for each.
+
+    Those that have a value here are not flags of every verb.
+    """
 
     content: str
     styles: tuple[str, ...]
@@ -34,12 +38,16 @@ class Order:
     device: str
     precision: str
     fit: bool
-    regions: Asked
-    labels: str | None
-    style_labels: tuple[str, ...]
-    rest: str
-    feather: float
     knobs: Mapping[str, Any]
+    regions: Asked = ()
+    labels: str | None = None
+    style_labels: tuple[str, ...] = ()
+    rest: str = RESTS[0]
+    feather: float = 0.0
+    keep_colour: str = KEEPS[0]
+    colour_share: float = 1.0
+    colour_when: str = WHENS[0]
+    colour_mask: str | None = None
 
     def request(self, voice: Voice) -> Request:
         """Read the pictures, check every setting, and fetch weights that were asked for by name.
@@ -74,6 +82,10 @@ class Order:
             style_labels=self.style_labels,
             rest=self.rest,
             feather=self.feather,
+            keep_colour=self.keep_colour,
+            colour_share=self.colour_share,
+            colour_when=self.colour_when,
+            colour_mask=self.colour_mask,
             **knobs,
         )
         if self.weights in CATALOGUE:
@@ -102,6 +114,7 @@ class Order:
         """Every file that goes in: pictures, weights, and knobs that name a file."""
         pairs = () if isinstance(self.regions, str) else self.regions
         masks = [*(file for pair in pairs for file in pair), self.labels, *self.style_labels]
+        masks.append(self.colour_mask)
         named = files_named([*self.styles, self.weights, *self.knobs.values(), *masks])
         return [Path(self.content), *named]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from impasto.cli.colour_flags import colour_flags
 from impasto.cli.flags import (
     pick,
     pictures_or_regions,
@@ -34,6 +35,7 @@ from impasto.run.regions import described, table
 @target_flags_for_plan
 @request_flags
 @region_flags
+@colour_flags
 @talk_flags
 def plan(ctx: click.Context) -> None:
     """Say what stylize would do with CONTENT and STYLE, and what it would cost.

@@ -45,6 +45,7 @@ def rerun(ctx: click.Context) -> int:
     pictures = [p.name for p in (request.content, *request.styles)]
     knobs = as_mapping(request.method).values()
     masks = [name for region in request.regions for name in region.sources]
+    masks += request.colours.source[:1]
     inputs = [Path(painting), *files_named([*pictures, request.weights, *knobs, *masks])]
     return paint(request, pick(Target, ctx), voice, inputs)
 

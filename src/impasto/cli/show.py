@@ -17,7 +17,12 @@ from impasto.core.recipe import Recipe
 from impasto.core.request import RESTS
 from impasto.run import show as recipe_in
 from impasto.run.regions import described
+from impasto.run.structure import told as structure_told
 
+COLOUR = tuple(
+    (f"--{name.replace('_', '-')}", name)
+    for name in ("keep_colour", "colour_share", "colour_when", "colour_mask")
+)
 TOLD = ("regions", "labels", "style_labels")
 """Options that are told as inputs and regions."""
 
@@ -67,6 +72,9 @@ def command_line(recipe: Recipe, output: str) -> list[str]:
         words += ["--style-weights", plain([options["style_weights"][i] for i in given])]
     if options["weights"]:
         words += ["--weights", options["weights"]]
+    words += [
+        word for flag, name in COLOUR if name in options for word in (flag, plain(options[name]))
+    ]
     return words + spell(recipe.method, recipe.knobs)
 
 
@@ -107,6 +115,7 @@ def _rows(recipe: Recipe) -> list[tuple[str, str]]:
         ("ran", f"{setting['precision']} on {setting['device']}, {setting['threads']} threads"),
         ("took", steps if recipe.finished else f"{steps}; stopped before its end"),
         *([("losses", losses)] if losses else []),
+        *([("edges", structure_told(recipe.structure))] if recipe.structure else []),
         *(
             ("option", f"{n} = {plain(v)}")
             for n, v in recipe.options.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from impasto.cli.colour_flags import colour_flags
 from impasto.cli.flags import (
     pick,
     pictures_or_regions,
@@ -21,6 +22,7 @@ from impasto.cli.region_flags import region_flags
 @target_flags
 @request_flags
 @region_flags
+@colour_flags
 @talk_flags
 def stylize(ctx: click.Context) -> int:
     """Paint CONTENT in the manner of STYLE, or of several, blended.

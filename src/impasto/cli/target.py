@@ -13,6 +13,7 @@ from impasto.core.picture import Picture
 from impasto.core.request import Request
 from impasto.pictures import check_writable
 from impasto.pictures.kinds import deepest_bits
+from impasto.run.lut import check_table
 from impasto.run.regions import region_files, save_regions
 
 
@@ -24,6 +25,7 @@ class Target:
     bits: int | None
     quality: int
     sheet: str
+    lut: str
     preview: str
     preview_every: float
     animate: bool
@@ -54,6 +56,8 @@ class Target:
             check_writable(self.sheet)
             if self.output and same_file(Path(self.sheet), Path(self.output)):
                 raise InputError(f"-o and --sheet both name {self.output}: give two names.")
+        if self.lut:
+            check_table(self.lut)
         if self.animate and not self.preview:
             raise InputError("--animate needs pictures to animate: say --preview DIR too.")
         if self.preview:
@@ -62,7 +66,7 @@ class Target:
         return notes
 
     def _spare(self, inputs: Sequence[Path]) -> None:
-        for written in (self.output, self.sheet):
+        for written in (self.output, self.sheet, self.lut):
             if not written or self.overwrite_input:
                 continue
             if any(same_file(Path(written), path) for path in inputs):

@@ -7,6 +7,7 @@ import signal
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from impasto.cli.keeper import Keeper
 from impasto.cli.lock import only_run
@@ -26,7 +27,12 @@ from impasto.core.result import Result
 from impasto.pictures import sheet, write
 from impasto.run import make_plan
 from impasto.run.checkpoint import place_for
+from impasto.run.lut import described, fitted
+from impasto.run.structure import verdict
 from impasto.run.stylize import identity, perform
+
+if TYPE_CHECKING:
+    from impasto.pictures.lut import Table
 
 
 def paint(
@@ -82,12 +88,15 @@ class _Run:
             if self.target.sheet:
                 write(self._sheet(result), self.target.sheet)
                 written.append(Path(self.target.sheet))
+            table = self._table(result)
+            if table:
+                written.append(Path(self.target.lut))
         finished = result.recipe.finished
         if self.preview and finished:
             self.preview.finish(result.pixels)
             if self.target.animate and self.preview.frames:
                 written.append(self.preview.animate())
-        self._report(result, written)
+        self._report(result, written, table)
         return 0 if finished else InterruptedRun.exit_code
 
     def _painted(self) -> Result:
@@ -148,7 +157,17 @@ class _Run:
             ]
         )
 
-    def _report(self, result: Result, written: Sequence[Path]) -> None:
+    def _table(self, result: Result) -> Table | None:
+        """Write the table of colours, if it was asked for."""
+        if not self.target.lut:
+            return None
+        with waiting(self.voice, "Fitting the table of colours"):
+            table = fitted(self.request.content.pixels, result.pixels)
+        names = [Path(p.name).stem for p in (*self.request.styles, self.request.content)]
+        table.write(self.target.lut, f"{' and '.join(names[:-1])} on {names[-1]}")
+        return table
+
+    def _report(self, result: Result, written: Sequence[Path], table: Table | None) -> None:
         recipe = result.recipe
         if recipe.finished:
             self.voice.say(
@@ -160,12 +179,18 @@ class _Run:
                 f"Stopped after step {recipe.steps}{of}: {self.output} is the painting so far. "
                 + self._way_on()
             )
+        said = verdict(recipe.structure) if "photo" in self.request.method.card.supports else ""
+        for sentence in (said, described(table) if table else ""):
+            if sentence:
+                self.voice.say(sentence)
         for path in written:
             self.voice.result(str(path))
         self.voice.data(
             {
                 "output": str(self.output),
                 "sheet": self.target.sheet or None,
+                "lut": self.target.lut or None,
+                **({"lut_explains": table.explained, "lut_error": table.error} if table else {}),
                 "seconds": recipe.seconds,
                 "peak_bytes": recipe.peak_bytes,
                 "losses": recipe.losses,

@@ -23,6 +23,7 @@ class Colours:
         when: "after", the painting is recoloured; or "before", the styles are.
         mask: float32 (height, width) of the content, 0 to 1: where they are kept; None everywhere.
         source: the file of the mask, and its sha256; empty if there is none.
+        notes: what was done to the mask that a user may want to know, one sentence each.
     """
 
     keep: str = "none"
@@ -30,6 +31,7 @@ class Colours:
     when: str = "after"
     mask: Raster | None = None
     source: tuple[str, str] | tuple[()] = field(default=())
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.keep not in KEEPS:
@@ -40,7 +42,8 @@ class Colours:
             raise KnobError(
                 f"colour_when = {self.when!r} does not fit: it must be before or after."
             )
-        if not 0 <= self.share <= 1:
+        number = isinstance(self.share, (int, float)) and not isinstance(self.share, bool)
+        if not number or not 0 <= self.share <= 1:
             raise KnobError(f"colour_share = {self.share!r} does not fit: it must be 0 to 1.")
         if self.when == "before" and self.keep in ("luminance", "yuv"):
             raise KnobError(
@@ -49,8 +52,17 @@ class Colours:
             )
         if self.when == "before" and self.mask is not None:
             raise KnobError("A colour mask is of the content: it needs --colour-when after.")
+        if self.keep == "none" and (self.mask is not None or self.share != 1):
+            raise KnobError(
+                "There are no colours to keep: say --keep-colour luminance, yuv, histogram or "
+                "covariance."
+            )
 
     @property
     def any(self) -> bool:
         """Whether anything is done at all."""
         return self.keep != "none" and self.share > 0
+
+
+AS_PAINTED = Colours()
+"""Nothing is done about colours."""

@@ -36,6 +36,8 @@ class Recipe:
         finished: False if it was stopped before its end.
         notes, warnings: what the plan said.
         regions: of each its name, its style and their shares of the areas, 0 to 1.
+        structure: how much of the content's edges is left: "edges", the correlation of the
+            gradients, and "edge_ssim", -1 to 1; empty where it was not measured.
     """
 
     method: str
@@ -53,6 +55,7 @@ class Recipe:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     regions: tuple[dict[str, Any], ...] = ()
+    structure: dict[str, float] = field(default_factory=dict)
     format: int = field(default=FORMAT)
 
     def to_json(self, indent: int | None = None) -> str:
@@ -75,6 +78,7 @@ class Recipe:
             data["inputs"] = tuple(Ingredient(**i) for i in data["inputs"])
             data["notes"], data["warnings"] = tuple(data["notes"]), tuple(data["warnings"])
             data["regions"] = tuple(dict(region) for region in data.get("regions", ()))
+            data["structure"] = dict(data.get("structure", {}))
             return cls(**data)
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{where}: this is not an Impasto recipe ({error}).") from error

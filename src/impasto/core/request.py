@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from impasto.core.card import Card
+from impasto.core.colours import AS_PAINTED, Colours
 from impasto.core.errors import InputError, KnobError
 from impasto.core.picture import Picture, Raster
 from impasto.core.plan import Forecast, Plan, Setting
@@ -139,6 +140,7 @@ class Request:
         asked: how the regions were asked for, as :func:`impasto.run.make_request` takes it: plain
             JSON, for the recipe.
         remarks: what a user should know of the regions before waiting, one sentence each.
+        colours: how the content's colours are kept.
     """
 
     content: Picture
@@ -156,6 +158,7 @@ class Request:
     feather: float = 0.0
     asked: Mapping[str, Any] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    colours: Colours = AS_PAINTED
 
     def __post_init__(self) -> None:
         if not self.styles:
@@ -174,6 +177,11 @@ class Request:
             raise KnobError("style weights must be numbers of at least 0 that are not all 0.")
         if self.precision not in ("auto", "fp32", "bf16"):
             raise KnobError(f"precision = {self.precision!r}: one of auto, fp32, bf16.")
+        if self.colours.when == "before" and isinstance(self.method, NamesStyles):
+            raise KnobError(
+                f"The method {self.method.name} has learnt its styles, and they cannot be given "
+                "other colours: say --colour-when after."
+            )
         self._check_regions()
 
     def _check_regions(self) -> None:

@@ -106,6 +106,17 @@ def check_writable(
             is missing or not writable, or a target that is a folder, protected or already there.
     """
     form = _check(path, bits, size)
+    check_place(path, overwrite=overwrite)
+    return _losses(form, alpha)
+
+
+def check_place(path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
+    """Find out before the work whether any file can be written there; leaves no trace.
+
+    Raises:
+        InputError: a folder that is missing or not writable, or a target that is a folder,
+            protected or already there.
+    """
     target = _target(path, overwrite)
     probe = _beside(target)
     try:
@@ -113,7 +124,6 @@ def check_writable(
         probe.unlink()
     except OSError as error:
         raise _refused(path, error) from error
-    return _losses(form, alpha)
 
 
 def replace(

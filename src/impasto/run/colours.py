@@ -6,6 +6,7 @@ after it. Both work band by band on pictures of any size.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
@@ -13,13 +14,82 @@ from typing import Any, cast
 import numpy as np
 
 from impasto.core.colours import Colours
+from impasto.core.errors import InputError
 from impasto.core.picture import Picture, Pixels, Raster
+from impasto.core.request import Request
 from impasto.pictures import Spool, fit_long_side, resize
 from impasto.pictures.colour import Keep, colour_map, mixed, with_luminance
+from impasto.pictures.masks import area, cover
+from impasto.pictures.regions import mask_of
 from impasto.pictures.spool import bands
 
 SEEN = 1024
 """Long side in pixels of the copies from which histograms and covariances are taken."""
+
+
+def asked(content: Picture, keep: str, share: float, when: str, mask: object) -> Colours:
+    """How colours are kept, from what a caller says; see :func:`impasto.run.stylize`.
+
+    Raises:
+        InputError: a mask that is no picture, or is black everywhere.
+        KnobError: settings that do not fit.
+    """
+    if mask is None:
+        return Colours(keep, share, when)
+    found = mask_of(mask, "colour mask", content)
+    if area(found.raster) == 0:
+        raise InputError(f"{found.name} is black everywhere: there are no colours to keep.")
+    source = (found.name, found.sha256)
+    return Colours(keep, share, when, found.raster, source, found.notes)
+
+
+def options(colours: Colours) -> dict[str, Any]:
+    """What a recipe keeps, as :func:`impasto.run.make_request` takes it."""
+    if not colours.any:
+        return {}
+    kept = {"keep_colour": colours.keep, "colour_share": colours.share}
+    mask = {"colour_mask": colours.source[0]} if colours.source else {}
+    return {**kept, "colour_when": colours.when, **mask}
+
+
+def remarks(colours: Colours) -> list[str]:
+    """What a plan says of it, one sentence each."""
+    if not colours.any:
+        return []
+    what = "only lightness is painted" if colours.keep in ("luminance", "yuv") else "matched"
+    whose = "the painting" if colours.when == "after" else "the styles before it"
+    far = "" if colours.share == 1 else f", to {colours.share:.0%}"
+    where = "" if colours.mask is None else f", in {area(colours.mask):.0%} of it"
+    said = f"The content's colours are kept ({colours.keep}: {what}) in {whose}{far}{where}."
+    return [said, *colours.notes]
+
+
+def before(request: Request) -> Request:
+    """The request that is painted: with recoloured styles, if that is how colours are kept."""
+    colours = request.colours
+    if not colours.any or colours.when != "before":
+        return request
+    styles = tuple(recoloured_style(s, request.content, colours) for s in request.styles)
+    return replace(request, styles=styles)
+
+
+def after(painted: Raster, request: Request) -> Raster:
+    """The painting in the content's colours, if that is how they are kept.
+
+    With ``rest = "keep"`` only what is painted counts for the colours.
+
+    Args:
+        painted: (height, width, 3); what lies on disk is changed there.
+        request: of the painting.
+    """
+    colours = request.colours
+    if not colours.any or colours.when != "after":
+        return painted
+    out: Any = painted if isinstance(painted, Spool) else np.array(painted, np.float32)
+    part = cover(request, *painted.shape[:2]) if request.rest == "keep" else None
+    recolour(out, request.content.pixels, colours, part)
+    found: Raster = out
+    return found
 
 
 def recoloured_style(style: Picture, content: Picture, colours: Colours) -> Picture:
@@ -30,17 +100,19 @@ def recoloured_style(style: Picture, content: Picture, colours: Colours) -> Pict
     return replace(style, pixels=mixed(seen, apply(seen), colours.share))
 
 
-def recolour(painting: Any, content: Raster, colours: Colours) -> None:
+def recolour(painting: Any, content: Raster, colours: Colours, part: Raster | None = None) -> None:
     """Give a painting the content's colours, in place, band by band.
 
     Args:
         painting: (height, width, 3) in 0..1, an array or a :class:`Spool`.
         content: of any size.
         colours: how; those that work "after".
+        part: (height, width) in 0..1: how much every pixel counts for histograms and covariances,
+            beside the mask; None: all alike. All are recoloured.
     """
     height, width = painting.shape[:2]
     photo = resize(content, height, width, to_disk=isinstance(painting, Spool))
-    change = _change(painting, photo, colours)
+    change = _change(painting, photo, colours, part)
     where = None if colours.mask is None else resize(colours.mask, height, width)
     for top, bottom in bands(height, width):
         rows = slice(top, bottom), slice(None)
@@ -50,13 +122,16 @@ def recolour(painting: Any, content: Raster, colours: Colours) -> None:
 
 
 def _change(
-    painting: Raster, photo: Raster, colours: Colours
+    painting: Raster, photo: Raster, colours: Colours, part: Raster | None
 ) -> Callable[[Pixels, Pixels], Pixels]:
     """What is done to a band of the painting, beside the same band of the photograph."""
     keep = cast(Keep, colours.keep)
     if keep in ("luminance", "yuv"):
         return lambda painted, seen: with_luminance(seen, painted, keep)
-    weights = None if colours.mask is None else _small(colours.mask, like=painting)
+    counts = [_small(each, like=painting) for each in (colours.mask, part) if each is not None]
+    weights = functools.reduce(np.multiply, counts) if counts else None
+    if weights is not None and weights.max() <= 0:  # what is painted and the mask are apart
+        return lambda painted, _: painted
     apply = colour_map(_small(painting), _small(photo, like=painting), keep, weights, weights)
     return lambda painted, _: apply(painted)
 

@@ -9,6 +9,7 @@ from impasto.core.errors import ResourceError
 from impasto.core.plan import Forecast, Plan, Setting
 from impasto.core.request import Request
 from impasto.pictures import fit_long_side, sequence
+from impasto.run.colours import remarks
 
 AGREEMENT = 0.98
 """Least agreement (a cosine) of a fast precision with fp32 for the fast one to be used."""
@@ -27,6 +28,7 @@ def make_plan(request: Request) -> Plan:
     precision, why = _precision(request, device)
     notes = [f"Runs on {device} in {precision}: {why}."]
     notes += [note for region in request.regions for note in region.notes]
+    notes += remarks(request.colours)
     warnings = [*request.remarks, *request.method.warnings(request)]
     if request.content.sha256 in {style.sha256 for style in request.styles}:
         warnings.append("A style is the content picture itself: little will change.")

@@ -103,6 +103,8 @@ def _with_masks(recipe: Recipe, path: Path) -> dict[str, Any]:
         options["regions"] = [
             (masks[mask], style, masks.get(seen)) for mask, style, seen in options["regions"]
         ]
+    if "colour_mask" in options:
+        options["colour_mask"] = masks[options["colour_mask"]]
     if "labels" in options:
         options["labels"] = masks[options["labels"]]
         options["style_labels"] = [masks[name] for name in options["style_labels"]]

@@ -24,9 +24,11 @@ from impasto.core.stop import Stop
 from impasto.pictures import from_any, resize, write
 from impasto.pictures.kinds import deepest_bits
 from impasto.pictures.masks import keep_rest
+from impasto.run import colours
 from impasto.run.checkpoint import Checkpoint
 from impasto.run.plan import make_plan
 from impasto.run.regions import divide, encoders_of, options, pictures_of, table
+from impasto.run.structure import structure
 
 LIBRARIES = ("torch", "numpy", "pillow", "pyvips-binary")
 
@@ -48,6 +50,10 @@ def make_request(
     style_labels: object = (),
     rest: str = "style",
     feather: float = 0.0,
+    keep_colour: str = "none",
+    colour_share: float = 1.0,
+    colour_when: str = "after",
+    colour_mask: object = None,
     **knobs: Any,
 ) -> Request:
     """Read the pictures and check every setting; see :func:`stylize` for the arguments.
@@ -90,6 +96,7 @@ def make_request(
         feather=feather,
         asked=divided.asked,
         remarks=divided.remarks,
+        colours=colours.asked(photo, keep_colour, colour_share, colour_when, colour_mask),
     )
 
 
@@ -136,6 +143,10 @@ def stylize(
     style_labels: object = (),
     rest: str = "style",
     feather: float = 0.0,
+    keep_colour: str = "none",
+    colour_share: float = 1.0,
+    colour_when: str = "after",
+    colour_mask: object = None,
     watch: Watch = unwatched,
     **knobs: Any,
 ) -> Result:
@@ -164,6 +175,11 @@ def stylize(
         rest: what no region covers: "style", in the manner of the styles that no region names, or
             "keep", as the content is, to the bit.
         feather: width of the soft edge that regions are given, in pixels of the content.
+        keep_colour: the content's colours are kept: "luminance", only lightness is painted;
+            "yuv", the same in YUV; "histogram" or "covariance", its colours are matched.
+        colour_share: how far, 0 to 1.
+        colour_when: "after", the painting takes them; or "before", the styles do.
+        colour_mask: where they are kept, a mask of the content as those of regions.
         watch: called every step with a :class:`~impasto.core.progress.Tick`.
         **knobs: the method's own settings; an unknown name or a bad value is a KnobError.
 
@@ -190,6 +206,10 @@ def stylize(
         style_labels=style_labels,
         rest=rest,
         feather=feather,
+        keep_colour=keep_colour,
+        colour_share=colour_share,
+        colour_when=colour_when,
+        colour_mask=colour_mask,
         **knobs,
     )
     return perform(request, make_plan(request), watch=watch)
@@ -223,15 +243,17 @@ def perform(
         stop.check()
 
     with Stop() as stop:
-        painting = request.method.paint(request, plan, watched, state)
+        painting = request.method.paint(colours.before(request), plan, watched, state)
     if checkpoint and painting.state:
         checkpoint.save(painting.state)
     alpha = request.content.alpha
-    pixels = keep_rest(painting.pixels, request) if request.rest == "keep" else painting.pixels
+    pixels = colours.after(painting.pixels, request)
+    pixels = keep_rest(pixels, request) if request.rest == "keep" else pixels
+    edges = structure(pixels, request.content.pixels)
     return Result(
         pixels=pixels,
         alpha=None if alpha is None else resize(alpha, *pixels.shape[:2], to_disk=True),
-        recipe=_recipe(request, plan, painting, time.monotonic() - start),
+        recipe=_recipe(request, plan, painting, edges, time.monotonic() - start),
         bits=request.content.bits,
         _write=_write,
     )
@@ -248,6 +270,8 @@ def identity(request: Request, plan: Plan) -> dict[str, Any]:
         "knobs": as_mapping(request.method),
         "regions": [[r.name, r.style, sorted(r.sources.items())] for r in request.regions],
         "rest": [request.rest, request.feather],
+        "colours": colours.options(request.colours),
+        "colour mask": list(request.colours.source),
         "seed": request.seed,
         "style weights": list(request.shares),
         "weights": request.weights,
@@ -258,25 +282,30 @@ def identity(request: Request, plan: Plan) -> dict[str, Any]:
     }
 
 
-def _recipe(request: Request, plan: Plan, painting: Painting, seconds: float) -> Recipe:
+def _recipe(
+    request: Request, plan: Plan, painting: Painting, edges: dict[str, float], seconds: float
+) -> Recipe:
     import torch
 
     versions = {name: metadata.version(name) for name in ("impasto", *LIBRARIES)}
     pictures = [("content", request.content), *(("style", s) for s in request.styles)]
     masks = pictures_of(request)
     found = encoders_of(request)
+    kept = request.colours
     return Recipe(
         method=request.method.name,
         knobs=as_mapping(request.method),
         inputs=(
             *(Ingredient(role, p.name, p.sha256) for role, p in pictures),
             *(Ingredient(*mask) for mask in masks),
+            *([Ingredient("colour mask", *kept.source)] if kept.source else []),
         ),
         options={
             "seed": request.seed,
             "style_weights": list(request.style_weights),
             "weights": request.weights,
             **options(request),
+            **colours.options(kept),
         },
         setting={
             "height": plan.setting.height,
@@ -295,6 +324,7 @@ def _recipe(request: Request, plan: Plan, painting: Painting, seconds: float) ->
         notes=tuple(n for p in (request.content, *request.styles) for n in p.notes) + plan.notes,
         warnings=plan.warnings,
         regions=tuple(table(request)),
+        structure=edges,
     )
 
 
