@@ -32,6 +32,8 @@ QUANTILES = 1025
 """Knots of a channel's histogram: a step of a quarter of one of 8 bits, at most, when even."""
 LEAST_VARIANCE = 1e-8
 """Added to the variances of colours, so that a picture of one colour has a map too."""
+ROUNDING = 1e-4
+"""How far outside of sRGB, in linear light, a colour lies at most that is only cut to it."""
 
 Matrix = NDArray[np.float64]
 
@@ -112,7 +114,7 @@ def oklab(pixels: Pixels) -> Pixels:
 def from_oklab(pixels: Pixels) -> Pixels:
     """OKLab (..., 3) to sRGB; what lies outside of it loses chroma, not lightness or hue."""
     rgb = _linear_from_oklab(pixels)
-    outside = ((rgb < 0) | (rgb > 1)).any(-1)
+    outside = ((rgb < -ROUNDING) | (rgb > 1 + ROUNDING)).any(-1)
     if outside.any():
         rgb[outside] = _desaturated(pixels[outside])
     rgb = rgb.clip(0, 1)
@@ -132,7 +134,7 @@ def _desaturated(pixels: Pixels) -> Matrix:
     for _ in range(10):  # to a thousandth
         middle = (low + high) / 2
         rgb = _linear_from_oklab(_with_chroma(pixels, middle))
-        fits = ((rgb >= -1e-4) & (rgb <= 1 + 1e-4)).all(-1)
+        fits = ((rgb >= -ROUNDING) & (rgb <= 1 + ROUNDING)).all(-1)
         low, high = np.where(fits, middle, low), np.where(fits, high, middle)
     return _linear_from_oklab(_with_chroma(pixels, low))
 
