@@ -157,27 +157,32 @@ def test_contrast_is_the_deviation_of_luminance():
     assert contrast(np.full((9, 5, 3), 0.3, np.float32)) == pytest.approx(0, abs=1e-6)
 
 
-def test_a_photograph_gets_the_nearest_method_and_hears_what_is_missing(photo, painting):
+def test_a_photograph_stays_one(photo, painting):
     answer = impasto.recommend(photo, painting, purpose="photo")
+    assert answer.fits
+    assert answer.best.method == "photowct"
+
+
+def test_a_prompt_gets_the_nearest_method_and_hears_what_is_missing(photo, painting):
+    answer = impasto.recommend(photo, painting, purpose="text")
     assert not answer.fits
-    assert answer.best.knobs == {"structure": 1.0}
-    assert [each.method for each in answer.planned] == ["photowct", "deep-photo"]
+    assert [each.method for each in answer.planned] == ["sdxl", "controlnet"]
     assert "nearest" in rules(answer)
     assert answer.verdict.startswith("Nothing that is here quite suits")
 
 
 def test_a_planned_method_is_taken_up_once_it_is_registered(photo, painting, monkeypatch):
-    register(monkeypatch, "photowct")
-    answer = impasto.recommend(photo, painting, purpose="photo")
-    assert (answer.best.method, answer.fits) == ("photowct", True)
-    assert [each.method for each in answer.planned] == ["deep-photo"]
+    register(monkeypatch, "style-lora")
+    answer = impasto.recommend(photo, painting, purpose="brand")
+    assert (answer.best.method, answer.fits) == ("style-lora", True)
+    assert not answer.planned
     assert "nearest" not in rules(answer)
 
 
 def test_a_method_whose_extra_is_missing_is_ruled_out_with_the_install_line(
     photo, painting, monkeypatch
 ):
-    register(monkeypatch, "photowct", extra="export")
+    register(monkeypatch, "style-lora", extra="export")
     there = metadata.version
     gone = {"onnx", "onnxruntime"}
 
@@ -187,7 +192,7 @@ def test_a_method_whose_extra_is_missing_is_ruled_out_with_the_install_line(
         return there(name)
 
     monkeypatch.setattr(licences.metadata, "version", version)
-    out = refused(impasto.recommend(photo, painting, purpose="photo"))["photowct"]
+    out = refused(impasto.recommend(photo, painting, purpose="brand"))["style-lora"]
     assert out.why == 'It needs an extra: pip install "impasto[export]"'
     gone.clear()
     assert not licences.lacks("export")
@@ -197,14 +202,14 @@ def test_a_method_whose_extra_is_missing_is_ruled_out_with_the_install_line(
 def test_a_licence_that_forbids_it_rules_out_for_commercial_use(
     photo, painting, monkeypatch, licence
 ):
-    register(monkeypatch, "photowct", licence=licence)
+    register(monkeypatch, "style-lora", licence=licence)
     free, commercial = (
-        impasto.recommend(photo, painting, purpose="photo", licence=use)
+        impasto.recommend(photo, painting, purpose="brand", licence=use)
         for use in ("any", "commercial")
     )
-    assert free.best.method == "photowct"
-    assert refused(commercial)["photowct"].limit == "licence"
-    assert licence in refused(commercial)["photowct"].why
+    assert free.best.method == "style-lora"
+    assert refused(commercial)["style-lora"].limit == "licence"
+    assert licence in refused(commercial)["style-lora"].why
 
 
 def test_for_commercial_use_what_taught_the_weights_is_told(photo, painting):
@@ -220,6 +225,8 @@ def test_the_method_that_the_licence_rule_favours_has_no_such_doubt():
         "adain": True,
         "wct": True,
         "fast": True,
+        "photowct": True,
+        "deep-photo": False,
     }
 
 

@@ -133,10 +133,10 @@ def test_a_small_print_is_told_the_pixels_of_a_page():
 
 
 def test_a_registered_method_is_planned_no_more(monkeypatch):
-    assert "photowct" in planned()
-    register(monkeypatch, "photowct")
-    assert "photowct" not in planned()
-    assert first_here(purpose="photo") == "photowct"
+    assert "style-lora" in planned()
+    register(monkeypatch, "style-lora")
+    assert "style-lora" not in planned()
+    assert first_here(purpose="brand") == "style-lora"
 
 
 def test_the_nearest_to_the_style_comes_first_in_our_figures():
