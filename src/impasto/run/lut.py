@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 SEEN = 1024
 """Long side in pixels of the copies from which it is fitted, at most."""
+SEEN_ERROR = 8 / 255
+"""Root mean square from which on the difference is plainly seen."""
 MOSTLY = 0.8
-"""The share of the change from which on a table stands for it."""
+"""The share of the change below which the error says little: there is hardly any change."""
 
 
 def colour_table(content: object, painting: object) -> Table:
@@ -60,9 +62,9 @@ def fitted(content: Raster, painting: Raster) -> Table:
 def described(table: Table) -> str:
     """How well it fits, in a sentence."""
     said = (
-        f"explains {max(0.0, table.explained):.0%} of the change; off by {255 * table.error:.1f} "
-        "of 255 on average"
+        f"The table explains {max(0.0, table.explained):.0%} of the change; off by "
+        f"{255 * table.error:.1f} of 255 (root mean square)"
     )
-    if table.explained >= MOSTLY:
-        return f"The table {said}."
-    return f"The table {said}: much of the change is not one of colours, and is not in it."
+    if table.explained >= MOSTLY and table.error <= SEEN_ERROR:
+        return f"{said}."
+    return f"{said}: what depends on the place, and not on the colour, is not in it."
