@@ -107,6 +107,12 @@ def test_masks_that_add_up_to_one_still_do_at_any_size_and_softness(size):
     np.testing.assert_allclose(total, 1, atol=1e-6)
 
 
+def test_a_large_mask_is_resized_in_strips_to_the_same(monkeypatch):
+    whole = np.asarray(Sized(random(300, 200), 20, 30))
+    monkeypatch.setattr("impasto.pictures.masks.READ", 5000)
+    np.testing.assert_allclose(np.asarray(Sized(random(300, 200), 20, 30)), whole, atol=1e-6)
+
+
 def test_shrinking_by_a_whole_factor_keeps_the_area():
     mask = step(64, 64, 24)
     np.testing.assert_allclose(np.asarray(Sized(mask, 8, 8)).mean(), mask.mean(), atol=0.01)

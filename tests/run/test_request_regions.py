@@ -12,8 +12,9 @@ from impasto.core.errors import ImpastoError, InputError, KnobError
 from impasto.core.request import Region
 from impasto.pictures import read, read_recipe
 from impasto.run import make_request
+from impasto.run.checkpoint import Checkpoint
 from impasto.run.regions import described, save_regions, table
-from impasto.run.stylize import identity
+from impasto.run.stylize import identity, perform
 
 SMALL = {"method": "adain", "precision": "fp32", "device": "cpu"}
 
@@ -208,6 +209,29 @@ def test_other_masks_are_another_run(ask, folder):
     ]  # fmt: skip
     names = [json.dumps(identity(r, impasto.plan(r))) for r in requests]
     assert len(set(names)) == len(names)
+
+
+def test_a_run_with_regions_goes_on_from_its_checkpoint_and_no_other(ask, folder):
+    mask = folder / "mask.png"
+    shallow = {"method": "gatys", "steps": 4, "style_layers": ("conv1_1",), "content_layers": ()}
+    request, other = (
+        make_request(folder / "content.png", folder / "style.png", precision="fp32", device="cpu",
+                     regions=[(path, folder / "other.png")], **shallow)
+        for path in (mask, folder / "labels.png")
+    )  # fmt: skip
+    plan = impasto.plan(request)
+    whole = perform(request, plan)
+
+    def stop(tick):
+        if tick.step == 2:
+            raise KeyboardInterrupt
+
+    checkpoint = Checkpoint(folder / "state", identity(request, plan))
+    assert not perform(request, plan, watch=stop, checkpoint=checkpoint).recipe.finished
+    again = perform(request, plan, checkpoint=checkpoint, resume=True)
+    assert np.array_equal(again.pixels, whole.pixels)
+    with pytest.raises(InputError, match="belongs to another run: regions differ"):
+        Checkpoint(folder / "state", identity(other, plan)).load()
 
 
 @pytest.mark.parametrize("method", ["adain", "wct", "gatys"])

@@ -20,6 +20,8 @@ from impasto.core.request import Request
 from impasto.pictures.resize import resize
 from impasto.pictures.spool import Spool, bands, is_large
 
+READ = 1 << 23
+"""Pixels of a mask that are read at a time to resize it."""
 NOTHING = 1e-6
 """Weights below it are rounding errors, and are none."""
 
@@ -134,6 +136,10 @@ class Sized(View):
     def window(self, top: int, bottom: int, left: int, right: int) -> Pixels:
         spans = zip(self.mask.shape, self.shape, ((top, bottom), (left, right)), strict=True)
         (first, last, y, y_end), (start, end, x, x_end) = (_span(*each) for each in spans)
+        if (last - first) * (end - start) > READ and bottom - top > 1:
+            middle = (top + bottom) // 2
+            halves = ((top, middle), (middle, bottom))
+            return np.concatenate([self.window(*half, left, right) for half in halves])
         part = np.asarray(self.mask[first:last, start:end], np.float32)
         image = Image.fromarray(np.ascontiguousarray(part))
         size, box = (right - left, bottom - top), (x, y, x_end, y_end)
