@@ -65,7 +65,7 @@ def test_json_is_one_line_that_says_everything(impasto, photo, style, small, tmp
                    *small)  # fmt: skip
     told = done.json
     assert set(told) == {
-        "output", "sheet", "seconds", "peak_bytes", "losses", "warnings", "recipe"
+        "output", "sheet", "lut", "seconds", "peak_bytes", "losses", "warnings", "recipe"
     }  # fmt: skip
     assert told["output"] == str(out)
     assert told["sheet"] is None
