@@ -6,7 +6,7 @@ import scipy.sparse
 import scipy.sparse.linalg
 import torch
 
-from impasto.losses.matting import LocalModels, affinity_loss, closed_form
+from impasto.losses.matting import Affinity, LocalModels, affinity_loss, closed_form, fitted
 
 EPSILON = 1e-3
 
@@ -48,6 +48,17 @@ def test_the_product_is_that_of_levins_matrix(guide, radius):
     v = random(1, 2, 9, 11, seed=1)
     found = LocalModels(guide, radius, EPSILON).laplacian(v)[0].reshape(2, -1).T
     assert np.allclose(found, by_definition(guide, radius) @ v[0].reshape(2, -1).T.numpy())
+
+
+def test_the_weights_of_pairs_give_the_same_product(guide):
+    v = random(1, 2, 9, 11, seed=1)
+    found = Affinity(guide, EPSILON).laplacian(v)[0].reshape(2, -1).T
+    wanted = by_definition(guide) @ v[0].reshape(2, -1).T.numpy()
+    assert np.allclose(found, wanted, atol=1e-5)
+
+
+def test_what_is_the_same_everywhere_costs_nothing_to_the_bit(guide):
+    assert not Affinity(guide).laplacian(torch.full((1, 3, 9, 11), 0.7)).any()
 
 
 def test_any_mix_of_the_guides_colours_is_free(guide):
@@ -104,3 +115,22 @@ def test_smoothing_keeps_the_guides_edge_and_takes_noise_away():
     smooth = LocalModels(guide, 4, 1e-4).smooth(noisy)
     assert smooth[..., :13].std() < 0.4 * noisy[..., :13].std()
     assert float((smooth[..., 15] - smooth[..., 14]).mean()) == pytest.approx(1, abs=0.05)
+
+
+def test_a_change_that_the_photograph_explains_is_fitted_exactly(guide):
+    change = 0.5 * guide.flip(1) - 0.2
+    found = fitted(change, guide, 2, 1e-12)
+    torch.testing.assert_close(found, change.float(), atol=1e-5, rtol=0)
+
+
+def test_models_fitted_to_a_small_photograph_hold_for_the_large_one():
+    large = random(1, 3, 36, 44, seed=7)
+    small = torch.nn.functional.avg_pool2d(large, 4)
+    found = fitted(small * 0.5 + 0.1, small, 1, 1e-12, large)
+    torch.testing.assert_close(found, (large * 0.5 + 0.1).float(), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 9)])
+def test_a_photograph_smaller_than_a_window_is_fitted_too(size):
+    guide = random(1, 3, *size)
+    assert fitted(guide * 0.5, guide, 5, 1e-4).shape == guide.shape

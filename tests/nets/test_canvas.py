@@ -1,10 +1,11 @@
 """The canvas: what a change at each level does to the picture, and how gradients come back."""
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impasto.nets.canvas import GAIN, Canvas, extend, upsample
+from impasto.nets.canvas import FINEST_MAPS, GAIN, OFFSET, Canvas, ColourCanvas, extend, upsample
 
 sizes = st.integers(1, 40)
 
@@ -92,3 +93,23 @@ def test_extending_repeats_the_edge_and_keeps_what_is_there(height, width, least
     rows = torch.arange(found.shape[-2]).clamp(max=height - 1)
     columns = torch.arange(found.shape[-1]).clamp(max=width - 1)
     assert torch.equal(found, x[..., rows, :][..., columns])
+
+
+@given(sizes, sizes)
+def test_without_maps_a_canvas_of_colours_is_the_ground_bit_for_bit(height, width):
+    ground = picture(height, width)
+    assert torch.equal(ColourCanvas(ground, 3, picture(height, width, seed=1))(), ground)
+
+
+@pytest.mark.parametrize("level", [0, 1, -1])
+def test_a_map_that_is_the_same_everywhere_mixes_the_photographs_colours(level):
+    photo = picture(40, 70, torch.float64, seed=1)
+    canvas = ColourCanvas(torch.zeros_like(photo), 3, photo)
+    maps = canvas.changes[canvas.plain :]
+    assert maps[0].shape[2:] == (40 >> FINEST_MAPS, 70 >> FINEST_MAPS)
+    assert maps[-1].shape[2:] == (1, 1)
+    a, b = torch.rand(3, 3, dtype=torch.float64), torch.rand(3, dtype=torch.float64)
+    maps[level].data[:] = torch.cat([a, b[:, None]], 1).view(1, 12, 1, 1)
+    centred = photo - photo.mean((2, 3), keepdim=True)
+    wanted = torch.einsum("ji,nihw->njhw", a, centred) + OFFSET * b.view(3, 1, 1)
+    torch.testing.assert_close(canvas().detach(), wanted)

@@ -13,6 +13,7 @@ things follow from these fits, both in a few box sums, without a matrix:
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 import torch
@@ -83,36 +84,109 @@ class LocalModels:
         return _sums(torch.nn.functional.pad(windows, (wide, wide, wide, wide)), wide + 1)
 
 
+class Affinity:
+    """The matting Laplacian of a photograph, as the weight of each pair of neighbouring pixels.
+
+    Σ_ij w_ij (v_i - v_j)² = vᵀ L v, where w_ij > 0 or < 0 sums over the 3 x 3 windows that hold
+    both what Levin et al. 2008, eq. 12, have for each. Twelve maps of weights hold it all. A
+    product takes an eighth of the time that :meth:`LocalModels.laplacian` takes, and differences
+    of pixels leave nothing for float32 to cancel: it is off by some 1e-6.
+
+    Args:
+        guide: the photograph, (1, 3, H, W), 0..1, at least 3 px on each side.
+        epsilon: ε; see :class:`LocalModels`.
+    """
+
+    def __init__(self, guide: Tensor, epsilon: float = LEVIN) -> None:
+        # In float64, which not every device has.
+        models = LocalModels(guide.cpu(), 1, epsilon)
+        height, width = models.mean.shape[2:]
+        places = [(y, x) for y in range(3) for x in range(3)]
+        centred = [
+            models.guide[..., y : y + height, x : x + width] - models.mean for y, x in places
+        ]
+        sides = [torch.einsum("nijhw,njhw->nihw", models.inverse, each) for each in centred]
+        weights: dict[tuple[int, int], Tensor] = {}
+        for (one, (y, x)), (other, (b, a)) in combinations(enumerate(places), 2):
+            pair = (1 + (centred[one] * sides[other]).sum(1)) / len(places)
+            found = weights.setdefault((b - y, a - x), torch.zeros_like(models.count))
+            found[0, :, y : y + height, x : x + width] += pair
+        self.weights = {step: each.to(guide.device, torch.float32) for step, each in
+                        weights.items()}  # fmt: skip
+
+    def laplacian(self, v: Tensor) -> Tensor:
+        """L v for each channel of v (1, C, H, W), in float32."""
+        v = v.float()
+        height, width = v.shape[2:]
+        product = torch.zeros_like(v)
+        for (down, across), weights in self.weights.items():
+            left = max(0, -across)
+            here = (..., slice(height - down), slice(left, width - max(0, across)))
+            there = (..., slice(down, height), slice(left + across, width - max(0, -across)))
+            pull = (v[here] - v[there]) * weights[here]
+            product[here] += pull
+            product[there] -= pull
+        return product
+
+
 class _Unexplained(torch.autograd.Function):
     """vᵀ L v, whose derivative is 2 L v."""
 
     @staticmethod
-    def forward(ctx: Any, v: Tensor, models: LocalModels) -> Tensor:
+    def forward(ctx: Any, v: Tensor, models: LocalModels | Affinity) -> Tensor:
         product = models.laplacian(v)
         ctx.save_for_backward(2 * product)
         ctx.dtype = v.dtype
-        return (v.double() * product).sum().to(v.dtype)
+        return (v.to(product) * product).sum().to(v.dtype)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (slope,) = ctx.saved_tensors
-        return (grad.double() * slope).to(ctx.dtype), None
+        return (grad.to(slope) * slope).to(ctx.dtype), None
 
 
-def affinity_loss(picture: Tensor, models: LocalModels) -> Tensor:
+def affinity_loss(picture: Tensor, models: LocalModels | Affinity) -> Tensor:
     """What no mix of the photograph's colours, window by window, explains of a painting.
 
     Σ_c V_c[O]ᵀ L V_c[O] / pixels (Luan et al. 2017, eq. 2; theirs is the sum).
 
     Args:
         picture: O, (1, C, H, W).
-        models: of the photograph, of the same size.
+        models: of the photograph, of the same size. For many pictures :class:`Affinity` is the
+            faster one.
 
     Returns:
         A scalar of the picture's type, at least 0 up to rounding.
     """
     total: Tensor = _Unexplained.apply(picture, models)  # type: ignore[no-untyped-call]
     return total / picture[0, 0].numel()
+
+
+def fitted(
+    change: Tensor, guide: Tensor, radius: int, epsilon: float, fine: Tensor | None = None
+) -> Tensor:
+    """A change of a photograph, fitted by local affine models of it: the guided filter.
+
+    Args:
+        change: (1, C, H, W).
+        guide: the photograph, (1, 3, H, W), 0..1.
+        radius: of the windows; smaller where the guide is too small for it.
+        epsilon: ε: variances of colours above it are edges.
+        fine: the photograph at another size: the models fitted to the guide are put to it, as He &
+            Sun, "Fast Guided Filter", 2015, do.
+
+    Returns:
+        (1, C, h, w) of the size of ``fine``, or of the guide; float32.
+    """
+    models = LocalModels(guide, min(radius, (min(guide.shape[2:]) - 1) // 2), epsilon)
+    if fine is None:
+        return models.smooth(change).float()
+    slopes, offsets = (x.float() for x in models.means(change))
+    fine = fine.float()
+    size = fine.shape[2:]
+    slopes = torch.nn.functional.interpolate(slopes.flatten(1, 2), size, mode="bilinear")
+    offsets = torch.nn.functional.interpolate(offsets, size, mode="bilinear")
+    return (slopes.view(1, -1, 3, *size) * fine[:, None]).sum(2) + offsets
 
 
 def closed_form(

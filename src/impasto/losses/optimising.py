@@ -21,6 +21,7 @@ from impasto.core.request import Painting, Request
 from impasto.losses.balance import ratio_of
 from impasto.losses.perceptual import weigh
 from impasto.losses.sitting import COMPACT, LEAST, Sitting
+from impasto.nets.canvas import Canvas, upsample
 from impasto.nets.cost import peak_bytes, seconds_per_megapixel
 from impasto.nets.sitting import small_regions
 from impasto.nets.stages import Size, scales
@@ -31,6 +32,8 @@ from impasto.weights.layout import block_of
 
 WASSERSTEIN = 0.2
 """Weight of the Wasserstein loss at which the same β styles as much as with Gram matrices."""
+LEVELS = 5
+"""Of the pyramid that a picture is optimised as."""
 THUMBNAIL = 128
 """Long side in pixels of the picture on which precisions are compared."""
 START_SECONDS = 1.0
@@ -76,6 +79,22 @@ class Optimising:
         """Terms of the method's own at a scale, of a picture (1, 3, H, W), each weighted; none."""
         return lambda picture: {}
 
+    def canvas(self, sitting: Sitting, scale: int, ground: Tensor) -> Canvas:
+        """The coordinates in which a picture is optimised at a scale, from a ground."""
+        return Canvas(ground, LEVELS)
+
+    def enlarged(self, change: Tensor, coarse: Tensor, fine: Tensor) -> Tensor:
+        """A change of the start picture at a coarse scale, as one of that at a finer scale."""
+        return upsample(change, fine)
+
+    def finished(self, sitting: Sitting, scale: int, picture: Tensor) -> Tensor:
+        """What is shown of an optimised picture (1, 3, H, W): all of it, as it is."""
+        return picture
+
+    def own_cost(self, setting: Setting) -> tuple[float, float]:
+        """Of :meth:`further` and :meth:`canvas`: seconds a step and bytes, both per pixel."""
+        return 0.0, 0.0
+
     def beta_now(self) -> float:
         """β as given, or the one that ``structure`` stands for."""
         if self.beta is not None:
@@ -119,20 +138,22 @@ class Optimising:
         vectors = 6 + (2 * self.history if self.optimizer == "lbfgs" else 4)
         styles = [h * w for h, w in self.style_sizes(request, setting, 1.0)]
         pixels = setting.height * setting.width
+        own_seconds, own_bytes = self.own_cost(setting)
         peak = resident_bytes() + peak_bytes(encoder, layers, pixels, vectors, max(styles))
         deepest = max(layers, key=encoder.layers.index)
         how = (setting.device, setting.precision, encoder.pooling, encoder.padding, deepest)
 
         def work(weights: str, steps: int, sizes: list[Size]) -> float:
-            megapixels = sum(h * w for h, w in sizes) / 1e6
+            area = sum(h * w for h, w in sizes)
             passes = steps + len(request.styles) + 2
-            return passes * megapixels * seconds_per_megapixel(weights, *how)
+            own = steps * area * own_seconds
+            return own + passes * area / 1e6 * seconds_per_megapixel(weights, *how)
 
         sizes = self.scales(setting)
         seconds = work(weights_of(request), self.steps, sizes)
         if self.warm(request):
             seconds += work(COMPACT, self.warm(request), sizes[:1])
-        return Forecast(START_SECONDS + seconds, peak)
+        return Forecast(START_SECONDS + seconds, peak + round(own_bytes * pixels))
 
     def paint(
         self, request: Request, plan: Plan, watch: Watch, state: Mapping[str, Any] | None = None

@@ -17,7 +17,7 @@ from impasto.losses.descent import Descent
 from impasto.losses.perceptual import Look, Part, PerceptualLoss, StyleLoss
 from impasto.losses.pixels import out_of_gamut, total_variation
 from impasto.losses.start import coloured, initial, white
-from impasto.nets.canvas import Canvas, extend, upsample
+from impasto.nets.canvas import extend
 from impasto.nets.stages import Route, Stage
 from impasto.nets.tiles import as_pixels, as_tensor
 from impasto.pictures import resize
@@ -31,7 +31,6 @@ GAMUT = 2.5e2
 much do about as well (docs/performance.md)."""
 COMPACT = "compact"
 """The encoder that is like the default one at a fraction of the cost."""
-LEVELS = 5
 LEAST = 32
 """Sides shorter than this, in pixels, are extended by their edge: conv5_1 needs 16."""
 
@@ -87,7 +86,7 @@ class Sitting:
     def _begin(self, index: int, ground: Tensor) -> None:
         self.index, self.step = index, 0
         self.descent = Descent(
-            Canvas(ground, LEVELS),
+            self.knobs.canvas(self, self.stage.scale, ground),
             self.objective(self.stage.scale, compact=self.stage.compact),
             optimizer=self.knobs.optimizer,
             learning_rate=self.knobs.learning_rate,
@@ -98,14 +97,15 @@ class Sitting:
     def _carried(self, scale: int) -> Tensor:
         """The picture so far, taken to a finer scale: only what was changed is stretched."""
         (h, w), (height, width) = self.scales[self.stage.scale], self.scales[scale]
-        change = (self.descent.picture() - self.start_picture(self.stage.scale))[..., :h, :w]
-        start = self.start_picture(scale)
-        return start + extend(upsample(change, start[..., :height, :width]), LEAST)
+        coarse, fine = self.start_picture(self.stage.scale), self.start_picture(scale)
+        change = (self.descent.picture() - coarse)[..., :h, :w]
+        larger = self.knobs.enlarged(change, coarse[..., :h, :w], fine[..., :height, :width])
+        return fine + extend(larger, LEAST)
 
     def start_picture(self, scale: int) -> Tensor:
         """What ``init`` asks for, at a scale: shape (1, 3, H, W)."""
         size = self.scales[scale]
-        content = self._tensor(self.content, *size)
+        content = self.content_at(scale)
         if self.knobs.init == "content":
             return content
         if self.initial:
@@ -115,6 +115,10 @@ class Sitting:
             return 0.5 + 0.1 * noise
         shares = self.request.shares
         return coloured(noise, self._styles(scale)[shares.index(max(shares))])
+
+    def content_at(self, scale: int) -> Tensor:
+        """The content at a scale, shape (1, 3, H, W)."""
+        return self._tensor(self.content, *self.scales[scale])
 
     def _styles(self, scale: int) -> list[Tensor]:
         """The style pictures at a scale."""
@@ -156,7 +160,7 @@ class Sitting:
         """The loss of a picture at a scale: its terms, and "total" (Gatys et al. 2016, eq. 7)."""
         knobs, beta = self.knobs, self.knobs.beta_now()
         encoder = self.compact if compact and self.compact else self.encoder
-        content = self._tensor(self.content, *self.scales[scale])
+        content = self.content_at(scale)
         perceptual = PerceptualLoss(
             encoder,
             knobs.layer_weights(encoder, "content"),
@@ -191,7 +195,7 @@ class Sitting:
         if self.cover is None:
             return lambda picture: picture
         size = self.scales[scale]
-        content, mask = self._tensor(self.content, *size), self._mask(self.cover, *size)
+        content, mask = self.content_at(scale), self._mask(self.cover, *size)
         return lambda picture: torch.lerp(content, picture, mask)
 
     def _tick(self, terms: Mapping[str, float]) -> Tick:
@@ -234,4 +238,5 @@ class Sitting:
 
     def _pixels(self, picture: Tensor, scale: int) -> Pixels:
         height, width = self.scales[scale]
-        return as_pixels(self._composing(scale)(picture.detach())[..., :height, :width])
+        shown = self._composing(scale)(self.knobs.finished(self, scale, picture.detach()))
+        return as_pixels(shown[..., :height, :width])

@@ -15,6 +15,7 @@ _METHODS = {
     "wct": "impasto.methods.wct:WCT",
     "fast": "impasto.methods.fast:FastNetwork",
     "photowct": "impasto.methods.photowct:PhotoWCT",
+    "deep-photo": "impasto.methods.deep_photo:DeepPhoto",
 }
 
 

@@ -67,7 +67,7 @@ class ColourCanvas(Canvas):
         super().__init__(ground, levels)
         self.plain = len(self.changes)
         height, width = ground.shape[-2:]
-        depth = max(height, width).bit_length()
+        depth = max(FINEST_MAPS + 1, max(height, width).bit_length())
         sizes = [(max(1, height >> i), max(1, width >> i)) for i in range(FINEST_MAPS, depth)]
         self.changes.extend(
             nn.Parameter(torch.zeros(1, 12, h, w, dtype=ground.dtype, device=ground.device))
@@ -81,9 +81,8 @@ class ColourCanvas(Canvas):
         changes = list(self.changes)
         picture = self.ground + _sum(changes[: self.plain], GAIN)
         maps = upsample(_sum(changes[self.plain :], 1.0), picture)
-        return picture + torch.einsum(
-            "njihw,nihw->njhw", maps.unflatten(1, (3, 4)), self.colours
-        )
+        each = maps.view(1, 3, 4, *picture.shape[2:])
+        return picture + (each * self.colours[:, None]).sum(2)
 
 
 def _sum(levels: list[Tensor], gain: float) -> Tensor:
