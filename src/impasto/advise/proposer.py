@@ -9,7 +9,7 @@ from impasto.advise.space import Space
 from impasto.advise.trial import Trial
 
 NAME = "optuna"
-STARTUP = 8
+STARTUP = 5
 """So many trials are there before the others are drawn near the best; until then, at random."""
 DRAWS = 30
 """So often what was tried before is drawn in vain, before the search counts as exhausted."""
