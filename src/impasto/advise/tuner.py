@@ -130,8 +130,11 @@ class Tuner:
             proposed = proposer.propose()
             if proposed is None:
                 return
-            if trial := self._attempt(first, self._open(proposed), NAME):
+            trial = self._attempt(first, self._open(proposed), NAME)
+            if trial:
                 proposer.learn(trial)
+            else:
+                proposer.refuse(proposed)
 
     @staticmethod
     def _attempt(round_: Round, values: Mapping[str, Any], by: str) -> Trial | None:
