@@ -5,7 +5,7 @@ size of the trials was. Beside the two errors that are aimed at stand measures t
 
     python benchmarks/tune.py [adain] [wct] [fast] [gatys] [--pairs 10] [--aim 0.5]
 
-About 45 minutes on two cores: 30 s of trials a pair for the instant methods at 512 px, 2 min for
+About 30 minutes on two cores: 15 s of trials a pair for the instant methods at 512 px, 1 min for
 gatys at 256 px. Each method named is measured anew, pair by pair; others keep their rows. The
 results go to docs/benchmarks/tune.json and tune.md.
 """
@@ -39,10 +39,10 @@ PAIRS = [
     ("chelsea", "shipwreck"),
 ]
 SETTINGS = {
-    "adain": {"size": 512, "budget": 30},
-    "wct": {"size": 512, "budget": 30},
-    "fast": {"size": 512, "budget": 30},
-    "gatys": {"size": 256, "budget": 120},
+    "adain": {"size": 512, "budget": 15},
+    "wct": {"size": 512, "budget": 15},
+    "fast": {"size": 512, "budget": 15},
+    "gatys": {"size": 256, "budget": 60},
 }
 BESIDE = ("ssim", "edges", "noise")
 """Measured too, and not aimed at."""

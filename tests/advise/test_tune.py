@@ -101,7 +101,7 @@ def test_another_aim_is_another_study_in_the_same_file(search, tmp_path):
 def test_the_best_of_small_trials_are_painted_again_at_the_full_size(search):
     tuning = search(trial_size=48, trials=5)
     assert tuning.trial_size == 48
-    assert tuning.rung == "64 px"
+    assert tuning.rung == "64 px, steps 8"
     numbers = [trial.number for trial in tuning.finals]
     assert numbers[0] == 0
     assert set(numbers) == {trial.number for trial in tuning.trials}
@@ -123,7 +123,7 @@ def test_drafts_are_scored_for_what_more_steps_do_to_the_errors(search):
     assert times[0] < 0.9 < 1.1 < times[1]  # two steps bring less of the style than eight
     for trial, _ in pairs:
         errors = times[0] * trial.style_error, times[1] * trial.content_error
-        assert trial.score == pytest.approx(max(errors) + 0.1 * sum(errors))
+        assert trial.score == pytest.approx(max(errors) + 0.02 * sum(errors))
 
 
 def test_knobs_that_do_not_go_with_those_that_are_held_are_passed_over(search):
@@ -183,8 +183,9 @@ def test_the_recipe_of_the_winner_says_that_it_was_tuned(search):
 def test_the_strip_shows_content_style_and_trials(search):
     tuning = search(trials=6)
     made = strip(tuning)
-    shown = 2 + len(tuning.frontier) + (tuning.defaults not in tuning.frontier)
-    assert made.shape[0] > 200 * -(-shown // 5)
+    shown = 2 + len({0, *(trial.number for trial in tuning.frontier)})
+    rows = -(-shown // 5)
+    assert 200 * rows < made.shape[0] < 200 * (rows + 1)
     assert made.dtype == np.float32
 
 
@@ -226,7 +227,7 @@ def test_no_trial_is_begun_that_does_not_fit_into_the_budget(search, monkeypatch
 def test_gatys_is_tuned_with_drafts_first(content, style):
     tuning = tune(content, style, method="gatys", budget=120, trials=2, trial_size=48)
     assert {trial.knobs["steps"] for trial in tuning.trials} == {300}
-    assert tuning.rung == "64 px"
+    assert tuning.rung == "64 px, steps 300"
     assert tuning.trials[0].seconds < tuning.finals[0].seconds
 
 
@@ -259,3 +260,24 @@ def test_a_disk_that_is_full_costs_a_warning_and_not_the_search(search, tmp_path
 def test_a_setting_that_does_not_fit_is_named(search, settings, says):
     with pytest.raises(KnobError, match=says):
         search(**settings)
+
+
+def test_a_budget_without_room_for_a_last_round_is_warned_of(search, monkeypatch):
+    forecast = Bench.seconds
+    monkeypatch.setattr(
+        Bench, "seconds", lambda self: forecast(self) if self.rung.costs["steps"] == 2 else 1000.0
+    )
+    heard = Heard()
+    tuning = search(listener=heard)
+    assert tuning.finals == ()
+    assert "no room to paint the best again" in heard.warned[0]
+
+
+def test_room_for_the_last_round_is_kept(search, monkeypatch):
+    forecast = Bench.seconds
+    cost = {2: 1.0, 8: 20.0}  # of a draft, and in full: two fit into 60 % of 80 s
+    monkeypatch.setattr(
+        Bench, "seconds", lambda self: forecast(self) and cost[self.rung.costs["steps"]]
+    )
+    assert len(search(budget=80, trials=8).finals) == 6  # they took no time
+    assert search(budget=60, trials=8).finals == ()

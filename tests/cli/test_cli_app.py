@@ -67,7 +67,7 @@ def test_completion_prints_a_script_and_how_to_install_it(impasto, shell, tmp_pa
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("impasto st", {"stylize"}),
+        ("impasto st", {"stylize", "study"}),
         ("impasto stylize --method g", {"gatys"}),
         ("impasto stylize --style-lo", {"--style-loss"}),
         ("impasto stylize --style-lay", {"--style-layers", "--style-layer-weights"}),

@@ -56,7 +56,7 @@ a style picture. Each trial paints it and measures two errors on a network of it
 style_error: 0 has the style's statistics, 1 is the untouched content.
 content_error: 0 is the untouched content, about 1 is an unrelated picture.
 The score to be made as low as possible is
-2 max((1 - aim) style_error, aim content_error) + 0.2 ((1 - aim) style_error + aim content_error).
+2 max((1 - aim) style_error, aim content_error) + 0.04 ((1 - aim) style_error + aim content_error).
 Propose one trial after another with try_knobs, learn from the errors and from the pictures, and
 call finish when nothing more is to be gained. Knobs that you leave out keep their defaults."""
 

@@ -38,14 +38,14 @@ class Rung:
 
     Attributes:
         size: long side in pixels.
-        drafts: knobs that make them cheaper, with their values.
+        costs: the knobs that trials are made cheaper by, with their values here.
     """
 
     size: int
-    drafts: Mapping[str, Any]
+    costs: Mapping[str, Any]
 
     def __str__(self) -> str:
-        knobs = "".join(f", {name} {value}" for name, value in self.drafts.items())
+        knobs = "".join(f", {name} {value}" for name, value in self.costs.items())
         return f"{self.size} px{knobs}"
 
 
@@ -125,7 +125,7 @@ class Bench:
         return Measured(painting.pixels, measures, seconds, painting.finished)
 
     def _asking(self, request: Request, knobs: Mapping[str, Any]) -> Request:
-        method = build(self.space.kind, {**knobs, **self.rung.drafts})
+        method = build(self.space.kind, {**knobs, **self.rung.costs})
         return dataclasses.replace(request, method=method)
 
     def _measure(self, pixels: Raster) -> dict[str, float]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from impasto.advise.space import Space
 from impasto.advise.trial import Trial
 
 NAME = "optuna"
-STARTUP = 8
+STARTUP = 5
 """So many trials are there before the others are drawn near the best; until then, at random."""
+REFUSED = 100.0
+"""The score of knobs that cannot be painted, above any other."""
 DRAWS = 30
 """So often what was tried before is drawn in vain, before the search counts as exhausted."""
 
@@ -42,13 +44,20 @@ class Proposer:
 
     def learn(self, trial: Trial) -> None:
         """Take a finished trial into account, whoever proposed it."""
+        self._seen.append(dict(trial.knobs))
+        self._add(trial.knobs, trial.score)
+
+    def refuse(self, knobs: Mapping[str, Any]) -> None:
+        """Take into account that these knobs cannot be painted."""
+        self._add(knobs, REFUSED)
+
+    def _add(self, knobs: Mapping[str, Any], score: float) -> None:
         import optuna
 
-        self._seen.append(dict(trial.knobs))
-        params = self.space.params(trial.knobs)
+        params = self.space.params(knobs)
         self._study.add_trial(
             optuna.trial.create_trial(
-                value=trial.score,
+                value=score,
                 params=params,
                 distributions={name: self._distributions[name] for name in params},
             )

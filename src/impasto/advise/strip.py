@@ -30,8 +30,9 @@ def strip(tuning: Tuning) -> Pixels:
     tiles: list[tuple[str, Raster]] = [("content", thumbnail(request.content.pixels))]
     for i, style in enumerate(request.styles, start=1):
         tiles.append((f"style {i}" if several else "style", thumbnail(style.pixels)))
-    shown = [t for t in (tuning.defaults,) if t and t is not tuning.best]
-    for trial in [*shown, *chosen(tuning.frontier, tuning.best)]:
+    usual = [tuning.defaults] if tuning.defaults else []
+    others = [trial for trial in chosen(tuning.frontier, tuning.best) if trial not in usual]
+    for trial in [*usual, *others]:
         picture = tuning.picture(trial)
         if picture is not None:
             tiles.append((_label(trial, tuning), picture))

@@ -10,7 +10,7 @@ STYLE, CONTENT = "style_error", "content_error"
 """The two measures that are weighed, both on the judge's own network."""
 MEASURES = (STYLE, CONTENT, "ssim", "noise")
 """What is measured of every trial; the last two are only recorded."""
-BOTH = 0.1
+BOTH = 0.02
 """How much the sum of both errors counts beside the larger one."""
 DEFAULTS = "defaults"
 
@@ -49,10 +49,10 @@ class Trial:
 
 
 def score_of(style_error: float, content_error: float, aim: float) -> float:
-    """How far a painting is from the aim: 2 max(a, b) + 0.2 (a + b), a and b the weighed errors.
+    """How far a painting is from the aim: 2 max(a, b) + 0.04 (a + b), a and b the weighed errors.
 
     They are weighed by 1 - aim (style) and aim (content), so that with an aim of 0.5 the score is
-    the larger error and a tenth of both. It is the augmented weighted Tchebycheff distance of
+    the larger error and a fiftieth of both. It is the augmented weighted Tchebycheff distance of
     Steuer & Choo (Mathematical Programming 26, 1983, section 2). A weighted sum would not do:
     paintings lie above the line from the untouched content to the style picture, so that the sum
     would be least at one of these two ends, whatever the aim.

@@ -35,10 +35,9 @@ MANY = 30
 """So many trials make a search."""
 ENOUGH = 40
 """Trials for each knob that is searched, after which more of them no longer help."""
-FINALISTS = 3
-"""The defaults and the best two: for fewer there is no last round."""
-MOST_FINALISTS = 6
-LAST_SHARE = 0.5
+FEWEST, FINALISTS, MOST = 2, 3, 6
+"""In the last round: the defaults and the best at least; room is kept for three; six at most."""
+LAST_SHARE = 0.6
 """Share of the budget that the last round may plan to take."""
 KNOWN_GOOD = "known good"
 
@@ -79,11 +78,12 @@ class Tuner:
         store = self._store("")
         rungs = self._rungs()
         rung = self._rung_of(store, rungs)
-        last = self._last(rungs[rungs.index(rung) + 1 :] if rung in rungs else [])
+        above = rungs[rungs.index(rung) + 1 :] if rung in rungs else []
+        last = self._last(above)
         final = self._round(last, self._store(f"finals at {last}"), final=True) if last else None
         first = self._round(rung, store, before=final)
         self._check_budget(first)
-        self._say(first, last, len(store.trials))
+        self._say(first, last, above)
         stopped = False
         try:
             self._search(first, final, trials or ENOUGH * len(self.space.dimensions), model)
@@ -130,8 +130,11 @@ class Tuner:
             proposed = proposer.propose()
             if proposed is None:
                 return
-            if trial := self._attempt(first, self._open(proposed), NAME):
+            trial = self._attempt(first, self._open(proposed), NAME)
+            if trial:
                 proposer.learn(trial)
+            else:
+                proposer.refuse(proposed)
 
     @staticmethod
     def _attempt(round_: Round, values: Mapping[str, Any], by: str) -> Trial | None:
@@ -145,7 +148,7 @@ class Tuner:
         """The last round: the defaults, and then the best of the first."""
         left = [t for t in first.trials if not final.of(t.knobs)]
         try:
-            while left and len(final.trials) < MOST_FINALISTS:
+            while left and len(final.trials) < MOST:
                 trial = best_of(left)
                 final.attempt(self._open(trial.knobs), trial.by, trial.why, trial.number)
                 _compare(first, final)
@@ -163,7 +166,8 @@ class Tuner:
         """From the cheapest to the full one."""
         drafts = self.space.drafts()
         small = min(self.trial_size or TRIAL_SIZE, self.size)
-        every = [Rung(small, drafts), Rung(small, {}), Rung(self.size, {})]
+        usual = {name: self.space.complete({})[name] for name in drafts}
+        every = [Rung(small, drafts), Rung(small, usual), Rung(self.size, usual)]
         return [rung for i, rung in enumerate(every) if rung not in every[:i]]
 
     def _rung_of(self, store: TrialStore, rungs: Sequence[Rung]) -> Rung:
@@ -179,11 +183,9 @@ class Tuner:
 
     def _last(self, above: Sequence[Rung]) -> Rung | None:
         """The highest rung at which the last round does not take too much of the budget."""
-        fits = [r for r in above if self._cost(r) <= LAST_SHARE * self.budget.seconds]
+        share = LAST_SHARE * self.budget.seconds
+        fits = [rung for rung in above if FEWEST * self._cost_of_one(rung) <= share]
         return fits[-1] if fits else None
-
-    def _cost(self, rung: Rung) -> float:
-        return FINALISTS * self._cost_of_one(rung)
 
     def _cost_of_one(self, rung: Rung) -> float:
         return self._bench(rung).seconds()
@@ -203,8 +205,11 @@ class Tuner:
     ) -> Round:
         def reserve() -> float:
             """What the last round, which this one is before, still needs."""
-            missing = FINALISTS - len(before.trials) if before else 0
-            return max(0, missing) * before.bench.seconds() if before else 0.0
+            if not before:
+                return 0.0
+            one = before.bench.seconds()
+            room = int(LAST_SHARE * self.budget.seconds / one)
+            return max(0, min(FINALISTS, max(FEWEST, room)) - len(before.trials)) * one
 
         return Round(
             self._bench(rung),
@@ -228,7 +233,7 @@ class Tuner:
             f"{duration(ready)}. Give {duration(2 * (one + ready))} or more."
         )
 
-    def _say(self, first: Round, last: Rung | None, earlier: int) -> None:
+    def _say(self, first: Round, last: Rung | None, above: Sequence[Rung]) -> None:
         searched = ", ".join(f"{d.name} ({d.told()})" for d in self.space.dimensions)
         self.listener.note(f"Searched: {searched}.")
         then = f", then the best again at {last}" if last else ""
@@ -236,8 +241,14 @@ class Tuner:
             f"Trials are painted at {first.bench.rung}{then}; each takes about "
             f"{first.bench.seconds():.1f} s."
         )
-        if earlier:
-            self.listener.note(f"Going on from {earlier} earlier trials.")
+        if first.trials:
+            self.listener.note(f"Going on from {len(first.trials)} earlier trials.")
+        if above and not last:
+            needed = FEWEST * self._cost_of_one(above[0]) / LAST_SHARE
+            self.listener.warn(
+                "The budget has no room to paint the best again at full cost: the winner is the "
+                f"best of drafts, and may be none in full. That takes {duration(needed)}."
+            )
 
     # ------------------------------------------------------------------ what is kept
 
