@@ -80,7 +80,7 @@ class DeepPhoto(Optimising):
     style_size: int | None = knob(
         None, "long side of the style pictures; unset: the result's", low=16, high=30_000, unit="px"
     )
-    coarsest: int = knob(128, "px where coarse-to-fine begins; 0: full size", low=0, high=30_000)
+    coarsest: int = knob(256, "px where coarse-to-fine begins; 0: full size", low=0, high=30_000)
     warm_steps: int = knob(0, "steps on the compact encoder before all others", low=0, high=100_000)
 
     def warnings(self, request: Request) -> tuple[str, ...]:
