@@ -1,0 +1,172 @@
+"""Diffusion models that are tiny and random, as folders in the published layout, for tests.
+
+The blocks are those of SDXL and SD 1.5 in their order, so that names of blocks mean what they mean
+there; only the widths are small.
+"""
+
+import torch
+
+SIDE = 32
+"""Pixels of the pictures that the tiny vision encoder looks at."""
+WIDTHS = {"sdxl": 32, "sd15": 24}
+"""Kind → what its cross-attention takes."""
+_PROJECTION = 12
+
+
+def write_all(folder):
+    """Kind of part → its folder or file: models, adapters, encoders, ControlNets, a CLIP's words."""
+    places = {}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for kind in WIDTHS:
+            places[kind] = write_model(folder / kind, kind)
+            places[f"adapter-{kind}"] = write_adapter(folder / "adapter", kind)
+            places[f"control-{kind}"] = write_control(folder / f"control-{kind}", kind)
+    return {name: str(place) for name, place in places.items()}
+
+
+def unet_config(kind):
+    """What the UNet is built from."""
+    shared = {
+        "block_out_channels": (8, 16, 16),
+        "norm_num_groups": 4,
+        "layers_per_block": 2,
+        "sample_size": 16,
+        "in_channels": 4,
+        "out_channels": 4,
+        "cross_attention_dim": WIDTHS[kind],
+    }
+    if kind == "sd15":
+        return {
+            **shared,
+            "attention_head_dim": 4,
+            "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+            "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        }
+    return {
+        **shared,
+        "attention_head_dim": (1, 2, 4),
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        "transformer_layers_per_block": (1, 1, 2),
+        "use_linear_projection": True,
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 8,
+        "projection_class_embeddings_input_dim": 8 * 6 + 16,
+    }
+
+
+def write_model(folder, kind):
+    """A whole pipeline, as ``save_pretrained`` writes it."""
+    from diffusers import (
+        AutoencoderKL,
+        EulerDiscreteScheduler,
+        StableDiffusionPipeline,
+        StableDiffusionXLPipeline,
+        UNet2DConditionModel,
+    )
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+    parts = {
+        "unet": UNet2DConditionModel(**unet_config(kind)),
+        "vae": AutoencoderKL(
+            block_out_channels=(8, 8),
+            down_block_types=("DownEncoderBlock2D",) * 2,
+            up_block_types=("UpDecoderBlock2D",) * 2,
+            latent_channels=4,
+            norm_num_groups=4,
+            sample_size=32,
+        ),
+        "scheduler": EulerDiscreteScheduler(
+            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1,
+            timestep_spacing="leading",
+        ),
+        "tokenizer": tokenizer(),
+    }  # fmt: skip
+    if kind == "sdxl":
+        parts |= {
+            "text_encoder": CLIPTextModel(_text(16)),
+            "text_encoder_2": CLIPTextModelWithProjection(_text(16)),
+            "tokenizer_2": tokenizer(),
+        }
+        pipe = StableDiffusionXLPipeline(**parts, add_watermarker=False)
+    else:
+        parts |= {"text_encoder": CLIPTextModel(_text(WIDTHS[kind]))}
+        pipe = StableDiffusionPipeline(
+            **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
+        )
+    pipe.save_pretrained(folder)
+    return folder
+
+
+def tokenizer():
+    """One that spells: a token a letter."""
+    from transformers import CLIPTokenizer
+
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)] + [","]
+    words = ["<|startoftext|>", "<|endoftext|>", *letters, *(f"{letter}</w>" for letter in letters)]
+    vocab = {w: k for k, w in enumerate(words)}
+    return CLIPTokenizer(vocab=vocab, merges=[], model_max_length=77)
+
+
+def _text(width):
+    from transformers import CLIPTextConfig
+
+    return CLIPTextConfig(
+        vocab_size=56, hidden_size=width, intermediate_size=32, num_hidden_layers=2,
+        num_attention_heads=2, max_position_embeddings=77, projection_dim=16,
+        bos_token_id=0, eos_token_id=1, pad_token_id=1, initializer_range=0.5,
+    )  # fmt: skip
+
+
+FILES = {
+    "sdxl": "sdxl_models/ip-adapter_sdxl.safetensors",
+    "sd15": "models/ip-adapter_sd15.safetensors",
+}
+
+
+def write_adapter(folder, kind, projection=_PROJECTION, strength=2.0):
+    """An IP-Adapter with the published names of its tensors, and its vision encoder beside it."""
+    import safetensors.torch
+    from diffusers import UNet2DConditionModel
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    width, tensors, place = WIDTHS[kind], {}, folder / FILES[kind]
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(**unet_config(kind))
+    number = 1
+    for name in unet.attn_processors:
+        if name.endswith("attn2.processor"):
+            module = unet.get_submodule(name.removesuffix(".processor"))
+            for each in ("to_k", "to_v"):
+                shape = (module.inner_dim, width)
+                tensors[f"ip_adapter.{number}.{each}_ip.weight"] = strength * torch.randn(shape)
+            number += 2
+    tensors["image_proj.proj.weight"] = torch.randn(4 * width, projection)
+    tensors["image_proj.proj.bias"] = torch.randn(4 * width)
+    tensors["image_proj.norm.weight"] = torch.ones(width)
+    tensors["image_proj.norm.bias"] = torch.zeros(width)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    safetensors.torch.save_file(tensors, place)
+    config = CLIPVisionConfig(
+        hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        image_size=SIDE, patch_size=8, projection_dim=projection, initializer_range=0.5,
+        initializer_factor=5.0,
+    )  # fmt: skip
+    CLIPVisionModelWithProjection(config).save_pretrained(place.parent / "image_encoder")
+    return place
+
+
+def write_control(folder, kind, seed=3):
+    """A ControlNet whose last layers are not zero, as they are before any training."""
+    from diffusers import ControlNetModel, UNet2DConditionModel
+
+    torch.manual_seed(seed)
+    unet = UNet2DConditionModel(**unet_config(kind))
+    net = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(4, 8))
+    with torch.no_grad():
+        for parameter in net.parameters():
+            if not parameter.any():
+                parameter.normal_(std=0.3)
+    net.save_pretrained(folder)
+    return folder
