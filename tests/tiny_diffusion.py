@@ -58,6 +58,20 @@ def unet_config(kind):
 
 def write_model(folder, kind):
     """A whole pipeline, as ``save_pretrained`` writes it."""
+    _build(kind).save_pretrained(folder)
+    return folder
+
+
+def pipeline(kind, seed=0):
+    """A pipeline "sd15" or "sdxl" for text to picture; the same seed, the same weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        pipe = _build(kind)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def _build(kind):
     from diffusers import (
         AutoencoderKL,
         EulerDiscreteScheduler,
@@ -89,14 +103,11 @@ def write_model(folder, kind):
             "text_encoder_2": CLIPTextModelWithProjection(_text(16)),
             "tokenizer_2": tokenizer(),
         }
-        pipe = StableDiffusionXLPipeline(**parts, add_watermarker=False)
-    else:
-        parts |= {"text_encoder": CLIPTextModel(_text(WIDTHS[kind]))}
-        pipe = StableDiffusionPipeline(
-            **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
-        )
-    pipe.save_pretrained(folder)
-    return folder
+        return StableDiffusionXLPipeline(**parts, add_watermarker=False)
+    parts |= {"text_encoder": CLIPTextModel(_text(WIDTHS[kind]))}
+    return StableDiffusionPipeline(
+        **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
+    )
 
 
 def tokenizer():
