@@ -95,3 +95,12 @@ def models(tmp_path_factory):
     from tiny_models import write_models
 
     return write_models(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """Part → the folder or file of a tiny diffusion model; see :mod:`tiny_diffusion`."""
+    pytest.importorskip("diffusers")
+    from tiny_diffusion import write_all
+
+    return write_all(tmp_path_factory.mktemp("tiny"))

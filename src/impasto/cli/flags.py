@@ -105,8 +105,9 @@ def request_flags(command: F) -> F:
         click.option("--device", default="auto", metavar="NAME",
                      shell_complete=_starting(DEVICES),
                      help="auto, cpu, cuda, cuda:1 or mps [default auto]."),
-        click.option("--precision", type=click.Choice(("auto", "fp32", "bf16")), default="auto",
-                     metavar="auto|fp32|bf16", help="Of the arithmetic [default auto]."),
+        click.option("--precision", type=click.Choice(("auto", "fp32", "bf16", "fp16")),
+                     default="auto", metavar="auto|fp32|bf16|fp16",
+                     help="Of the arithmetic; fp16 for diffusion models [default auto]."),
     )  # fmt: skip
 
 

@@ -179,6 +179,8 @@ class _Run:
                 f"Stopped after step {recipe.steps}{of}: {self.output} is the painting so far. "
                 + self._way_on()
             )
+        for note in recipe.warnings[len(self.plan.warnings) :]:
+            self.voice.warn(note)
         said = verdict(recipe.structure) if "photo" in self.request.method.card.supports else ""
         for sentence in (said, described(table) if table else ""):
             if sentence:

@@ -16,7 +16,8 @@ class Card:
         licence: of our code, and of the weights it needs.
         weights: names in the weights catalogue, the default first.
         extra: the optional install it needs (``pip install "impasto[extra]"``), or "".
-        supports: words among "masks", "tiles", "video", "several styles", "strength", "structure".
+        supports: words among "masks", "tiles", "video", "several styles", "strength", "structure",
+            "photo"; "prompt": content and style may come from words; "fp16".
         figures: label → measured value with its conditions; each made by a script in benchmarks/.
     """
 

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[np.float32]
 
+_BLANK = "blank "
+
 
 class Raster(Protocol):
     """Pixels that may lie in memory or on disk: float32 in 0..1, taken a window at a time.
@@ -50,6 +52,11 @@ class Picture:
     notes: tuple[str, ...] = field(default=())
 
     @property
+    def blank(self) -> bool:
+        """Whether it is only a size, as :func:`blank` makes it."""
+        return self.sha256.startswith(_BLANK)
+
+    @property
     def height(self) -> int:
         return int(self.pixels.shape[0])
 
@@ -60,3 +67,10 @@ class Picture:
     @property
     def long_side(self) -> int:
         return max(self.height, self.width)
+
+
+def blank(width: int, height: int) -> Picture:
+    """A picture that is only a size, in pixels; for methods that make the content from words."""
+    pixels = np.broadcast_to(np.float32(0.5), (height, width, 3))
+    name = f"{width}x{height}"
+    return Picture(pixels, name=name, sha256=f"{_BLANK}{name}")

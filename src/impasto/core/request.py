@@ -25,6 +25,7 @@ class Painting:
         finished: False if it was stopped before its end.
         files: weights and other files used beside the request's pictures, name → sha256.
         state: what a later run needs to go on; empty when finished, or if it must start anew.
+        notes: what happened on the way that a user should know, one sentence each.
     """
 
     pixels: Raster
@@ -33,6 +34,7 @@ class Painting:
     finished: bool
     files: Mapping[str, str]
     state: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
 
 
 class Method(Protocol):
@@ -92,6 +94,20 @@ class NamesStyles(Protocol):
         ...
 
 
+@runtime_checkable
+class Fetches(Protocol):
+    """What a method offers besides if its weights are large and come from elsewhere."""
+
+    @classmethod
+    def lacking(cls) -> str:
+        """What of its default weights is not on this machine, in a sentence; "": nothing."""
+        ...
+
+    def notes(self, request: Request, setting: Setting) -> tuple[str, ...]:
+        """What a plan says of the weights and how they are fitted, one sentence each."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Region:
     """A part of the content, and the style that it takes.
@@ -123,14 +139,15 @@ class Request:
 
     Attributes:
         content: the picture whose things are kept.
-        styles: the pictures whose manner is taken; several are blended.
+        styles: the pictures whose manner is taken; several are blended. None where a method takes
+            the manner from words, as those with "prompt" among what they support can.
         method: how, with its knobs.
         style_weights: share of each style, at least 0, any sum; empty means equal shares.
         size: long side of the result in pixels; None keeps the content's own size.
         seed: of everything random, 0 to 2³² - 1.
         weights: name in the catalogue or path of a file; "" takes the method's default.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
-        precision: "auto", "fp32" or "bf16".
+        precision: "auto", "fp32" or "bf16"; "fp16" for methods that support it.
         fit: shrink what does not fit into memory instead of refusing it.
         regions: parts of the content with a style of their own; where they overlap, they share.
         rest: what no region covers: "style", in the manner of the styles that no region names (of
@@ -161,7 +178,7 @@ class Request:
     colours: Colours = AS_PAINTED
 
     def __post_init__(self) -> None:
-        if not self.styles:
+        if not self.styles and "prompt" not in self.method.card.supports:
             raise InputError("No style picture: give at least one.")
         if self.size is not None and not _whole(self.size, 1, 30_000):
             raise KnobError(f"size = {self.size!r} does not fit: it must be 1 to 30000 pixels.")
@@ -175,8 +192,12 @@ class Request:
         fine = all(0.0 <= w < float("inf") for w in self.style_weights)
         if not fine or (self.style_weights and sum(self.style_weights) == 0):
             raise KnobError("style weights must be numbers of at least 0 that are not all 0.")
-        if self.precision not in ("auto", "fp32", "bf16"):
-            raise KnobError(f"precision = {self.precision!r}: one of auto, fp32, bf16.")
+        known = ["auto", "fp32", "bf16"]
+        known += ["fp16"] if "fp16" in self.method.card.supports else []
+        if self.precision not in known:
+            raise KnobError(f"precision = {self.precision!r}: one of {', '.join(known)}.")
+        if self.content.blank and self.colours.any:
+            raise KnobError("The content is only a size: it has no colours to keep.")
         if self.colours.when == "before" and isinstance(self.method, NamesStyles):
             raise KnobError(
                 f"The method {self.method.name} has learnt its styles, and they cannot be given "
@@ -206,6 +227,8 @@ class Request:
 
         A style that a region names then has none, unless all are named: the first has all.
         """
+        if not self.styles:
+            return ()
         weights = self.style_weights or (1.0,) * len(self.styles)
         named = {region.style for region in self.regions}
         free = tuple(0.0 if i in named else w for i, w in enumerate(weights))

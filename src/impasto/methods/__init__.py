@@ -16,6 +16,7 @@ _METHODS = {
     "fast": "impasto.methods.fast:FastNetwork",
     "photowct": "impasto.methods.photowct:PhotoWCT",
     "deep-photo": "impasto.methods.deep_photo:DeepPhoto",
+    "sdxl": "impasto.methods.sdxl:SDXL",
 }
 
 

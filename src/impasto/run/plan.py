@@ -7,7 +7,7 @@ from pathlib import Path
 from impasto.core import devices, guards
 from impasto.core.errors import ResourceError
 from impasto.core.plan import Forecast, Plan, Setting
-from impasto.core.request import Request
+from impasto.core.request import Fetches, Request
 from impasto.pictures import fit_long_side, sequence
 from impasto.run.colours import remarks
 
@@ -53,6 +53,8 @@ def make_plan(request: Request) -> Plan:
         notes.append(
             f"The content has {request.content.long_side} px on its long side: it is enlarged."
         )
+    if isinstance(request.method, Fetches):
+        notes += request.method.notes(request, setting)
     return Plan(setting, forecast, limit, tuple(notes), tuple(warnings))
 
 
@@ -73,6 +75,8 @@ def _precision(request: Request, device: str) -> tuple[str, str]:
         return request.precision, "as asked"
     if not devices.fast_bf16(device):
         return "fp32", "bf16 is not faster here"
+    if isinstance(request.method, Fetches):
+        return "bf16", "the model is made for half precision"
     cosine = request.method.agreement(request, device, "bf16")
     if not cosine >= AGREEMENT:  # NaN is no agreement either
         return "fp32", f"bf16 and fp32 agree too little here (cosine {cosine:.3f})"

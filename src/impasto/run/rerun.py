@@ -77,7 +77,7 @@ def _request(
         raise InputError(f"{path} was made with regions that came from memory: give them again.")
     named = issubclass(methods.find(recipe.method), NamesStyles)
     request = make_request(
-        _find(main, content, path),
+        main.name if not content and _blank(main) else _find(main, content, path),
         [
             str(g or i.name) if named else _find(i, g, path)
             for i, g in zip(wanted, given, strict=True)
@@ -93,6 +93,11 @@ def _request(
         if then.sha256 != now.sha256:
             raise InputError(f"{path} was made with the style {then.name}, not {now.name}.")
     return request
+
+
+def _blank(main: Ingredient) -> bool:
+    """Whether the content was only a size."""
+    return main.sha256 == f"blank {main.name}"
 
 
 def _with_masks(recipe: Recipe, path: Path) -> dict[str, Any]:

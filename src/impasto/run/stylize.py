@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import time
 from collections.abc import Sequence
 from importlib import metadata
@@ -14,7 +15,7 @@ from impasto import methods
 from impasto.core import devices
 from impasto.core.errors import InputError, KnobError
 from impasto.core.knobs import as_mapping, build
-from impasto.core.picture import Picture
+from impasto.core.picture import Picture, blank
 from impasto.core.plan import Plan
 from impasto.core.progress import Tick, Watch, unwatched
 from impasto.core.recipe import Ingredient, Recipe
@@ -73,7 +74,7 @@ def make_request(
     def read_style(style: object, name: str) -> Picture:
         return _style(style, name, settings, weights)
 
-    photo = from_any(content, "content")
+    photo = _content(content, settings)
     given = [read_style(style, f"style {i}") for i, style in enumerate(several, start=1)]
     divided = divide(
         photo, given, read_style, regions=regions, labels=labels, style_labels=style_labels
@@ -98,6 +99,14 @@ def make_request(
         remarks=divided.remarks,
         colours=colours.asked(photo, keep_colour, colour_share, colour_when, colour_mask),
     )
+
+
+def _content(content: object, method: Method) -> Picture:
+    """The content picture; only a size for a method that can make it from words."""
+    size = re.fullmatch(r"(\d{2,5})x(\d{2,5})", content) if isinstance(content, str) else None
+    if size is None or Path(str(content)).exists() or "prompt" not in method.card.supports:
+        return from_any(content, "content")
+    return blank(int(size[1]), int(size[2]))
 
 
 def _style(style: object, name: str, method: Method, weights: str) -> Picture:
@@ -153,7 +162,8 @@ def stylize(
     """Restyle a picture after one or several others.
 
     Args:
-        content: what is kept: a path, a PIL image, an array (H, W, 3) or a tensor (3, H, W).
+        content: what is kept: a path, a PIL image, an array (H, W, 3) or a tensor (3, H, W). For a
+            method that takes a prompt also a size, as "1024x768".
         styles: whose manner is taken: one such picture, or a list of them to be blended. For a
             method that has learnt its styles beforehand, their names.
         method: a name from ``impasto.methods.names()``. ``impasto.stylize`` and
@@ -163,7 +173,7 @@ def stylize(
         style_weights: the share of each style; empty means equal shares.
         weights: a name in the weights catalogue, or a file; "" is the method's default.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
-        precision: "auto", "fp32" or "bf16".
+        precision: "auto", "fp32" or "bf16"; for diffusion models also "fp16".
         fit: shrink what does not fit into memory instead of refusing it.
         regions: parts of the content with a style of their own: pairs of a mask (a picture as the
             content is one; white is inside) and a style picture, or its place among ``styles``;
@@ -249,7 +259,7 @@ def perform(
     alpha = request.content.alpha
     pixels = colours.after(painting.pixels, request)
     pixels = keep_rest(pixels, request) if request.rest == "keep" else pixels
-    edges = structure(pixels, request.content.pixels)
+    edges = {} if request.content.blank else structure(pixels, request.content.pixels)
     return Result(
         pixels=pixels,
         alpha=None if alpha is None else resize(alpha, *pixels.shape[:2], to_disk=True),
@@ -322,7 +332,7 @@ def _recipe(
         peak_bytes=devices.peak_bytes(),
         finished=painting.finished,
         notes=tuple(n for p in (request.content, *request.styles) for n in p.notes) + plan.notes,
-        warnings=plan.warnings,
+        warnings=plan.warnings + painting.notes,
         regions=tuple(table(request)),
         structure=edges,
     )

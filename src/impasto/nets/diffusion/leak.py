@@ -1,0 +1,67 @@
+"""The leak check: whether things of the reference have come into a picture, by CLIP.
+
+An adapter that is too strong copies what its reference shows. CLIP says how likely each thing of a
+list is in a picture. What the reference shows, and the picture shows too although neither content
+nor prompt asked for it, has leaked. Measured on names of things, the manner does not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from impasto.core.picture import Raster
+from impasto.nets.clip import Clip
+
+LIMIT = 0.25
+"""Leak above which a picture shows the reference's things."""
+SHARPNESS = 100.0
+"""What CLIP multiplies its cosines by."""
+THINGS = (
+    "a face", "a man", "a woman", "a child", "a crowd", "a hand", "a skull", "a dog", "a cat",
+    "a horse", "a cow", "a bird", "a fish", "an insect", "a butterfly", "a dragon", "a flower",
+    "a tree", "a forest", "a field", "grass", "a mountain", "a rock", "the sea", "a wave",
+    "a river", "a lake", "a beach", "an island", "the sky", "clouds", "the moon", "stars",
+    "the sun", "snow", "fire", "a house", "a village", "a city", "a tower", "a church", "a castle",
+    "a bridge", "a street", "a door", "a window", "a room", "a staircase", "a garden", "a boat",
+    "a ship", "a car", "a train", "a bicycle", "an aeroplane", "a wheel", "a clock", "a lamp",
+    "a chair", "a table", "a bed", "a book", "a letter", "a bottle", "a cup", "a bowl", "fruit",
+    "an apple", "bread", "a hat", "a dress", "a crown", "a sword", "a mask", "a mirror",
+    "a musical instrument", "a machine", "a robot", "a map", "a pattern without things",
+)  # fmt: skip
+
+
+class LeakCheck:
+    """Measures leaks by one CLIP.
+
+    Args:
+        clip: loaded.
+        references: pictures whose things must stay out.
+        asked: the content picture if it is to be seen, or None.
+        prompt: what is asked for in words.
+    """
+
+    def __init__(
+        self, clip: Clip, references: Sequence[Raster], asked: Raster | None, prompt: str
+    ) -> None:
+        self._clip = clip
+        self._words = clip.texts([f"a picture of {thing}" for thing in THINGS])
+        self._unwanted = self._things(clip.pictures(references)).amax(0)
+        wanted = [self._things(clip.pictures([asked]))] if asked is not None else []
+        if prompt:
+            wanted.append(self._things(clip.texts([prompt])))
+        if wanted:
+            self._unwanted = (self._unwanted - torch.cat(wanted).amax(0)).clamp(min=0)
+
+    def __call__(self, picture: Raster) -> float:
+        """How much of what only the references show is in a picture: 0 nothing, 1 all of it."""
+        if not bool(self._unwanted.any()):
+            return 0.0
+        found = self._things(self._clip.pictures([picture]))[0]
+        return float(torch.minimum(found, self._unwanted).sum() / self._unwanted.sum())
+
+    def _things(self, vectors: Tensor) -> Tensor:
+        """How likely each thing is, (N, things), the sum 1."""
+        return (SHARPNESS * vectors @ self._words.T).softmax(-1)

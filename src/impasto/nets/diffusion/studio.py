@@ -1,0 +1,315 @@
+"""The work on one request: load, look, sample, check, and what to do when memory runs out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from impasto.core.errors import KnobError, ResourceError
+from impasto.core.picture import Picture, Pixels, Raster
+from impasto.core.plan import Setting
+from impasto.core.progress import Tick, Watch
+from impasto.core.request import Painting
+from impasto.nets.diffusion import controls, memory, pipelines
+from impasto.nets.diffusion.adapter import Blocks, Looks, look, set_scales
+from impasto.nets.diffusion.kit import Kit
+from impasto.nets.diffusion.leak import LeakCheck
+from impasto.nets.diffusion.lora import Loras, Use
+from impasto.nets.diffusion.memory import Step
+from impasto.nets.diffusion.pipelines import Loaded, titled
+from impasto.nets.diffusion.sampling import Control, Job, Sampled, sample
+from impasto.pictures import resize
+from impasto.weights import hub
+from impasto.weights.whole import digests, sha256_of
+
+WEAKER, ATTEMPTS = 0.7, 5
+"""What a leak leaves of the adapter's scale, and how often it is tried at most."""
+
+
+@dataclass(frozen=True)
+class Guide:
+    """A ControlNet's picture, as it is asked for.
+
+    Attributes:
+        kind: "canny", "depth" or "tile".
+        given: a file that stands for it, or "".
+        scale, start, end: see :class:`~impasto.nets.diffusion.sampling.Control`.
+    """
+
+    kind: str
+    given: str
+    scale: float
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """All that decides a picture.
+
+    Attributes:
+        kit: the parts.
+        canvas: the setting in which the model works.
+        size: (height, width) of the result.
+        content: the picture, or only a size.
+        styles: that the adapter sees.
+        shares: (styles, height, width) of the canvas, or (styles, 1, 1).
+        prompt, negative, steps, guidance, seed, scheduler, denoise: see
+            :class:`~impasto.nets.diffusion.sampling.Job`.
+        scale: λ.
+        blocks: the blocks that see the styles; None: all.
+        less, less_scale: what is subtracted from what the adapter sees, in words, and how much.
+        loras: in order, their files as names.
+        guides: the ControlNets' pictures, in order.
+        controls_out: folder in which they are written, or "".
+        depth_model: makes depth pictures.
+        no_leak: lower λ until no more leaks than so much; None: no check.
+        clip: the CLIP that looks for leaks.
+    """
+
+    kit: Kit
+    canvas: Setting
+    size: tuple[int, int]
+    content: Picture
+    styles: Sequence[Raster]
+    shares: Tensor | None
+    prompt: str
+    negative: str
+    steps: int
+    guidance: float
+    seed: int
+    scheduler: str
+    denoise: float
+    scale: float
+    blocks: Blocks | None
+    less: str
+    less_scale: float
+    loras: Sequence[Use]
+    guides: Sequence[Guide]
+    controls_out: str
+    depth_model: str
+    no_leak: float | None
+    clip: str
+
+
+def paint(work: Work, step: Step, watch: Watch) -> Painting:
+    """Paint; if memory runs out, once more in a way that takes less.
+
+    Raises:
+        ResourceError: memory ran out twice, or there is nothing that takes less.
+        ImpastoError: parts that cannot be loaded.
+    """
+    try:
+        return _Studio(work, step, watch).paint()
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        lower = memory.below(step, work.canvas.device)
+    pipelines.drop()
+    if lower is None:
+        raise _too_large(work)
+    try:
+        painting = _Studio(work, lower, watch).paint()
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        pipelines.drop()
+        raise _too_large(work) from error
+    said = f"Memory ran out, so it was painted in a way that takes less. {lower.words}"
+    return replace(painting, notes=(said, *painting.notes))
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a GPU or a processor."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    said = str(error).lower()
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in said or "allocate memory" in said
+    )
+
+
+def _too_large(work: Work) -> ResourceError:
+    side = round((work.canvas.height * work.canvas.width) ** 0.5)
+    return ResourceError(
+        f"{work.canvas.width} x {work.canvas.height} px do not fit into the memory of "
+        f"{work.canvas.device}: use --paint-size {side * 3 // 4}, a smaller model (--model "
+        "stable-diffusion-v1-5/stable-diffusion-v1-5), or close other programs."
+    )
+
+
+class _Studio:
+    def __init__(self, work: Work, step: Step, watch: Watch) -> None:
+        self.work, self.step, self.watch = work, step, watch
+        self.notes: list[str] = []
+        self.losses: dict[str, float] = {}
+        kit, canvas = work.kit, work.canvas
+        parts = kit.parts(canvas.device, canvas.precision, step.name)
+        self.loaded: Loaded = pipelines.load(parts, kit.base, kit.adapter)
+        self.files: dict[str, str] = dict(self.loaded.files)
+
+    def paint(self) -> Painting:
+        """The picture, at the request's size."""
+        uses = self._uses()
+        pipe = self.loaded.pipe(self.work.denoise < 1, self.work.scheduler)
+        worn = Loras(pipe, uses, self.work.kit.base.title) if uses else None
+        try:
+            found = self._sampled(self._job(pipe))
+        finally:
+            if worn is not None:
+                worn.remove()
+        if found.widened:
+            self.notes.append("The decoder gave no numbers in half precision: fp32 was used there.")
+        return Painting(
+            pixels=self._pixels(found.picture),
+            losses=self.losses,
+            steps=found.steps,
+            finished=found.finished,
+            files=self.files,
+            state={},
+            notes=tuple(self.notes),
+        )
+
+    def _uses(self) -> list[Use]:
+        """The LoRAs, on this machine."""
+        found = []
+        for use, source in zip(self.work.loras, self.work.kit.loras, strict=True):
+            root = hub.fetch(source, [source.path()])
+            self.files |= digests(root, [source.path()], titled(source))
+            found.append(replace(use, file=root / source.path()))
+        return found
+
+    def _job(self, pipe: object) -> Job:
+        work = self.work
+        height, width = work.canvas.height, work.canvas.width
+        content = np.asarray(resize(work.content.pixels, height, width))
+        return Job(
+            prompt=work.prompt,
+            negative=work.negative,
+            height=height,
+            width=width,
+            steps=work.steps,
+            guidance=work.guidance,
+            seed=work.seed,
+            scheduler=work.scheduler,
+            denoise=work.denoise,
+            picture=_tensor(content) if work.denoise < 1 else None,
+            looks=self._looks(pipe),
+            shares=work.shares,
+            controls=self._controls(content),
+        )
+
+    def _looks(self, pipe: object) -> Looks | None:
+        adapter = self.work.kit.adapter
+        if adapter is None:
+            return None
+        less = self._less(pipe, adapter.plus) if self.work.less else None
+        with self.loaded.at_work() as encoder:
+            return look(encoder, self.work.styles, adapter.plus, less)
+
+    def _less(self, pipe: object, plus: bool) -> Tensor:
+        """What the style shows, in words, as the adapter sees pictures (InstantStyle, eq. 2)."""
+        from impasto.nets.diffusion import prompts
+
+        words = prompts.read(pipe, self.work.less, "")
+        adapter = self.work.kit.adapter
+        assert adapter is not None
+        width = 0 if words.pooled is None else int(words.pooled.shape[-1])
+        if plus or width != adapter.seen:
+            raise KnobError(
+                "less is subtracted where pictures and words are of one space: with SDXL and the "
+                "adapter sdxl_models/ip-adapter_sdxl.safetensors, whose encoder is CLIP ViT-bigG."
+            )
+        assert words.pooled is not None
+        return self.work.less_scale * words.pooled
+
+    def _controls(self, content: Pixels) -> list[Control]:
+        work = self.work
+        height, width = content.shape[:2]
+        made = []
+        for guide in work.guides:
+            if work.content.blank and not guide.given:
+                raise KnobError(
+                    f"The content is only a size, and {guide.kind} has nothing to look at: give "
+                    "--control-pictures."
+                )
+            seen = controls.control_picture(
+                guide.kind, content, height, width, guide.given, work.depth_model
+            )
+            made.append((guide.kind, seen))
+            if guide.given:
+                path = Path(guide.given)
+                self.files[f"control {guide.kind} {path.name}"] = sha256_of(path)
+        if work.controls_out:
+            controls.write_controls(work.controls_out, made)
+        return [
+            Control(_tensor(seen), guide.scale, guide.start, guide.end)
+            for guide, (_, seen) in zip(work.guides, made, strict=True)
+        ]
+
+    def _sampled(self, job: Job) -> Sampled:
+        """A picture; with the leak check as many as it takes."""
+        work = self.work
+        scale, limit = work.scale, work.no_leak
+        if job.looks is None or limit is None:
+            return self._once(job, scale, 0, 1)
+        from impasto.nets.clip import Clip
+
+        content = None if work.content.blank else work.content.pixels
+        check = LeakCheck(Clip(work.clip), work.styles, content, work.prompt)
+        for attempt in range(ATTEMPTS):
+            found = self._once(job, scale, attempt, ATTEMPTS)
+            self.losses["leak"] = check(self._pixels(found.picture))
+            self.losses["scale"] = scale
+            if self.losses["leak"] <= limit or not found.finished:
+                break
+            if attempt + 1 < ATTEMPTS:
+                scale *= WEAKER
+        if attempt and found.finished:
+            self.notes.append(
+                f"The style's things came in: the adapter's scale was lowered from {work.scale:g} "
+                f"to {scale:.2g}."
+            )
+        if self.losses["leak"] > limit and found.finished:
+            self.notes.append(
+                f"Even so, {self.losses['leak']:.0%} of the style's things are in the picture: try "
+                "--preset style, or say in --less what the style shows."
+            )
+        return found
+
+    def _once(self, job: Job, scale: float, attempt: int, attempts: int) -> Sampled:
+        if job.looks is not None:
+            set_scales(self.loaded.unet, scale, self.work.blocks)
+
+        def told(done: int, steps: int, picture: Callable[[], Tensor]) -> None:
+            self.watch(
+                Tick(
+                    step=done,
+                    steps=steps,
+                    share=(attempt + done / steps) / attempts,
+                    losses=dict(self.losses),
+                    picture=lambda: self._pixels(picture()),
+                    state=_nothing,
+                )
+            )
+
+        return sample(self.loaded, job, told)
+
+    def _pixels(self, picture: Tensor) -> Pixels:
+        """A picture (1, 3, h, w) at the request's size."""
+        pixels = np.ascontiguousarray(picture[0].permute(1, 2, 0).float().cpu().numpy())
+        return np.asarray(resize(pixels, *self.work.size))
+
+
+def _nothing() -> Mapping[str, object]:
+    """Nothing to go on from: the noise would have to be kept too."""
+    return {}
+
+
+def _tensor(pixels: Pixels) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(pixels, np.float32)).permute(2, 0, 1)[None]

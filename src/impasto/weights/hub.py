@@ -1,0 +1,358 @@
+"""Models of many files: a name on the Hugging Face hub, its cache on this machine, or a folder.
+
+Small files come first: configurations and the headers of safetensors files say what fits what
+(:mod:`impasto.weights.pairs`) before anything large is fetched. Only safetensors are ever loaded.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, TypeVar
+
+from impasto.core.errors import MissingExtraError, WeightsError
+from impasto.weights.whole import check_whole, header
+
+T = TypeVar("T")
+
+PATIENCE = 10.0
+"""Seconds without an answer after which the hub is out of reach."""
+PINNED = {
+    "stabilityai/stable-diffusion-xl-base-1.0": "462165984030d82259a11f4367a4eed129e94a7b",
+    "stable-diffusion-v1-5/stable-diffusion-v1-5": "451f4fe16113bff5a5d2269ed5ad43b0592e9a14",
+    "h94/IP-Adapter": "018e402774aeeddd60609b4ecdb7e298259dc729",
+    "diffusers/controlnet-canny-sdxl-1.0": "eb115a19a10d14909256db740ed109532ab1483c",
+    "diffusers/controlnet-depth-sdxl-1.0": "17bb97973f29801224cd66f192c5ffacf82648b4",
+    "lllyasviel/control_v11p_sd15_canny": "115a470d547982438f70198e353a921996e2e819",
+    "lllyasviel/control_v11f1p_sd15_depth": "539f99181d33db39cf1af2e517cd8056785f0a87",
+    "lllyasviel/control_v11f1e_sd15_tile": "3f877705c37010b7221c3d10743307d6b5b6efac",
+}
+"""Repository → the revision that is taken where none is named."""
+NAME = re.compile(r"[\w.-]+/[\w.-]+")
+NON_COMMERCIAL = re.compile(
+    r"non-?\s?commercial|(^|[-_\s])nc([-_\s]|$)|research-only", re.IGNORECASE
+)
+"""A licence that says so does not allow commercial use."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where files are.
+
+    Attributes:
+        name: as it was given.
+        folder: on this machine; None for the hub.
+        repo, revision: on the hub; "" for a folder.
+        inside: a folder or file in it, or "".
+    """
+
+    name: str
+    folder: Path | None
+    repo: str = ""
+    revision: str = ""
+    inside: str = ""
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return self.name if self.folder else f"{self.repo}@{self.revision[:12]}"
+
+    def beside(self, inside: str) -> Source:
+        """Another place in the same repository or folder."""
+        return Source(self.name, self.folder, self.repo, self.revision, inside.strip("/"))
+
+    def path(self, file: str = "") -> str:
+        """A file's place from the root on."""
+        return "/".join(part for part in (self.inside, file) if part)
+
+    def find(self, file: str = "") -> Path | None:
+        """A small file, fetched if need be; None if there is none of that name.
+
+        Raises:
+            WeightsError: the hub is out of reach and the file is not on this machine.
+        """
+        if self.folder is not None:
+            path = self.folder / self.path(file)
+            return path if path.is_file() else None
+        return _hub_file(self, self.path(file))
+
+    def json(self, file: str) -> dict[str, Any]:
+        """A configuration.
+
+        Raises:
+            WeightsError: it is missing or no JSON.
+        """
+        path = self.find(file)
+        if path is None:
+            raise WeightsError(
+                f"{self.title} has no {self.path(file)}: give a folder or a name of the hub in the "
+                "layout of the library diffusers."
+            )
+        try:
+            found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            if not isinstance(found, dict):
+                raise ValueError("it is no mapping")
+        except (OSError, ValueError) as error:
+            raise WeightsError(f"{path} is damaged: {error}. {self.again()}") from error
+        return found
+
+    def shapes(self, file: str = "") -> dict[str, tuple[int, ...]]:
+        """Name → shape of the tensors in a safetensors file, from its header alone.
+
+        Raises:
+            WeightsError: it is missing, no safetensors, or not whole.
+        """
+        where = self.path(file)
+        if not where.endswith(".safetensors"):
+            raise WeightsError(f"{where} of {self.title} is no .safetensors, which alone are read.")
+        if self.folder is None and (cached := _cached(self, where)) is None:
+            return _remote_shapes(self, where)
+        path = cached if self.folder is None else self.folder / where
+        if path is None or not path.is_file():
+            raise WeightsError(f"{self.title} has no {where}.")
+        return header(path, self.again())
+
+    def again(self) -> str:
+        """The line that fetches it."""
+        if self.folder is not None:
+            return "Fetch or copy it again."
+        line = f"hf download {self.repo} --revision {self.revision}"
+        return f"Where there is a network, run: {line}"
+
+    def licence(self) -> str:
+        """What the model's card says of its licence, or ""."""
+        root = self.beside("")
+        try:
+            card = root.find("README.md")
+        except WeightsError:
+            return ""
+        if card is None:
+            return ""
+        text = card.read_text("utf-8", errors="replace")
+        front = re.match(r"---\s*\n(.*?)\n---", text, re.DOTALL)
+        said = dict(
+            re.findall(r"^(license(?:_name)?):[ \t]*(.*)$", front[1] if front else "", re.M)
+        )
+        value = said.get("license_name") or said.get("license", "")
+        return str(value).strip().strip("'\"")
+
+
+def locate(name: str, pinned: Mapping[str, str] = PINNED) -> Source:
+    """Where a name is.
+
+    Args:
+        name: a folder, a file, or "owner/name" of the hub; there with a revision,
+            "owner/name@revision", and a place inside, "owner/name:folder/file.safetensors".
+        pinned: repository → revision where none is named; for others it is "main".
+
+    Raises:
+        WeightsError: it is neither.
+    """
+    path = Path(name).expanduser()
+    if name and path.is_dir():
+        return Source(name, path)
+    if name and path.is_file():
+        return Source(name, path.parent, inside=path.name)
+    head, _, inside = name.partition(":")
+    repo, _, revision = head.partition("@")
+    if name and not NAME.fullmatch(repo) and (folder := Path(head).expanduser()).is_dir():
+        return Source(name, folder, inside=inside)
+    if not NAME.fullmatch(repo) or name.startswith((".", "/", "~")) or _looks_local(repo):
+        raise WeightsError(
+            f"{name!r} is no folder or file here, and no name on the hub (owner/name): check it."
+        )
+    return Source(name, None, repo, revision or pinned.get(repo, "main"), inside)
+
+
+def _looks_local(repo: str) -> bool:
+    return repo.endswith((".safetensors", ".ckpt", ".bin", ".pt"))
+
+
+def fetch(source: Source, files: Sequence[str]) -> Path:
+    """The folder in which files of a source are, fetched from the hub if they are not here.
+
+    Args:
+        source: the model.
+        files: from its root on; a pattern as "tokenizer/*" may match none.
+
+    Raises:
+        WeightsError: they are not to be had, or only in part.
+    """
+    plain = [file for file in files if "*" not in file]
+    if source.folder is not None:
+        check_whole(source.folder, plain, source.title, source.again())
+        return source.folder
+    _needs_hub()
+    from huggingface_hub import snapshot_download
+
+    def get(offline: bool) -> Path:
+        return Path(
+            snapshot_download(
+                source.repo,
+                revision=source.revision,
+                allow_patterns=list(files),
+                local_files_only=offline,
+            )
+        )
+
+    try:
+        root = get(True)
+        check_whole(root, plain, source.title, source.again())
+    except Exception:  # not all of it is here
+        _ask(source, lambda: get(False))
+        root = get(True)
+        check_whole(root, plain, source.title, source.again())
+    return root
+
+
+def names_of(source: Source) -> tuple[str, ...]:
+    """Every file of a source, from its root on: on this machine, or as the hub lists them.
+
+    Raises:
+        WeightsError: the hub is out of reach, and it is not on this machine.
+    """
+    if source.folder is not None:
+        found = (p for p in source.folder.rglob("*") if p.is_file())
+        return tuple(sorted(p.relative_to(source.folder).as_posix() for p in found))
+    return _listed(source.repo, source.revision, source)
+
+
+@functools.lru_cache(maxsize=64)
+def _listed(repo: str, revision: str, source: Source) -> tuple[str, ...]:
+    _needs_hub()
+    from huggingface_hub import HfApi
+
+    local: tuple[str, ...] = ()
+    if (root := snapshot(source)) is not None:
+        found = (p for p in root.rglob("*") if p.is_file())
+        local = tuple(sorted(p.relative_to(root).as_posix() for p in found))
+        if offline():
+            return local
+    try:
+        listed = _ask(source, lambda: HfApi().list_repo_files(repo, revision=revision))
+    except WeightsError:
+        if local:
+            return local
+        raise
+    return tuple(sorted(listed))
+
+
+def snapshot(source: Source) -> Path | None:
+    """The folder of a hub's model in the cache on this machine, whole or not; None: not here."""
+    if source.folder is not None:
+        return source.folder
+    _needs_hub()
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(source.repo, revision=source.revision, local_files_only=True))
+    except Exception:  # whatever the library says of what is not there
+        return None
+
+
+def commit(source: Source) -> str:
+    """The commit that is taken of a hub's model, for the recipe; "" for a folder."""
+    found = snapshot(source) if source.folder is None else None
+    return found.name if found else ""
+
+
+def offline() -> bool:
+    """Whether HF_HUB_OFFLINE forbids to ask the hub."""
+    return os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
+
+
+def _needs_hub() -> None:
+    if not _installed():
+        raise MissingExtraError(
+            'Diffusion models need an extra; run: pip install "impasto[diffusion]"'
+        )
+
+
+@functools.cache
+def _installed() -> bool:
+    import importlib.util
+
+    return importlib.util.find_spec("huggingface_hub") is not None
+
+
+def _cached(source: Source, file: str) -> Path | None:
+    _needs_hub()
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(source.repo, file, revision=source.revision)
+    return Path(found) if isinstance(found, str) else None
+
+
+def _hub_file(source: Source, file: str) -> Path | None:
+    if (found := _cached(source, file)) is not None:
+        return found
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    def get() -> str | None:
+        try:
+            return hf_hub_download(
+                source.repo, file, revision=source.revision, etag_timeout=PATIENCE
+            )
+        except LocalEntryNotFoundError:
+            raise
+        except EntryNotFoundError:
+            return None
+
+    path = _ask(source, get)
+    return Path(path) if path else None
+
+
+def _remote_shapes(source: Source, file: str) -> dict[str, tuple[int, ...]]:
+    from huggingface_hub import HfApi
+
+    found = _ask(
+        source,
+        lambda: HfApi().parse_safetensors_file_metadata(
+            source.repo, file, revision=source.revision
+        ),
+    )
+    return {name: tuple(tensor.shape) for name, tensor in found.tensors.items()}
+
+
+def _ask(source: Source, question: Callable[[], T]) -> T:
+    """Ask the hub, and say in our words what went wrong."""
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    away = f"{source.title} is not on this machine, and"
+    then = f"{source.again()}; or give a folder."
+    if offline():
+        raise WeightsError(f"{away} HF_HUB_OFFLINE forbids to fetch it. {then}")
+    try:
+        return question()
+    except GatedRepoError as error:
+        raise WeightsError(
+            f"{source.repo} asks you to agree to its licence first: do so on its page on the hub, "
+            "then run: hf auth login"
+        ) from error
+    except LocalEntryNotFoundError as error:
+        raise WeightsError(f"{away} the hub is out of reach. {then}") from error
+    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
+        raise WeightsError(f"The hub has no {source.title}: check the name.") from error
+    except EntryNotFoundError as error:
+        raise WeightsError(f"{source.title} has no {source.path() or 'such file'}.") from error
+    except Exception as error:  # of the network, of which the library has several kinds
+        raise WeightsError(f"{away} the hub is out of reach. {then}") from error
+
+
+def matching(names: Sequence[str], *patterns: str) -> list[str]:
+    """The names that match one of some patterns."""
+    return [name for name in names if any(fnmatch(name, pattern) for pattern in patterns)]
