@@ -1,4 +1,4 @@
-"""Training: what teaches the compact encoder, the decoders and the fast networks."""
+"""Training: what teaches the compact encoder, the decoders, the fast networks and LoRAs."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ LESSONS: dict[str, str] = {
     "wct": "impasto.train.decoders:WCT",
     "photowct": "impasto.train.decoders:PhotoWCT",
     "fast": "impasto.train.fast:FastLesson",
+    "lora": "impasto.train.lora:LoraLesson",
 }
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from impasto.core.errors import WeightsError
 from impasto.core.knobs import knob
 from impasto.train.album import Album
 from impasto.weights import store
-from impasto.weights.models import Model
+from impasto.weights.models import Model, write_model
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,15 @@ class Share:
 
 @dataclass(frozen=True)
 class Sources:
-    """Where a lesson's pictures and its start come from, as they were given."""
+    """Where a lesson's pictures and its start come from, as they were given.
+
+    ``captions`` are those of pictures by their paths, for a lesson that wants them.
+    """
 
     photos: tuple[str, ...] = ()
     styles: tuple[str, ...] = ()
     start: str = ""
+    captions: Mapping[str, str] = field(default_factory=dict)
 
 
 class Lesson(ABC):
@@ -55,25 +60,34 @@ class Lesson(ABC):
         name: the kind of model that comes out, and the verb's argument: ``impasto train NAME``.
         knobs: the type of the course.
         wants_styles: whether it needs style pictures.
+        flags: what the command line calls the two kinds of pictures.
         grows_from: other kinds of model that it can start from.
         course: the knobs.
         albums: the pictures it learns from.
         network: what is trained.
+        remarks: sentences about this training that its user should know.
     """
 
     name: ClassVar[str]
     knobs: ClassVar[type[Course]]
     wants_styles: ClassVar[bool] = False
+    flags: ClassVar[tuple[str, str]] = ("photos", "styles")
     grows_from: ClassVar[tuple[str, ...]] = ()
     course: Course
     albums: Sequence[Album]
     network: nn.Module
+    remarks: Sequence[str] = ()
 
     @abstractmethod
     def __init__(
         self, course: Any, photos: Sequence[str], styles: Sequence[str], start: str
     ) -> None:
         """Read the folders, and build the network or take it from the model ``start``."""
+
+    @classmethod
+    def of(cls, course: Any, sources: Sources) -> Lesson:
+        """The lesson with these pictures."""
+        return cls(course, sources.photos, sources.styles, sources.start)
 
     @classmethod
     def start_model(cls, start: str) -> Model:
@@ -96,6 +110,29 @@ class Lesson(ABC):
         trained = [p for p in self.network.parameters() if p.requires_grad]
         return [{"params": trained, "times": 1.0}]
 
+    def optimizer(self) -> torch.optim.Optimizer:
+        """What takes the steps."""
+        return torch.optim.Adam(self.groups(), lr=self.course.learning_rate, betas=(0.9, 0.99))
+
+    def marks(self) -> dict[str, Any]:
+        """What else makes two runs the same; a run is only resumed by its own kind."""
+        return {}
+
+    def looks(self, step: int) -> bool:
+        """Whether :meth:`enough` is to be asked after this many steps."""
+        return False
+
+    def enough(self, step: int) -> bool:
+        """Whether more steps would do harm; :attr:`network` is the averaged one meanwhile."""
+        return False
+
+    def memory(self) -> dict[str, Any]:
+        """What has to be in a checkpoint beside the network: tensors and plain values."""
+        return {}
+
+    def recall(self, memory: Mapping[str, Any]) -> None:  # noqa: B027 - most have no memory
+        """Take back what :meth:`memory` gave."""
+
     @abstractmethod
     def loss(self, network: nn.Module, step: int, share: Share) -> dict[str, Tensor]:
         """The terms whose sum is to fall, for one batch.
@@ -110,3 +147,13 @@ class Lesson(ABC):
     @abstractmethod
     def product(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
         """The tensors to be saved, and what a reader must know to use them."""
+
+    def write(
+        self,
+        file: BinaryIO,
+        tensors: Mapping[str, Tensor],
+        about: Mapping[str, Any],
+        card: Mapping[str, Any],
+    ) -> None:
+        """Write the product as a model's file."""
+        write_model(file, self.name, tensors, about, card)

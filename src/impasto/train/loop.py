@@ -120,9 +120,7 @@ class Loop:
         keep_freed_memory()
         lesson.to(str(self.accelerator.device), precision)
         lesson.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimizer = torch.optim.Adam(
-            lesson.groups(), lr=lesson.course.learning_rate, betas=(0.9, 0.99)
-        )
+        optimizer = lesson.optimizer()
         self.average = copy.deepcopy(lesson.network).requires_grad_(False)
         self.average.to(self.accelerator.device)
         self.network, self.optimizer = self.accelerator.prepare(lesson.network, optimizer)
@@ -162,6 +160,7 @@ class Loop:
             self.lesson.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
+            self.lesson.recall(state.get("lesson", {}))
         except (RuntimeError, ValueError) as error:
             raise InputError(
                 f"{self.checkpoint} is of another network: delete it to start anew."
@@ -182,6 +181,7 @@ class Loop:
             **albums,
             "processes": self.share.count,
             "start": Path(self.sources.start).name,
+            **self.lesson.marks(),
         }
 
     def estimate(self, passes: int = 3) -> float:
@@ -207,14 +207,17 @@ class Loop:
         with Stop(patient=self.share.count > 1) as stop:
             while self.step < steps:
                 self._teach()
+                ended = self._enough()
                 now = time.monotonic()
                 ran = now - begun
                 self.seconds = before + ran
                 left = ran / (self.step - from_step) * (steps - self.step)
                 tick = Progress(self.step, steps, dict(self.terms), ran, left, self.preview)
-                if self._stopped(watch, tick, stop):
+                if self._stopped(watch, tick, stop) and not ended:
                     self.save()
                     return Taught(self.step, self.terms, self.seconds, finished=False)
+                if ended:
+                    break
                 if now - saved > CHECKPOINT_SECONDS:
                     self._try_save()
                     saved = time.monotonic()
@@ -231,9 +234,20 @@ class Loop:
             if stop.at_once:
                 raise
             asked = True
+        return self._anybody(asked)
+
+    def _enough(self) -> bool:
+        """Whether the lesson ends the run early; it is asked now and then."""
+        if not self.lesson.looks(self.step):
+            return False
+        with self._averaged(), torch.no_grad(), self.accelerator.autocast():
+            return self._anybody(self.lesson.enough(self.step))
+
+    def _anybody(self, asks: bool) -> bool:
+        """Whether any of the processes asks for something."""
         if self.share.count == 1:
-            return asked
-        votes = torch.tensor(float(asked), device=self.accelerator.device)
+            return asks
+        votes = torch.tensor(float(asks), device=self.accelerator.device)
         return bool(self.accelerator.reduce(votes, "sum") > 0)
 
     def save(self) -> None:
@@ -254,6 +268,7 @@ class Loop:
             "terms": self.terms,
             "best": self.best,
             "length": self.length,
+            "lesson": self.lesson.memory(),
         }
         with replacing(self.checkpoint) as file:
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import platform
 import shlex
@@ -18,7 +19,6 @@ from impasto.train import find
 from impasto.train.album import Album
 from impasto.train.lesson import Lesson, Sources
 from impasto.train.loop import Loop, Taught, Watch
-from impasto.weights.models import write_model
 
 LICENCE = "Apache-2.0 (weights)"
 """Of the models that come with the package."""
@@ -36,6 +36,7 @@ def prepare(
     photos: Sequence[str],
     styles: Sequence[str] = (),
     start: str = "",
+    captions: Mapping[str, str] | None = None,
     output: Path,
     device: str = "auto",
     resume: bool = False,
@@ -44,11 +45,12 @@ def prepare(
     """Read the pictures and build what is to be trained.
 
     Args:
-        name: of the lesson: "compact", "adain", "wct" or "fast".
+        name: of the lesson: "compact", "adain", "wct", "photowct", "fast" or "lora".
         knobs: its knobs; the others have their defaults.
         photos: folders with photographs.
         styles: folders with style pictures, or files; needed by "adain" and "fast".
         start: a model of the same kind to start from, by name or path.
+        captions: of pictures, by their paths; for a "lora". None: from the .txt files beside them.
         output: the model file that will be written.
         device: as for :func:`impasto.stylize`.
         resume: go on from the checkpoint beside ``output``.
@@ -60,7 +62,7 @@ def prepare(
     kind = find(name)
     if kind.wants_styles and not styles:
         raise InputError(f"Training {name} needs style pictures: --styles DIR.")
-    sources = Sources(tuple(photos), tuple(styles), start)
+    sources = Sources(tuple(photos), tuple(styles), start, captions or {})
     lesson = _lesson(kind, build(kind.knobs, knobs), sources)
     loop = Loop(lesson, checkpoint_for(output), device, sources, warn)
     if resume:
@@ -87,7 +89,7 @@ def teach(loop: Loop, output: Path, note: str, watch: Watch, licence: str = LICE
         tensors, about = loop.product()
         text = card(loop, taught, note, licence, output)
         with replacing(output) as file:
-            write_model(file, loop.lesson.name, tensors, about, text)
+            loop.lesson.write(file, tensors, about, text)
         loop.checkpoint.unlink(missing_ok=True)
     return taught
 
@@ -117,8 +119,8 @@ def _earlier(kind: type[Lesson], start: str) -> dict[str, Any]:
 def command_line(lesson: Lesson, sources: Sources, note: str, licence: str, output: Path) -> str:
     """The command that repeats a training; of paths, it has the last name alone."""
     words = ["impasto", "train", lesson.name]
-    for flag, given in (("--photos", sources.photos), ("--styles", sources.styles)):
-        words += [word for path in given for word in (flag, _last(path))]
+    for flag, given in zip(lesson.flags, (sources.photos, sources.styles), strict=True):
+        words += [word for path in given for word in (f"--{flag}", _last(path))]
     if sources.start:
         words += ["--start", _last(sources.start)]
     words += [
@@ -144,7 +146,7 @@ def unreadable_anywhere(loop: Loop) -> dict[Path, str]:
 
 def _lesson(kind: type[Lesson], course: Any, sources: Sources) -> Lesson:
     try:
-        return kind(course, sources.photos, sources.styles, sources.start)
+        return kind.of(course, sources)
     except RuntimeError as error:  # torch's word for tensors of other names or shapes
         if not sources.start:
             raise
@@ -156,7 +158,14 @@ def _lesson(kind: type[Lesson], course: Any, sources: Sources) -> Lesson:
 
 def _nameless(knobs: Mapping[str, Any]) -> dict[str, Any]:
     """Knobs without the folders of the files they name."""
-    return {name: _last(v) if isinstance(v, str) else v for name, v in knobs.items()}
+    return {n: _last(v) if isinstance(v, str) and _is_path(v) else v for n, v in knobs.items()}
+
+
+def _is_path(text: str) -> bool:
+    """Whether a text names a file here, and is no prompt or name on the hub."""
+    with contextlib.suppress(OSError, ValueError):
+        return text.startswith(("/", "~", ".")) or Path(text).exists()
+    return False
 
 
 def _last(path: str) -> str:

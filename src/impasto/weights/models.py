@@ -26,6 +26,7 @@ TITLES = {
     "wct": "a set of decoders for WCT",
     "photowct": "a set of unpooling decoders for PhotoWCT",
     "fast": "a fast network",
+    "lora": "a style LoRA",
 }
 """Kind → what it is called in messages."""
 NEEDED = {
@@ -34,6 +35,7 @@ NEEDED = {
     "wct": ("encoder", "channels"),
     "photowct": ("encoder", "channels"),
     "fast": ("styles", "widths", "blocks"),
+    "lora": ("base", "rank"),
 }
 """Kind → what a reader must be told to build it."""
 

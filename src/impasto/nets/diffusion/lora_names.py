@@ -41,7 +41,7 @@ def aliases(part: str, module: nn.Module) -> dict[str, str]:
     """Name in a file, with underscores for dots → path of the layer."""
     found = {}
     for path in layers(module):
-        for name in _names(part, path, module):
+        for name in names_of(part, path, module):
             found[name] = path
     return found
 
@@ -56,10 +56,10 @@ def kohya_key(part: str, path: str, module: nn.Module, xl: bool) -> str:
         xl: whether the base is SDXL.
     """
     if part == "unet":
-        plain, *first = _names(part, path, module)
+        plain, *first = names_of(part, path, module)
         return f"lora_unet_{first[0] if xl and first else plain}"
     prefix = {"text_encoder": "lora_te1" if xl else "lora_te", "text_encoder_2": "lora_te2"}[part]
-    return f"{prefix}_{next(n for n in _names(part, path, module) if n.startswith('text_'))}"
+    return f"{prefix}_{next(n for n in names_of(part, path, module) if n.startswith('text_'))}"
 
 
 def block_of(part: str, path: str) -> tuple[str, ...]:
@@ -79,7 +79,8 @@ def block_of(part: str, path: str) -> tuple[str, ...]:
     return side, block, f"{block}.{words[2]}_{words[3]}"
 
 
-def _names(part: str, path: str, module: nn.Module) -> Iterator[str]:
+def names_of(part: str, path: str, module: nn.Module) -> Iterator[str]:
+    """What files call a layer, without the part's prefix: diffusers' name first."""
     plain = path.replace(".", "_")
     yield plain
     if part == "unet":

@@ -1,0 +1,128 @@
+"""Pictures of any aspect in batches of one size each, without cutting much off them.
+
+Source: the aspect ratio buckets of NovelAI, "NovelAI Improvements on Stable Diffusion", 2022, as
+every trainer of diffusion models has them since. What is ours: a batch is a function of the seed
+and the turn alone, as everywhere in :mod:`impasto.train`.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from impasto.core.errors import InputError
+
+LONGEST = 2.0
+"""The longest bucket is so many times as long as it is wide."""
+
+Size = tuple[int, int]
+"""Height and width in pixels."""
+
+
+def bucket_sizes(side: int, step: int) -> list[Size]:
+    """The sizes of about the area of a square.
+
+    Args:
+        side: of the square, in pixels.
+        step: every side is a multiple of it.
+
+    Returns:
+        Heights and widths, none larger in area than side², none more than :data:`LONGEST` times as
+        long as wide; the square is among them.
+    """
+    whole = max(step, side // step * step)
+    sizes = {(whole, whole)}
+    for short in range(step, whole, step):
+        long = side * side // short // step * step
+        if long / short <= LONGEST:
+            sizes |= {(short, long), (long, short)}
+    return sorted(sizes)
+
+
+def nearest_size(sizes: Sequence[Size], height: int, width: int) -> Size:
+    """The size of the most similar aspect; of two as similar, the larger."""
+    aspect = math.log(width / height)
+    return min(sizes, key=lambda s: (round(abs(math.log(s[1] / s[0]) - aspect), 6), -s[0] * s[1]))
+
+
+class Buckets:
+    """Which pictures make the batch of a turn.
+
+    Args:
+        sizes: of each picture's bucket.
+        batch: pictures in a batch. Where a bucket has fewer, they come more than once.
+        seed: of the order.
+    """
+
+    def __init__(self, sizes: Sequence[Size], batch: int, seed: int) -> None:
+        self.members: dict[Size, list[int]] = {}
+        for index, size in enumerate(sizes):
+            self.members.setdefault(size, []).append(index)
+        self.batch, self.seed = batch, seed
+        self.round = sum(math.ceil(len(found) / batch) for found in self.members.values())
+        """Batches in which every picture is seen."""
+        self._orders: dict[int, list[NDArray[np.int64]]] = {}
+
+    def of(self, turn: int) -> list[int]:
+        """The pictures of a turn, all of one bucket; a round shows every picture at least once."""
+        rounds, place = divmod(turn, self.round)
+        if rounds not in self._orders:
+            self._orders = {rounds: self._order(rounds)}
+        return [int(index) for index in self._orders[rounds][place]]
+
+    def _order(self, rounds: int) -> list[NDArray[np.int64]]:
+        random = np.random.default_rng([self.seed, 10, rounds])
+        batches = []
+        for members in self.members.values():
+            shuffled = random.permutation(members)
+            full = math.ceil(len(members) / self.batch) * self.batch
+            batches += np.split(np.resize(shuffled, full), full // self.batch)
+        return [batches[k] for k in random.permutation(len(batches))]
+
+
+def cut(picture: Image.Image, size: Size) -> tuple[NDArray[np.float32], Size]:
+    """The middle of a picture at a bucket's size: as much of it as its aspect lets in.
+
+    Args:
+        picture: as it was opened; what is transparent becomes white.
+        size: of the bucket.
+
+    Returns:
+        The pixels (height, width, 3) in 0..1, and how much of the scaled picture was cut off at
+        the top and at the left, in pixels.
+    """
+    height, width = size
+    scale = max(height / picture.height, width / picture.width)
+    tall, wide = (
+        max(height, round(picture.height * scale)),
+        max(width, round(picture.width * scale)),
+    )
+    small = picture.resize((wide, tall), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    top, left = (tall - height) // 2, (wide - width) // 2
+    pixels = np.asarray(small.crop((left, top, left + width, top + height)), np.float32)
+    return pixels / np.float32(255), (top, left)
+
+
+def opened(file: Path) -> Image.Image:
+    """A picture as it is meant to be seen: upright, RGB, on white.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with Image.open(file) as picture:
+            upright = ImageOps.exif_transpose(picture)
+            clear = upright.has_transparency_data
+            whole = upright.convert("RGBA" if clear else "RGB")
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error) as error:
+        raise InputError(f"{file} cannot be read as a picture ({error}): take it out.") from error
+    if clear:
+        white = Image.new("RGBA", whole.size, "white")
+        whole = Image.alpha_composite(white, whole).convert("RGB")
+    return whole

@@ -1,0 +1,65 @@
+"""When a style LoRA has learnt enough: it has the style, and still paints what a prompt says.
+
+CLIP looks at sample pictures: how near they are to the training pictures (style), and to their
+prompts (fidelity). A LoRA that overfits paints its training pictures whatever it is told, so its
+fidelity falls. That fidelity may not fall below a share of the base's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+FLOOR = 0.9
+"""Share of the base's fidelity that has to be left."""
+PATIENCE = 3
+"""Looks in a row without a better state after which it is enough."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What CLIP saw.
+
+    Attributes:
+        step: of the training; 0 is the base.
+        style: mean cosine of the samples with the training pictures, -1..1.
+        fidelity: mean cosine of the samples with their prompts, -1..1.
+    """
+
+    step: int
+    style: float
+    fidelity: float
+
+
+class Verdict:
+    """Collects looks, the base's first, and says which was the best, and when it is enough."""
+
+    def __init__(self, looks: Sequence[Look] = ()) -> None:
+        self.looks = list(looks)
+
+    def add(self, look: Look) -> bool:
+        """Take a look in; whether it is the best so far."""
+        self.looks.append(look)
+        return self.best is look
+
+    @property
+    def best(self) -> Look | None:
+        """The look with the most style among those that are faithful; None if none is."""
+        faithful = [look for look in self.looks[1:] if self._faithful(look)]
+        return max(faithful, key=lambda look: look.style, default=None)
+
+    @property
+    def enough(self) -> bool:
+        """Whether the last looks were all worse than one before them."""
+        best = self.best
+        since = [look for look in self.looks[1:] if best is None or look.step > best.step]
+        return len(since) >= PATIENCE
+
+    def memory(self) -> list[dict[str, Any]]:
+        """As plain values."""
+        return [asdict(look) for look in self.looks]
+
+    def _faithful(self, look: Look) -> bool:
+        base = self.looks[0].fidelity
+        return look.fidelity >= base - (1 - FLOOR) * abs(base)
