@@ -20,6 +20,7 @@ KINDS = ("sd15", "sdxl")
 QUICK = {
     "steps": 4, "batch": 2, "rank": 2, "alpha": 2.0, "precision": "fp32", "early_stop": False,
     "samples": "a boat", "sample_steps": 2, "learning_rate": 1e-2,
+    "checkpointing": False,
 }  # fmt: skip
 
 

@@ -70,24 +70,39 @@ def train() -> None:
     """
 
 
+FOLDERS = {
+    "photos": "Folder with photographs; can be given several times.",
+    "styles": "Folder with style pictures, or one of them; can be given several times.",
+    "pictures": "Folder with pictures in one style, captions beside them as .txt; can be given "
+    "several times.",
+    "prior-pictures": "Folder with pictures in no style, that hold the base to what it knew; can "
+    "be given several times.",
+}
+"""What a lesson calls its pictures → what they are."""
+
+
 def _command(name: str) -> click.Command:
-    about = (inspect.getdoc(find(name)) or "").partition("\n\n")[0]
+    lesson = find(name)
+    about = (inspect.getdoc(lesson) or "").partition("\n\n")[0]
+    first, second = lesson.flags
 
     @click.command(name, cls=LessonCommand, help=about)
     @click.option(
-        "--photos",
+        f"--{first}",
+        "photos",
         multiple=True,
         required=True,
         type=click.Path(),
         metavar="DIR",
-        help="Folder with photographs; can be given several times.",
+        help=FOLDERS[first],
     )
     @click.option(
-        "--styles",
+        f"--{second}",
+        "styles",
         multiple=True,
         type=click.Path(),
         metavar="DIR|FILE",
-        help="Folder with style pictures, or one of them; can be given several times.",
+        help=FOLDERS[second],
     )
     @click.option(
         "-o",

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from impasto.cli.watchers import FRAME, LATEST, Board, Gallery, frame_name
 from impasto.cli.words import duration
 from impasto.core.errors import InputError, InterruptedRun
 from impasto.pictures import check_writable, replacing
+from impasto.train import find
 from impasto.train.loop import CHECKPOINT_SECONDS, Loop, Progress, Taught
 from impasto.train.teach import checkpoint_for, prepare, teach, unreadable_anywhere
 
@@ -102,12 +103,14 @@ def carry_out(order: Training, voice: Voice) -> int:
         place = checkpoint_for(Path(order.output))
         resumes = order.resume and place.exists()
         with waiting(voice, "Reading the pictures"):
+            captions, notes = _captions(order)
             loop = prepare(
                 order.name,
                 order.knobs,
                 photos=order.photos,
                 styles=order.styles,
                 start=order.start,
+                captions=captions,
                 output=Path(order.output),
                 device=order.device,
                 resume=resumes,
@@ -116,10 +119,20 @@ def carry_out(order: Training, voice: Voice) -> int:
         with _alone(loop, Path(order.output)):
             if place.exists() and not resumes:
                 loop.spared = time.monotonic() + SPARED
-            code = _Run(order, voice, loop, resumes).through()
+            code = _Run(order, voice, loop, resumes, notes).through()
         if loop.share.count > 1:
             loop.accelerator.end_training()
     return code
+
+
+def _captions(order: Training) -> tuple[dict[str, str] | None, list[str]]:
+    """Captions of the pictures, for a lesson that wants them, and what is to be said of them."""
+    if not find(order.name).wants_captions:
+        return None, []
+    from impasto.advise.captions import captions_of
+
+    given = order.knobs
+    return captions_of(order.photos, given.get("captions", "auto"), given.get("clip", ""))
 
 
 @contextlib.contextmanager
@@ -136,7 +149,10 @@ def _nobody() -> contextlib.AbstractContextManager[None]:
 class _Run:
     """One training, from the prepared loop on."""
 
-    def __init__(self, order: Training, voice: Voice, loop: Loop, resumes: bool) -> None:
+    def __init__(
+        self, order: Training, voice: Voice, loop: Loop, resumes: bool, notes: Sequence[str]
+    ) -> None:
+        self.notes = notes
         self.order, self.voice, self.loop, self.resumes = order, voice, loop, resumes
         self.main = bool(loop.accelerator.is_main_process)
         self.unreadable = unreadable_anywhere(loop)
@@ -195,6 +211,8 @@ class _Run:
         albums = self.loop.lesson.albums
         counts = " and ".join(f"{len(album)} {album.role}" for album in albums)
         self.voice.say(f"Teaching {self.order.name} from {counts}.")
+        for note in (*self.notes, *self.loop.lesson.remarks):
+            self.voice.say(note)
         if self.main and self.unreadable:
             self.voice.warn(f"Left out, for they cannot be read: {_names(self.unreadable)}.")
 

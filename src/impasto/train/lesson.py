@@ -61,6 +61,7 @@ class Lesson(ABC):
         knobs: the type of the course.
         wants_styles: whether it needs style pictures.
         flags: what the command line calls the two kinds of pictures.
+        wants_captions: whether it learns from captions, as its knob of that name says.
         grows_from: other kinds of model that it can start from.
         course: the knobs.
         albums: the pictures it learns from.
@@ -72,6 +73,7 @@ class Lesson(ABC):
     knobs: ClassVar[type[Course]]
     wants_styles: ClassVar[bool] = False
     flags: ClassVar[tuple[str, str]] = ("photos", "styles")
+    wants_captions: ClassVar[bool] = False
     grows_from: ClassVar[tuple[str, ...]] = ()
     course: Course
     albums: Sequence[Album]

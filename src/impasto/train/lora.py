@@ -32,6 +32,7 @@ from impasto.train.lora_samples import SAMPLES, Samples
 from impasto.weights.lora import read_header, read_pairs, write_lora
 from impasto.weights.models import FORMAT, Model
 
+CAPTIONS = ("auto", "files", "clip", "none")
 PRIOR_STEPS = 20
 """Of the sampling of pictures that hold the base to what it knew."""
 
@@ -58,6 +59,10 @@ class LoraCourse(Course):
     text_rate: float = knob(
         0.5, "how many times the learning rate the text encoders have", low=0, high=10
     )
+    captions: str = knob(
+        "auto", "of the pictures, without style words: from the .txt files beside them, and from "
+        "CLIP for others; auto: if it is here; files: word for word", choices=CAPTIONS,
+    )  # fmt: skip
     trigger: str = knob("", "a word that calls the style; stands before every caption")
     caption_dropout: float = knob(
         0.05, "share of the captions that are left out, so that the style comes unasked", low=0,
@@ -94,12 +99,13 @@ class LoraLesson(Lesson):
         photos: folders of pictures in one style.
         styles: folders of pictures in no style, that hold the base to what it knew; or none.
         start: a LoRA to start from.
-        captions: path → caption; None: those that lie beside the pictures as .txt.
+        captions: path → caption; None: those that lie beside the pictures as .txt, word for word.
     """
 
     name: ClassVar[str] = "lora"
     knobs = LoraCourse
     flags: ClassVar[tuple[str, str]] = ("pictures", "prior-pictures")
+    wants_captions: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -117,7 +123,7 @@ class LoraLesson(Lesson):
             self.others.look_through()
         self.albums = (self.pictures, self.others) if self.others else (self.pictures,)
         if captions is None:
-            captions = captions_beside(self.pictures)
+            captions = captions_beside(self.pictures) if course.captions != "none" else {}
         self.shown = {str(f): captions.get(str(f), "") for f in self.pictures.files}
         self._check(course)
         self.base = FrozenBase(course.model)
@@ -147,7 +153,11 @@ class LoraLesson(Lesson):
         return Model(Path(start).name, "", cls.name, {}, {}, found.get("card", {}))
 
     def _check(self, course: LoraCourse) -> None:
-        """Refuse knobs that contradict each other."""
+        """Refuse knobs that contradict each other, or what is not installed."""
+        if course.optimiser == "adam8bit" and not _eight_bit():
+            raise MissingExtraError(
+                "optimiser = 'adam8bit' needs bitsandbytes; run: pip install bitsandbytes"
+            )
         if course.prior and self.others:
             raise KnobError("prior and --prior-pictures: give one of them.")
         if (course.prior or self.others) and not (course.trigger or course.prior_prompt):
@@ -173,10 +183,8 @@ class LoraLesson(Lesson):
         return self.network.groups(self.course.text_rate)
 
     def optimizer(self) -> torch.optim.Optimizer:
-        wanted, here = self.course.optimiser, importlib.util.find_spec("bitsandbytes") is not None
-        if wanted == "adam8bit" and not here:
-            raise MissingExtraError("adam8bit needs bitsandbytes; run: pip install bitsandbytes")
-        if wanted == "adam8bit" or (wanted == "auto" and here and "cuda" in self.device):
+        wanted = self.course.optimiser
+        if wanted == "adam8bit" or (wanted == "auto" and "cuda" in self.device and _eight_bit()):
             small = importlib.import_module("bitsandbytes").optim.Adam8bit
             made_small: torch.optim.Optimizer = small(
                 self.groups(), lr=self.course.learning_rate, betas=(0.9, 0.99)
@@ -204,6 +212,9 @@ class LoraLesson(Lesson):
             prior = {str(f): beside.get(str(f), course.prior_prompt) for f in self.others.files}
         self._prior = self._encoded_priors(prior)
         base.vae.to("cpu")
+        for name, parameter in base.unet.named_parameters():
+            if "lora_" not in name:
+                parameter.data = parameter.data.to(kind)
         for part in (base.unet, *base.encoders):
             part.to(device)
         texts = ["", *self.captions.values(), *self.shown.values(), *self.samples.prompts]
@@ -211,9 +222,6 @@ class LoraLesson(Lesson):
             base.words([*texts, *(kept.caption for kept in self._prior), course.prior_prompt])
             for encoder in base.encoders:
                 encoder.to("cpu")
-        for name, parameter in base.unet.named_parameters():
-            if "lora_" not in name:
-                parameter.data = parameter.data.to(kind)
         if course.checkpointing:
             base.unet.enable_gradient_checkpointing()
         alphas = base.alphas.to(device)
@@ -339,3 +347,7 @@ class LoraLesson(Lesson):
             "ss_steps": str(card.get("steps", "")),
         }
         write_lora(file, tensors, {k: v for k, v in told.items() if v})
+
+
+def _eight_bit() -> bool:
+    return importlib.util.find_spec("bitsandbytes") is not None

@@ -1,0 +1,76 @@
+"""Captions that name what a picture shows, and nothing of how it is made."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_clip import write_clip
+
+from impasto.advise.captions import LEAST, Namer, captions_of, content_only
+from impasto.core.errors import WeightsError
+from impasto.judge.objects import OBJECTS
+
+
+@pytest.mark.parametrize(
+    ("caption", "left"),
+    [
+        ("A watercolor painting of a red bus, Impressionism, by Monet", "a red bus"),
+        ("a dog by the sea", "a dog by the sea"),
+        ("oil on canvas", ""),
+        ("Starry night in the style of Vincent van Gogh", "starry night"),
+        ("a stained glass window with birds", "a window with birds"),
+        ("woman with umbrella, after Renoir", "woman with umbrella"),
+        ("a red bus\n in a street, impressionist", "a red bus in a street"),
+        ("", ""),
+    ],
+)
+def test_style_words_are_left_out(caption, left):
+    assert content_only(caption) == left
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in "ab":
+        Image.new("RGB", (40, 50), "red").save(tmp_path / f"{name}.png")
+    (tmp_path / "a.txt").write_text("A tree, oil on canvas")
+    return tmp_path
+
+
+def test_files_come_first_and_clip_says_the_others(folder, tmp_path_factory):
+    clip = write_clip(tmp_path_factory.mktemp("clip"))
+    found, notes = captions_of([str(folder)], "auto", str(clip))
+    assert found[str(folder / "a.png")] == "a tree"
+    other = found[str(folder / "b.png")]
+    assert all(word in OBJECTS for word in other.split(", ") if word)
+    assert "1 captions lost style words" in notes[0]
+    assert "CLIP said" in notes[1]
+
+
+def test_word_for_word_or_none(folder):
+    assert captions_of([str(folder)], "files")[0] == {
+        str(folder / "a.png"): "A tree, oil on canvas",
+        str(folder / "b.png"): "",
+    }
+    assert set(captions_of([str(folder)], "none")[0].values()) == {""}
+
+
+def test_clip_that_was_asked_for_has_to_be_there(folder, monkeypatch):
+    monkeypatch.setenv("IMPASTO_CLIP", "/no/clip")
+    assert captions_of([str(folder)], "auto")[0][str(folder / "b.png")] == ""
+    with pytest.raises(WeightsError, match="no CLIP"):
+        captions_of([str(folder)], "clip")
+
+
+def test_only_likely_things_are_named(folder):
+    class Eye:
+        """Sees a tree, a little less a house, and nothing else."""
+
+        def texts(self, texts):
+            return np.eye(len(texts))
+
+        def pictures(self, pictures):
+            seen = np.zeros(len(OBJECTS))
+            seen[OBJECTS.index("tree")], seen[OBJECTS.index("house")] = 0.7, 0.69
+            return seen[None]
+
+    assert Namer(Eye())(str(folder / "a.png")) == "tree, house"
+    assert 1 / (1 + np.e) >= LEAST
