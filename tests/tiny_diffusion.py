@@ -10,11 +10,11 @@ SIDE = 32
 """Pixels of the pictures that the tiny vision encoder looks at."""
 WIDTHS = {"sdxl": 32, "sd15": 24}
 """Kind → what its cross-attention takes."""
-_PROJECTION = 12
+_PROJECTION = {"sdxl": 16, "sd15": 12}
 
 
 def write_all(folder):
-    """Kind of part → its folder or file: models, adapters, encoders, ControlNets, a CLIP's words."""
+    """Part → its folder or file: models, adapters with their encoders, ControlNets."""
     places = {}
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -136,13 +136,14 @@ FILES = {
 }
 
 
-def write_adapter(folder, kind, projection=_PROJECTION, strength=2.0):
+def write_adapter(folder, kind, projection=None, strength=2.0):
     """An IP-Adapter with the published names of its tensors, and its vision encoder beside it."""
     import safetensors.torch
     from diffusers import UNet2DConditionModel
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
     width, tensors, place = WIDTHS[kind], {}, folder / FILES[kind]
+    projection = projection or _PROJECTION[kind]
     with torch.device("meta"):
         unet = UNet2DConditionModel(**unet_config(kind))
     number = 1

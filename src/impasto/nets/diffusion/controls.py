@@ -18,6 +18,7 @@ from torch import Tensor
 
 from impasto.core.errors import InputError, KnobError, WeightsError
 from impasto.core.picture import Pixels, Raster
+from impasto.nets.diffusion.quiet import hushed
 from impasto.pictures import read, resize
 from impasto.weights import hub
 
@@ -121,16 +122,17 @@ def depth(pixels: Pixels, name: str) -> Pixels:
     Raises:
         WeightsError: it cannot be had or used.
     """
-    from transformers import AutoImageProcessor, AutoModelForDepthEstimation
-
     source = hub.locate(name)
     root = hub.fetch(source, ["config.json", "preprocessor_config.json", "model.safetensors"])
     try:
-        kind: Any = AutoImageProcessor
-        processor = kind.from_pretrained(root, local_files_only=True)
-        model = AutoModelForDepthEstimation.from_pretrained(
-            root, local_files_only=True, use_safetensors=True
-        )
+        with hushed():
+            from transformers import AutoImageProcessor, AutoModelForDepthEstimation
+
+            kind: Any = AutoImageProcessor
+            processor = kind.from_pretrained(root, local_files_only=True)
+            model = AutoModelForDepthEstimation.from_pretrained(
+                root, local_files_only=True, use_safetensors=True
+            )
     except Exception as error:  # the library's own errors are of a dozen kinds
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{source.title} cannot be used as a depth model: {why}.") from error
@@ -138,7 +140,7 @@ def depth(pixels: Pixels, name: str) -> Pixels:
     seen = model(**processor(images=image, return_tensors="pt")).predicted_depth[None]
     plane = F.interpolate(seen, size=pixels.shape[:2], mode="bicubic", align_corners=False)[0, 0]
     low, high = plane.min(), plane.max()
-    found: Pixels = ((plane - low) / (high - low).clamp(min=1e-6)).numpy()
+    found: Pixels = ((plane - low) / (high - low).clamp(min=1e-12)).numpy()
     return found
 
 

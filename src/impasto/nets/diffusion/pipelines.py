@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from impasto.core.errors import ResourceError, WeightsError
 from impasto.nets.diffusion.memory import STEPS
@@ -258,13 +257,13 @@ class Loaded:
         return found
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Give the memory back; whoever still refers to the networks finds them empty."""
         for pipe in self._pipes.values():
             pipe.remove_all_hooks()
+        for net in (*self._base.components.values(), self.encoder, *self._nets):
+            if isinstance(net, nn.Module):
+                nn.Module.to(net, "meta")
         self._pipes.clear()
-        self._base = self.encoder = None
-        self._nets = []
-        gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
