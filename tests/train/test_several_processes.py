@@ -65,3 +65,26 @@ def test_processes_share_the_steps_and_one_of_them_writes(album_folders, narrow,
     assert not second["written"]
     assert out.is_file()
     assert (tmp_path / "steps" / "latest.jpg").is_file()
+
+
+def test_a_lora_is_taught_by_two_processes(album_folders, tiny, tmp_path):
+    out = tmp_path / "out.safetensors"
+    words = ["-m", "impasto", "train", "lora", "--pictures", album_folders[1], "-o", out,
+             "--model", tiny["sdxl"], "--steps", 3, "--rank", 2, "--device", "cpu",
+             "--precision", "fp32", "--text-encoders", "--trigger", "zq", "--prior", 2,
+             "--prior-prompt", "a thing", "--no-early-stop", "--json"]  # fmt: skip
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2",
+              "--master_port", "0", "--standalone"]  # fmt: skip
+    done = subprocess.run(
+        [str(word) for word in (*launch, *words)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    told = json.loads(line)
+    assert (told["steps"], set(told["losses"])) == (3, {"style", "prior"})
+    assert out.is_file()

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, ClassVar
 import torch
 from torch import Tensor, nn
 
-from impasto.core.errors import KnobError, MissingExtraError
+from impasto.core.errors import KnobError, MissingExtraError, ResourceError
 from impasto.core.knobs import knob
 from impasto.losses.min_snr import min_snr_weight, signal_to_noise
 from impasto.train.album import Album
@@ -200,7 +200,20 @@ class LoraLesson(Lesson):
         }
 
     def to(self, device: str, precision: str) -> None:
-        """Encode all that does not change, and move what is needed on."""
+        """Encode all that does not change, and move what is needed on.
+
+        Raises:
+            ResourceError: the base does not fit, or a picture in it.
+        """
+        try:
+            self._settle(device, precision)
+        except torch.OutOfMemoryError as error:
+            raise ResourceError(
+                f"Too little memory on {device} for {self.base.name} at {self.course.side} px: try "
+                "a smaller --side, or --model with an SD 1.5."
+            ) from error
+
+    def _settle(self, device: str, precision: str) -> None:
         self.device = self.base.device = device
         base, course = self.base, self.course
         base.vae.to(device)
