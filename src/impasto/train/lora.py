@@ -53,7 +53,9 @@ class LoraCourse(Course):
         "the base, SD 1.5 or SDXL: a folder, or a name on the hub, there also name@revision",
     )
     rank: int = knob(16, "of the matrices: how much they can learn", low=1, high=1024)
-    alpha: float = knob(16.0, "their product is multiplied by alpha / rank", low=1e-3, high=4096)
+    alpha: float | None = knob(
+        None, "their product is multiplied by alpha / rank; unset: the rank", low=1e-3, high=4096
+    )
     blocks: tuple[str, ...] = knob((), "of the U-Net that learn, such as up.block_0; none: all")
     text_encoders: bool = knob(False, "whether the text encoders learn, too")
     text_rate: float = knob(
@@ -130,10 +132,11 @@ class LoraLesson(Lesson):
         side = course.side or self.base.side
         if side < self.base.step:
             raise KnobError(f"side = {side}: it must be at least {self.base.step} px.")
-        self.course: LoraCourse = dataclasses.replace(course, side=side)
+        self.alpha = course.alpha or float(course.rank)
+        self.course: LoraCourse = dataclasses.replace(course, side=side, alpha=self.alpha)
         self.captions = {f: with_trigger(course.trigger, text) for f, text in self.shown.items()}
         self.network: LoraNetwork = LoraNetwork(
-            self.base, course.rank, course.alpha, course.blocks, course.text_encoders, course.seed
+            self.base, course.rank, self.alpha, course.blocks, course.text_encoders, course.seed
         )
         self.start = start
         if start:
@@ -325,7 +328,7 @@ class LoraLesson(Lesson):
         about = {
             "base": self.base.name,
             "base_sha256": self.base.sha256,
-            "kind": "sdxl" if self.base.xl else "sd15",
+            "family": "sdxl" if self.base.xl else "sd15",
             "rank": self.course.rank,
             "alpha": self.course.alpha,
             "trigger": self.course.trigger,
@@ -353,7 +356,7 @@ class LoraLesson(Lesson):
             "modelspec.trigger_phrase": self.course.trigger,
             "ss_network_module": "networks.lora",
             "ss_network_dim": str(self.course.rank),
-            "ss_network_alpha": str(self.course.alpha),
+            "ss_network_alpha": str(self.alpha),
             "ss_base_model_version": "sdxl_base_v1-0" if xl else "sd_v1",
             "ss_sd_model_name": self.base.name,
             "ss_num_train_images": str(len(self.pictures)),

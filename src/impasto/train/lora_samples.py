@@ -127,7 +127,7 @@ def _clip(name: str) -> tuple[Any, str]:
     except (MissingExtraError, WeightsError) as error:
         if name:
             raise
-        why = str(error).split(":")[0].rstrip(".")
+        why = str(error).split(". ")[0].rstrip(".")
         return (
             None,
             f"It is taught to the last step, for there is no early stop without CLIP ({why}).",
