@@ -55,9 +55,9 @@ def first_here(**case):
         ("print", True, ["gatys", "fast", "adain"]),
         ("video", True, ["stable-fast", "animatediff", "fast", "adain"]),
         ("photo", True, ["photowct", "deep-photo", "gatys"]),
-        ("text", False, ["sdxl", "controlnet", "gatys"]),
-        ("brand", True, ["style-lora", "fast", "adain"]),
-        ("leak", True, ["instantstyle", "adain"]),
+        ("text", False, ["sdxl", "gatys"]),
+        ("brand", True, ["sdxl", "fast", "adain"]),
+        ("leak", True, ["sdxl", "adain"]),
     ],
 )
 def test_the_table_of_the_field(purpose, learnt, wanted):
@@ -133,10 +133,10 @@ def test_a_small_print_is_told_the_pixels_of_a_page():
 
 
 def test_a_registered_method_is_planned_no_more(monkeypatch):
-    assert "style-lora" in planned()
-    register(monkeypatch, "style-lora")
-    assert "style-lora" not in planned()
-    assert first_here(purpose="brand") == "style-lora"
+    assert "animatediff" in planned()
+    register(monkeypatch, "animatediff")
+    assert "animatediff" not in planned()
+    assert first_here(purpose="video") == "animatediff"
 
 
 def test_the_nearest_to_the_style_comes_first_in_our_figures():

@@ -271,7 +271,7 @@ def sizes(tiny):
     base = pairs.look_at_model(hub.locate(tiny["sdxl"]))
     adapter = pairs.look_at_adapter(tiny["adapter-sdxl"], base)
     nets = {"canny": hub.locate(tiny["control-sdxl"])}
-    return memory.weigh(base, pairs.encoder_of(adapter), nets)
+    return memory.weigh(base, adapter, pairs.encoder_of(adapter), nets)
 
 
 def test_parameters_are_counted_without_loading(sizes, tiny):
@@ -282,7 +282,7 @@ def test_parameters_are_counted_without_loading(sizes, tiny):
         count = sum(t.numel() for t in tensors.values() if t.is_floating_point())
         assert sizes.parts[part] == count
     assert set(sizes.parts) == {
-        "unet", "vae", "text_encoder", "text_encoder_2", "encoder", "control 0 canny",
+        "unet", "vae", "text_encoder", "text_encoder_2", "adapter", "encoder", "control 0 canny",
     }  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from impasto.core import devices
 from impasto.core.errors import InputError
 from impasto.core.knobs import knobs_of, spell
 from impasto.core.picture import Picture
+from impasto.core.request import Fetches
 from impasto.pictures import from_any
 from impasto.run import make_request
 
@@ -145,6 +146,9 @@ class Case:
             raise RuledOut("shown", style=hidden, knowing=knowing)
         if card.extra and licences.lacks(card.extra):
             raise RuledOut("extra", extra=card.extra)
+        kind = methods.find(method)
+        if issubclass(kind, Fetches) and (lacking := kind.lacking()):
+            raise RuledOut("weights", lacking=lacking)
         licence = licences.licence_of(method)
         if self.situation.licence == "commercial" and licences.FORBIDS.search(licence):
             raise RuledOut("licence", licence=licence)

@@ -46,26 +46,6 @@ PLANNED: dict[str, Planned] = {
             "diffusion of whole clips (Guo et al., ICLR 2024)",
             f"reading and writing video, {_DIFFUSION}",
         ),
-        Planned(
-            "sdxl",
-            "Stable Diffusion XL with IP-Adapter (Podell et al.; Ye et al., 2023)",
-            _DIFFUSION,
-        ),
-        Planned(
-            "controlnet",
-            "diffusion held to edges or depth (Zhang et al., ICCV 2023)",
-            _DIFFUSION,
-        ),
-        Planned(
-            "style-lora",
-            "a diffusion model taught one style (Hu et al., ICLR 2022)",
-            _DIFFUSION,
-        ),
-        Planned(
-            "instantstyle",
-            "a style adapter in chosen layers alone (Wang et al., 2024)",
-            _DIFFUSION,
-        ),
     )
 }
 

@@ -169,17 +169,18 @@ RULES: tuple[Rule, ...] = (
         "`--for text`",
         _for("text"),
         "A prompt asks for a diffusion model, and an adapter that takes the style from a picture.",
-        favours=("sdxl", "controlnet"),
+        favours=("sdxl",),
         instead=("gatys", "fast", "adain", "wct"),
-        nearest="No method here reads a prompt: they all start from a content picture. "
-        "`impasto describe` says a style in words for a program that does.",
+        nearest="The other methods read no prompt: they all start from a content picture. "
+        "`impasto describe` says a style in words.",
     ),
     Rule(
         "brand",
         "`--for brand`",
         _for("brand"),
-        "Many pictures in one style want a network that has learnt it and does the same each time.",
-        favours=("style-lora", "fast"),
+        "Many pictures in one style want a network that has learnt it and does the same each time: "
+        "sdxl with a LoRA (`impasto train lora`), or fast.",
+        favours=("sdxl", "fast"),
         instead=("adain", "wct", "gatys"),
         nearest="adain takes the same statistics from the style picture each time; "
         "`impasto train fast` teaches a network the style.",
@@ -189,10 +190,11 @@ RULES: tuple[Rule, ...] = (
         "`--for leak`",
         _for("leak"),
         "Things of the style picture stay out where only the layers that carry style see it.",
-        favours=("instantstyle",),
+        favours=("sdxl",),
         instead=("adain", "wct", "gatys", "fast"),
         nearest="adain takes means and deviations of features alone, which say nothing of things "
         "or places.",
+        knobs={"sdxl": {"preset": "style"}},
     ),
     Rule(
         "learnt",
@@ -250,6 +252,11 @@ LIMITS: dict[str, Limit] = {
             "extra",
             "methods whose optional packages are not installed",
             'It needs an extra: pip install "impasto[{extra}]"',
+        ),
+        Limit(
+            "weights",
+            "methods whose weights are large and not on this machine",
+            "{lacking}",
         ),
         Limit(
             "licence",

@@ -30,7 +30,15 @@ SECTIONS = {
         "animate",
         "overwrite_input",
     ),
-    "Picture": ("method", "size", "fit", "seed", "style_weights", "weights"),
+    "Picture": (
+        "method",
+        "size",
+        "fit",
+        "seed",
+        "style_weights",
+        "weights",
+        "prompt_from_style",
+    ),
     "Regions": ("regions", "labels", "style_labels", "rest", "feather", "regions_out"),
     "Colour": ("keep_colour", "colour_share", "colour_when", "colour_mask"),
     "Run": ("device", "precision", "resume", "as_json", "quiet"),
@@ -108,6 +116,16 @@ def request_flags(command: F) -> F:
         click.option("--precision", type=click.Choice(("auto", "fp32", "bf16", "fp16")),
                      default="auto", metavar="auto|fp32|bf16|fp16",
                      help="Of the arithmetic; fp16 for diffusion models [default auto]."),
+    )  # fmt: skip
+
+
+def prompt_flags(command: F) -> F:
+    """What words come from."""
+    return _all(
+        command,
+        click.option("--prompt-from-style", is_flag=True,
+                     help="Also write into the prompt how the styles are made, as impasto describe "
+                     "says it."),
     )  # fmt: skip
 
 

@@ -81,7 +81,9 @@ class MethodCommand(KnobCommand):
 
     def flags(self, ctx: click.Context) -> tuple[click.Option, ...]:
         try:
-            return knob_flags(ctx.meta[_METHOD])
+            # The verb's own flags come first: tune's --model is a language model.
+            own = {param.name for param in click.Command.get_params(self, ctx)}
+            return tuple(f for f in knob_flags(ctx.meta[_METHOD]) if f.name not in own)
         except ImpastoError:
             if ctx.resilient_parsing:  # only completing: a name that is half typed
                 return ()

@@ -13,7 +13,10 @@ from impasto.cli.region_flags import Asked
 from impasto.cli.voice import Voice
 from impasto.cli.weights import fetch
 from impasto.core.colours import KEEPS, WHENS
+from impasto.core.errors import KnobError
+from impasto.core.knobs import knobs_of
 from impasto.core.request import RESTS, Request
+from impasto.methods import find
 from impasto.run import make_request
 from impasto.weights.catalogue import CATALOGUE
 
@@ -48,6 +51,7 @@ class Order:
     colour_share: float = 1.0
     colour_when: str = WHENS[0]
     colour_mask: str | None = None
+    prompt_from_style: bool = False
 
     def request(self, voice: Voice) -> Request:
         """Read the pictures, check every setting, and fetch weights that were asked for by name.
@@ -66,6 +70,8 @@ class Order:
                 choice.method,
                 choice.knobs,
             )
+        if self.prompt_from_style:
+            knobs = self._described(voice, knobs)
         request = make_request(
             content,
             styles,
@@ -91,6 +97,28 @@ class Order:
         if self.weights in CATALOGUE:
             fetch(self.weights, voice)
         return request
+
+    def _described(self, voice: Voice, knobs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The knobs with the styles in words at the end of the prompt.
+
+        Raises:
+            KnobError: no styles, or a method that reads no prompt.
+        """
+        from impasto.advise.describe import Describer
+
+        if self.method == AUTO or "prompt" not in {k.name for k in knobs_of(find(self.method))}:
+            raise KnobError(
+                f"--prompt-from-style is for methods that read a prompt, and {self.method} reads "
+                "none: say --method sdxl."
+            )
+        if not self.styles:
+            raise KnobError("--prompt-from-style has no style picture to describe: give one.")
+        describer = Describer()
+        with waiting(voice, "Describing"):
+            phrases = [describer(style).phrase for style in self.styles]
+        prompt = ", ".join(part for part in (knobs.get("prompt", ""), *phrases) if part)
+        voice.say(f"Prompt: {prompt}")
+        return {**knobs, "prompt": prompt}
 
     def _choice(self, voice: Voice) -> Choice:
         """The method that "auto" stands for here, told in a line."""

@@ -11,6 +11,7 @@ from impasto.cli.colour_flags import colour_flags
 from impasto.cli.flags import (
     pick,
     pictures_or_regions,
+    prompt_flags,
     request_flags,
     talk_flags,
     target_flags_for_plan,
@@ -34,6 +35,7 @@ from impasto.run.regions import described, table
 @pictures_or_regions
 @target_flags_for_plan
 @request_flags
+@prompt_flags
 @region_flags
 @colour_flags
 @talk_flags

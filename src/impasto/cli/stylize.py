@@ -8,6 +8,7 @@ from impasto.cli.colour_flags import colour_flags
 from impasto.cli.flags import (
     pick,
     pictures_or_regions,
+    prompt_flags,
     request_flags,
     talk_flags,
     target_flags,
@@ -21,6 +22,7 @@ from impasto.cli.region_flags import region_flags
 @pictures_or_regions
 @target_flags
 @request_flags
+@prompt_flags
 @region_flags
 @colour_flags
 @talk_flags

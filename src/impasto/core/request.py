@@ -192,10 +192,9 @@ class Request:
         fine = all(0.0 <= w < float("inf") for w in self.style_weights)
         if not fine or (self.style_weights and sum(self.style_weights) == 0):
             raise KnobError("style weights must be numbers of at least 0 that are not all 0.")
-        known = ["auto", "fp32", "bf16"]
-        known += ["fp16"] if "fp16" in self.method.card.supports else []
-        if self.precision not in known:
-            raise KnobError(f"precision = {self.precision!r}: one of {', '.join(known)}.")
+        half = self.precision == "fp16" and "fp16" in self.method.card.supports
+        if self.precision not in ("auto", "fp32", "bf16") and not half:
+            raise KnobError(f"precision = {self.precision!r}: one of auto, fp32, bf16.")
         if self.content.blank and self.colours.any:
             raise KnobError("The content is only a size: it has no colours to keep.")
         if self.colours.when == "before" and isinstance(self.method, NamesStyles):

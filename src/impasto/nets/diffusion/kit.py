@@ -64,7 +64,10 @@ class Kit:
     def sizes(self) -> Sizes:
         """Parameters of every part."""
         return memory.weigh(
-            self.base, self.encoder, {f"{i} {k}": s for i, (k, s) in enumerate(self.controls)}
+            self.base,
+            self.adapter,
+            self.encoder,
+            {f"{i} {k}": s for i, (k, s) in enumerate(self.controls)},
         )
 
     def parts(self, device: str, precision: str, step: str) -> Parts:

@@ -21,7 +21,7 @@ from impasto.core.errors import ResourceError
 from impasto.core.plan import Forecast, Setting
 from impasto.nets.diffusion.quiet import hushed
 from impasto.weights.hub import Source
-from impasto.weights.pairs import Base
+from impasto.weights.pairs import Adapter, Base
 
 LIVE = {"sdxl": 16.0, "sd15": 26.0}
 """Numbers alive at the peak of a UNet's pass, per latent pixel, picture and channel of its first
@@ -119,7 +119,8 @@ class Sizes:
         full = 4 if self.base.vae.get("force_upcast", True) else each
         seen = min(area, TILE**2) if step.tiled else area
         vae = LIVE_VAE * seen * int(self.base.vae["block_out_channels"][0]) * full
-        nets = sum(n for name, n in weights.items() if name == "unet" or name.startswith("control"))
+        held_together = ("unet", "adapter", "control")
+        nets = sum(n for name, n in weights.items() if name.startswith(held_together))
         if step.offload == "sequential":
             held = max(0.1 * weights["unet"], weights["vae"])
             return int(START + held + WORKSPACE * max(unet, vae))
@@ -137,8 +138,13 @@ class Sizes:
         return steps * passes * (2 if guided else 1) + OPERATIONS_VAE * latent
 
 
-def weigh(base: Base, encoder: Source | None, controls: Mapping[str, Source]) -> Sizes:
-    """Count the parameters of a model, its image encoder and its ControlNets.
+def weigh(
+    base: Base,
+    adapter: Adapter | None,
+    encoder: Source | None,
+    controls: Mapping[str, Source],
+) -> Sizes:
+    """Count the parameters of a model, its adapter with the image encoder, and its ControlNets.
 
     Raises:
         WeightsError: a configuration is missing.
@@ -147,6 +153,9 @@ def weigh(base: Base, encoder: Source | None, controls: Mapping[str, Source]) ->
              "vae": _count("AutoencoderKL", base.vae)}  # fmt: skip
     for name in base.texts:
         parts[name] = _count(str(base.parts[name][1]), base.source.json(f"{name}/config.json"))
+    if adapter is not None:
+        parts["adapter"] = 2 * sum(adapter.layers) * adapter.width
+        parts["adapter"] += adapter.tokens * adapter.width * adapter.seen
     if encoder is not None:
         parts["encoder"] = _count("CLIPVisionModelWithProjection", encoder.json("config.json"))
     for i, (kind, source) in enumerate(controls.items()):
