@@ -87,7 +87,7 @@ def test_it_learns_and_diffusers_paints_the_same_with_its_file(run_of, tiny, tmp
             found = [loop.lesson._error(network, loop.lesson.data.turn(k)) for k in range(12)]
         return float(torch.stack(found).mean())
 
-    loop = run_of(kind, steps=16, learning_rate=3e-2, text_encoders=True, rank=4, alpha=2.0)
+    loop = run_of(kind, steps=24, learning_rate=3e-2, text_encoders=True, rank=4, alpha=2.0)
     before = error(loop, loop.lesson.network)
     taught = loop.run(lambda _: None)
     assert taught.finished
