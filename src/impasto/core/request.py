@@ -19,7 +19,8 @@ class Painting:
     """What a method gives back.
 
     Attributes:
-        pixels: float32 (height, width, 3), sRGB 0..1, at the plan's size.
+        pixels: float32 (height, width, 3), sRGB 0..1, at the plan's size. A rest that is kept is
+            put in later, once; see :func:`impasto.pictures.masks.keep_rest`.
         losses: the final value of each term.
         steps: steps done.
         finished: False if it was stopped before its end.
@@ -192,6 +193,8 @@ class Request:
         if not self.regions:
             if self.rest == "keep":
                 raise KnobError("rest = 'keep' keeps what no region covers: give a region.")
+            if self.feather:
+                raise KnobError("feather softens the edges of regions: give a region.")
             return
         if "masks" not in self.method.card.supports:
             raise KnobError(

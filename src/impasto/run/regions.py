@@ -143,7 +143,9 @@ def _by_labels(
     ]
     regions, remarks = regions_of_labels(own, theirs)
     notes = tuple(note for each in (own, *theirs) for note in each.notes)
-    regions = (replace(regions[0], notes=notes), *regions[1:])
+    # All files, also those of which no label has a partner: they decided that too.
+    sources = {each.name: each.sha256 for each in (own, *theirs)}
+    regions = (replace(regions[0], notes=notes, sources=sources), *regions[1:])
     asked = {"labels": own.name, "style_labels": [each.name for each in theirs]}
     return Division(styles, regions, asked, remarks)
 
