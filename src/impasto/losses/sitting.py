@@ -204,7 +204,7 @@ class Sitting:
             steps=self.route.steps,
             share=self.route.share(self.index, self.step),
             losses=terms,
-            picture=lambda: self._pixels(self.descent.picture(), self.stage.scale),
+            picture=lambda: self._shown(self.descent.picture(), self.stage.scale),
             state=self._state,
         )
 
@@ -223,7 +223,7 @@ class Sitting:
         warm = self.compact.origin if self.compact else {}
         start = {self.knobs.init: self.initial.sha256} if self.initial else {}
         return Painting(
-            pixels=self._pixels(picture, last),
+            pixels=self._pixels(self.knobs.finished(self, last, picture.detach()), last),
             losses=dict(terms),
             steps=self.route.done(self.index, self.step),
             finished=not state,
@@ -236,7 +236,11 @@ class Sitting:
         tensor = as_tensor(resize(pixels, height, width)).to(self.setting.device)
         return extend(tensor, LEAST).contiguous()
 
+    def _shown(self, picture: Tensor, scale: int) -> Pixels:
+        """A picture on the way as it would come out, with a rest that is kept."""
+        finished = self.knobs.finished(self, scale, picture.detach()).clamp(0, 1)
+        return self._pixels(self._composing(scale)(finished), scale)
+
     def _pixels(self, picture: Tensor, scale: int) -> Pixels:
         height, width = self.scales[scale]
-        shown = self._composing(scale)(self.knobs.finished(self, scale, picture.detach()))
-        return as_pixels(shown[..., :height, :width])
+        return as_pixels(picture[..., :height, :width])
