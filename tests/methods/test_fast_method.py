@@ -30,8 +30,7 @@ def test_a_name_and_a_path_of_that_name_are_one_style(models, tmp_path):
     content = picture(24, 32)
     path = written(tmp_path / "red-lines.png", "red-lines", models)
     by_name, by_path, by_object = (
-        painted(models, "fast", content, style).pixels
-        for style in ("red-lines", str(path), path)
+        painted(models, "fast", content, style).pixels for style in ("red-lines", str(path), path)
     )
     assert np.array_equal(by_name, by_path)
     assert np.array_equal(by_name, by_object)
