@@ -173,7 +173,9 @@ def _automatic(content: Picture, styles: tuple[Picture, ...], asked: str) -> Div
     used = segments.sources()
     regions = tuple(replace(region, sources=used) for region in regions)
     if len(labels.colours) < count:
-        remarks = (f"{content.name} has only {len(labels.colours)} regions that differ.", *remarks)
+        count = len(labels.colours)
+        found = "only one region" if count == 1 else f"only {count} regions that differ"
+        remarks = (f"{content.name} has {found}.", *remarks)
     return Division(styles, regions, {"regions": f"auto:{count}"}, remarks)
 
 
