@@ -78,6 +78,20 @@ def single_frame(name: str, neighbour: str, change: float) -> str | None:
     )
 
 
+def frame_by_frame(stability: float) -> str | None:
+    """A film of which nothing is carried from frame to frame.
+
+    Args:
+        stability: 0, every frame by itself, to 1.
+    """
+    if stability > 0:
+        return None
+    return (
+        "Stability 0 paints every frame by itself: strokes will jump from frame to frame, and "
+        "what stands still will boil."
+    )
+
+
 def leaking_adapter(scale: float) -> str | None:
     """An IP-Adapter at full scale copies what the reference shows, not only how it is painted.
 
