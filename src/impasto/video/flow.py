@@ -8,6 +8,7 @@ torchvision's, and so is the layout of the checkpoint.
 from __future__ import annotations
 
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,6 +29,8 @@ LEAST = 24
 """Short side in pixels below which nothing moves: DIS fails there."""
 GREY = np.array([0.299, 0.587, 0.114], np.float32)
 """Shares of the colours in what DIS looks at (BT.601)."""
+UNKNOWN, FAR = 1e9, 1e6
+"""Pixels from which on a file says that a flow is unknown, and what stands for it then."""
 RAFT_SIDE = 128
 """Shortest side in pixels that RAFT takes."""
 
@@ -143,6 +146,42 @@ class RAFT:
         frames = F.pad(2 * frames - 1, beyond, mode="replicate")
         found: Tensor = self._network(frames[:1], frames[1:])[-1][:, :, :h, :w]
         return resized(found.float().cpu(), height, width)
+
+
+def read_flow(file: Path) -> Tensor:
+    """A flow from a file: .flo (Middlebury), or .npz with an array (H, W, 2).
+
+    Returns:
+        (1, 2, H, W); where it is unknown, it leads far out of the frame.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        flow = _flo(file) if file.suffix == ".flo" else _npz(file)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(f"The flow {file} cannot be read: {error}") from error
+    if flow.ndim != 3 or flow.shape[2] != 2:
+        raise InputError(f"The flow {file} has the shape {flow.shape}; wanted is (H, W, 2).")
+    known = np.isfinite(flow) & (np.abs(flow) < UNKNOWN)
+    found = torch.from_numpy(np.where(known, flow, np.float32(FAR)))
+    return found.permute(2, 0, 1)[None].contiguous()
+
+
+def _flo(file: Path) -> Pixels:
+    data = file.read_bytes()
+    width, height = (int(n) for n in np.frombuffer(data, "<i4", 2, 4))
+    if data[:4] != b"PIEH":
+        raise ValueError("it does not begin as a .flo file does")
+    flow = np.frombuffer(data, "<f4", 2 * width * height, 12)
+    return flow.reshape(height, width, 2).astype(np.float32)
+
+
+def _npz(file: Path) -> Pixels:
+    with np.load(file, allow_pickle=False) as arrays:
+        name = "flow" if "flow" in arrays.files else arrays.files[0]
+        flow: Pixels = arrays[name].astype(np.float32)
+    return flow
 
 
 def _size(first: Pixels, second: Pixels) -> tuple[int, int]:

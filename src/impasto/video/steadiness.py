@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from impasto.core.picture import Pixels
-from impasto.nets.flow import at_most, light, trusted, warp
+from impasto.nets.flow import at_most, light, resized, trusted, warp
 from impasto.nets.tiles import as_tensor
 from impasto.pictures import fit_long_side, resize
 from impasto.video.flow import Flow
@@ -36,32 +36,32 @@ Truth = Callable[[int, int], Tensor | None]
 """The flow (1, 2, H, W) between two frames of the film, by their numbers, if it is known."""
 
 
+MEASURES = {
+    "warping_1": "warping error at 1 frame: flicker",
+    "warping_5": "warping error at 5 frames: what swims",
+    "drift": "warping error against the first frame of a shot",
+    "seen": "share of the pixels that two neighbouring frames both show, which were compared",
+    "film": "warping error of the film itself at 1 frame: how exact the flow is, and the grain",
+}
+"""What :meth:`Gauge.measures` gives. Errors are in 0..1, the range of pixels; less is steadier."""
+
+Truth = Callable[[int, int], Tensor | None]
+"""The flow (1, 2, H, W) from a frame to a later one, by their numbers, if it is known."""
+
+
 @dataclass(frozen=True)
-class Steadiness:
-    """What was measured; values are in 0..1 of the range of pixels, NaN where nothing could be.
-
-    Attributes:
-        warping: distance in frames → warping error; less is steadier.
-        drift: warping error against the first frame of a shot.
-        seen: share of the pixels that were compared at a distance of 1.
-        frames: frames that were looked at.
-        film: the same error of the film itself at a distance of 1: how exact the flow is, and
-            the grain.
-    """
-
-    warping: dict[int, float]
-    drift: float
-    seen: float
-    frames: int
-    film: float
+class _Moment:
+    number: int
+    frame: Pixels
+    painted: Tensor
 
 
 class Gauge:
-    """Measures a film while it is painted. Memory is that of six frames.
+    """Measures a film while it is painted. Memory is that of seven frames.
 
     Args:
         flow: who finds the motion in the film.
-        size: long side in pixels at which frames are compared; None: as they are.
+        size: long side in pixels at which frames are compared; None: as they were painted.
         every: only every so many frames are compared with those before them.
         truth: the true flow where it is known.
     """
@@ -69,11 +69,10 @@ class Gauge:
     def __init__(
         self, flow: Flow, *, size: int | None = None, every: int = 1, truth: Truth | None = None
     ) -> None:
-        self._flow, self._size, self._every = flow, size, every
-        self._truth = truth
-        self._past: deque[tuple[int, Pixels, Tensor]] = deque(maxlen=max(DISTANCES))
-        self._first: tuple[int, Pixels, Tensor] | None = None
-        self._errors: dict[int | str, list[float]] = {}
+        self._flow, self._size, self._every, self._truth = flow, size, every, truth
+        self._past: deque[_Moment] = deque(maxlen=max(DISTANCES))
+        self._first: _Moment | None = None
+        self._squares: dict[str, list[float]] = {}
         self._seen: list[float] = []
         self._count = 0
 
@@ -87,54 +86,52 @@ class Gauge:
         """The next frame of the film (H, W, 3), and its painting, of any size of that shape."""
         height, width = painted.shape[:2]
         size = fit_long_side(height, width, min(self._size or 30_000, max(height, width)))
-        film, now = (np.asarray(resize(each, *size)) for each in (frame, painted))
-        here = (self._count, film, as_tensor(now))
+        film, seen = (np.asarray(resize(each, *size)) for each in (frame, painted))
+        now = _Moment(self._count, film, as_tensor(seen))
         if self._count % self._every == 0:
             for distance in DISTANCES:
                 if len(self._past) >= distance:
-                    self._compare(distance, here, self._past[distance - 1])
+                    self._compare(f"warping_{distance}", now, self._past[distance - 1])
         if self._first is None:
-            self._first = here
-        elif (self._count - self._first[0]) % (DRIFTS * self._every) == 0:
-            self._compare("drift", here, self._first)
-        self._past.appendleft(here)
+            self._first = now
+        elif (self._count - self._first.number) % (DRIFTS * self._every) == 0:
+            self._compare("drift", now, self._first)
+        self._past.appendleft(now)
         self._count += 1
 
-    def found(self) -> Steadiness:
-        """What was measured so far."""
+    def measures(self) -> dict[str, float]:
+        """What was measured so far, of :data:`MEASURES`; what could not be is left out."""
+        found = {
+            name: math.sqrt(sum(self._squares[name]) / len(self._squares[name]))
+            for name in MEASURES
+            if name in self._squares
+        }
+        if self._seen:
+            found["seen"] = sum(self._seen) / len(self._seen)
+        return {name: found[name] for name in MEASURES if name in found}
 
-        def mean(key: int | str) -> float:
-            values = self._errors.get(key, [])
-            return math.sqrt(sum(values) / len(values)) if values else math.nan
-
-        seen = sum(self._seen) / len(self._seen) if self._seen else math.nan
-        warping = {distance: mean(distance) for distance in DISTANCES}
-        return Steadiness(warping, mean("drift"), seen, self._count, mean("film"))
-
-    def _compare(
-        self, key: int | str, here: tuple[int, Pixels, Tensor], there: tuple[int, Pixels, Tensor]
-    ) -> None:
-        (i, frame, painted), (j, before, earlier) = here, there
-        back, ahead = self._motion(i, j, frame, before), self._motion(j, i, before, frame)
-        known = trusted(back, ahead)
+    def _compare(self, name: str, now: _Moment, then: _Moment) -> None:
+        """The error of two moments of a shot, in the place of the one that the flow starts from."""
+        true = self._truth(then.number, now.number) if self._truth else None
+        if true is None:
+            flow = self._flow(now.frame, then.frame)
+        else:
+            now, then = then, now
+            flow = resized(true, *now.painted.shape[2:])
+        known = trusted(flow, self._flow(then.frame, now.frame))
         share = float(known.mean())
         if share < LEAST:
             return
-        now, then = as_tensor(frame), warp(as_tensor(before), back)
-        lit = light(then, now, known)
-        brought = warp(earlier, back)
-        gain, offset = at_most(light(brought, painted, known), lit)
-        self._errors.setdefault(key, []).append(
-            _mean_square(brought * gain + offset - painted, known)
-        )
-        if key == 1:
+        film, brought = as_tensor(now.frame), warp(as_tensor(then.frame), flow)
+        lit = light(brought, film, known)
+        painted = warp(then.painted, flow)
+        gain, offset = at_most(light(painted, now.painted, known), lit)
+        error = _mean_square(painted * gain + offset - now.painted, known)
+        self._squares.setdefault(name, []).append(error)
+        if name == "warping_1":
             self._seen.append(share)
-            film = _mean_square(then * lit[0] + lit[1] - now, known)
-            self._errors.setdefault("film", []).append(film)
-
-    def _motion(self, i: int, j: int, one: Pixels, other: Pixels) -> Tensor:
-        found = self._truth(i, j) if self._truth else None
-        return self._flow(one, other) if found is None else found
+            error = _mean_square(brought * lit[0] + lit[1] - film, known)
+            self._squares.setdefault("film", []).append(error)
 
 
 def _mean_square(difference: Tensor, weights: Tensor) -> float:

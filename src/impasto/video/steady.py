@@ -6,10 +6,10 @@ is taught: what it paints of a frame is mixed with the last painting, brought al
 the flow can be trusted. Three things keep that from going wrong:
 
 - Ghosts: the last painting counts only where the flow comes back to where it was (Ruder et al.
-  2016, eq. 3 and 4) and where the two frames of the film then agree, but for a change of the light.
-- Blur: the flow takes the painting off the grid of pixels again and again. So it is resampled with
-  a bicubic filter, and what is lost of its fine detail is given back: everywhere as much as the
-  network's own painting has there.
+  2016, eq. 3) and where the two frames of the film then agree, but for a change of the light.
+- Blur: the flow takes the painting off the grid of pixels again and again, and strokes that do
+  not meet blur each other. So it is resampled with a bicubic filter, and what is lost of its
+  detail is given back: everywhere as much as the network's own painting has there.
 - Drift: a share of every frame is its own, so that a mistake is forgotten in a few frames.
 """
 
@@ -27,7 +27,7 @@ from torch import Tensor
 from impasto.core.picture import Picture, Pixels
 from impasto.core.plan import Plan
 from impasto.core.request import Request
-from impasto.nets.flow import at_most, light, trusted, warp
+from impasto.nets.flow import at_most, consistent, light, trusted, warp, within
 from impasto.nets.sitting import FeedForward, Place, thumbnail
 from impasto.nets.tiles import as_pixels, as_tensor, paint
 from impasto.pictures import resize
@@ -35,18 +35,17 @@ from impasto.run import colours
 from impasto.video.flow import Flow
 from impasto.video.statistics import Remembering, Remembers
 
-HELD = 0.9
+HELD = 0.95
 """Share of the last painting in the next one where the flow is trusted, at stability 1."""
 NEWEST = 0.15
 """Share of the newest frame in the average of statistics, at stability 1."""
-AGREE = 0.05
+AGREE = 0.1
 """Two frames that differ by this along the flow, in 0..1, are trusted 1 / e."""
-AROUND = 2
-"""Pixels around a pixel that is not trusted that are not trusted either."""
-DETAIL = 2
-"""Radius in pixels below which something is fine detail."""
-GIVEN_BACK = 1.15
-"""Detail is raised by this factor at most from one frame to the next."""
+DETAIL = ((1, 0.9, 1.1), (3, 1.0, 1.15))
+"""Bands of detail, from the finest: its radius in pixels; its share of :data:`HELD`, for grain may
+change sooner than strokes; and by how much it is raised at most from one frame to the next."""
+AROUND = 4
+"""Pixels around a pixel, at least, among which detail is compared."""
 
 
 class Steady:
@@ -132,44 +131,56 @@ class Steady:
         self, frame: Pixels, fresh: Tensor, before: Pixels, painted: Tensor, flow: Flow
     ) -> Tensor:
         """A fresh painting (1, 3, H, W) mixed with the last one where that can be followed."""
-        back = flow(frame, before)
+        back, ahead = flow(frame, before), flow(before, frame)
         now, then = as_tensor(frame), warp(as_tensor(before), back)
-        known = trusted(back, flow(before, frame))
-        lit = light(then, now, known)
-        trust = _soft(known * _alike(then * lit[0] + lit[1], now))
+        gain, offset = lit = light(then, now, trusted(back, ahead))
+        # Boundaries of motion are left out here: where they are wrong, the frames do not agree.
+        trust = _soft(within(back) & consistent(back, ahead)) * _alike(then * gain + offset, now)
         carried = warp(painted, back, "bicubic")
         gain, offset = at_most(light(carried, fresh, trust), lit)
-        carried = carried * gain + offset
-        mixed = torch.lerp(fresh, carried, HELD * self._stability * trust)
-        return sharpened(mixed, fresh).clamp(0, 1)
+        return mixed(fresh, carried * gain + offset, HELD * self._stability * trust).clamp(0, 1)
 
 
-def sharpened(mixed: Tensor, fresh: Tensor) -> Tensor:
-    """A mixture (1, C, H, W) with as much fine detail at every place as the fresh painting has.
+def mixed(fresh: Tensor, carried: Tensor, share: Tensor) -> Tensor:
+    """A fresh painting (1, C, H, W) and one that was carried along, with the detail of the fresh.
 
-    Detail is never taken away, and raised by :data:`GIVEN_BACK` at most.
+    They are mixed band by band. A mixture of strokes that do not meet is blurred, and so is what
+    was resampled often; where a band of the mixture has less detail than the fresh painting has
+    there, it is raised a little, and as the next frame is mixed with this one, that adds up.
+
+    Args:
+        fresh: what the network paints now.
+        carried: the last painting in its place.
+        share: of the carried one, (1, 1, H, W) in 0..1.
     """
-    broad, wanted = _broad(mixed), fresh - _broad(fresh)
-    detail = mixed - broad
-    have, want = (_broad(_broad(d.square().mean(1, keepdim=True))) for d in (detail, wanted))
-    gain = ((want + 1e-6) / (have + 1e-6)).sqrt().clamp(1, GIVEN_BACK)
-    return broad + gain * detail
+    bands = torch.zeros_like(fresh)
+    for radius, held, most in DETAIL:
+        broad = _broad(fresh, radius), _broad(carried, radius)
+        wanted = fresh - broad[0]
+        band = torch.lerp(wanted, carried - broad[1], held * share)
+        near = max(AROUND, 2 * radius)
+        want, have = (
+            _broad(each.square().mean(1, keepdim=True), near) + 1e-6 for each in (wanted, band)
+        )
+        bands += band * (want / have).sqrt().clamp(1, most)
+        fresh, carried = broad
+    return bands + torch.lerp(fresh, carried, share)
 
 
 def _alike(then: Tensor, now: Tensor) -> Tensor:
     """How far two frames agree (1, 1, H, W), 0 to 1, around each pixel: grain counts less."""
-    apart = F.avg_pool2d((then - now).abs().mean(1, keepdim=True), 5, 1, 2, count_include_pad=False)
-    return (apart / AGREE).square().neg().exp()
+    return (_mean((then - now).abs().mean(1, keepdim=True), 2) / AGREE).square().neg().exp()
 
 
-def _soft(trust: Tensor) -> Tensor:
-    """Trust (1, 1, H, W) that ends softly, and a little before its edge."""
-    side = 2 * AROUND + 1
-    less = -F.max_pool2d(-trust, side, 1, AROUND)
-    return F.avg_pool2d(less, side, 1, AROUND, count_include_pad=False)
+def _soft(known: Tensor) -> Tensor:
+    """Trust (1, 1, H, W) in 0..1 that begins softly, a pixel inside of what is known."""
+    return _mean(-F.max_pool2d(-known.float(), 3, 1, 1), 1)
 
 
-def _broad(picture: Tensor) -> Tensor:
-    """A picture without its fine detail."""
-    side = 2 * DETAIL + 1
-    return F.avg_pool2d(picture, side, 1, DETAIL, count_include_pad=False)
+def _broad(picture: Tensor, radius: int) -> Tensor:
+    """A picture without detail of this radius."""
+    return _mean(_mean(picture, radius), radius)
+
+
+def _mean(picture: Tensor, radius: int) -> Tensor:
+    return F.avg_pool2d(picture, 2 * radius + 1, 1, radius, count_include_pad=False)
