@@ -26,7 +26,7 @@ from impasto.video.take import Take
 STYLE = {"style_error": "style error on SqueezeNet, of a few frames; 1 is the unstyled film"}
 FILM_MEASURES: Mapping[str, str] = {**MEASURES, **STYLE}
 """Name → what it is, in the order of a table."""
-JUDGED = 24
+JUDGED = 12
 """Every so many frames the style is looked at."""
 
 
@@ -69,7 +69,7 @@ class FilmGauge:
     def add(self, frame: Pixels, painted: Pixels) -> None:
         """The next frame of the film (H, W, 3) in 0..1, and its painting, of any size."""
         self._gauge.add(frame, painted)
-        if self._count % JUDGED == JUDGED // 4:
+        if self._count % JUDGED == JUDGED // 2:
             self._look(frame, painted)
         self._count += 1
 
@@ -121,7 +121,7 @@ def evaluate_film(
         flow: who finds the motion in ``content``: "auto", "dis", or a checkpoint of RAFT.
         flow_truth: folder of .flo or .npz files, the true flow from every frame to the next, in
             the order of their names; "" if there is none.
-        size: long side in pixels at which frames are compared; None: that of the result.
+        size: long side in pixels to which frames are reduced; None: that of the result.
         watch: called after every frame with the frames done, and those expected.
 
     Raises:
@@ -131,7 +131,7 @@ def evaluate_film(
     several = [from_any(style, f"style {i}") for i, style in enumerate(styles, start=1)]
     truth = _truth(flow_truth) if flow_truth else None
     gauge = FilmGauge(several, style_weights, flow=flow, size=size, truth=truth)
-    film, painting = (opened(each, Take(), size) for each in (content, result))
+    film, painting = (opened(each, Take(), None) for each in (content, result))
     shape, other = ((f.facts.height, f.facts.width) for f in (film, painting))
     if abs(shape[0] * other[1] - shape[1] * other[0]) > 2 * max(*shape, *other):
         raise InputError(
