@@ -15,8 +15,6 @@ def pyav() -> Any:
         MissingExtraError: it is not installed.
     """
     try:
-        av = importlib.import_module("av")
+        return importlib.import_module("av")
     except ImportError as error:
         raise MissingExtraError('Films need an extra; run: pip install "impasto[video]"') from error
-    av.logging.set_level(av.logging.PANIC)  # what matters is said in our own words
-    return av

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -66,8 +66,10 @@ class FilmFile(Source):
             unit = Fraction(stream.time_base)
             rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
             zero = (stream.start_time or 0) * unit
+            aspect = Fraction(stream.sample_aspect_ratio or 1)
             whole = _length(container, stream)
-        time, frame = next(self._decoded(), (None, None))
+        with contextlib.closing(self._decoded()) as decoded:
+            time, frame = next(decoded, (None, None))
         if frame is None:
             raise InputError(
                 f"{path} has no frame from {float(self._start):g} s on: it is "
@@ -78,7 +80,7 @@ class FilmFile(Source):
         bits = 16 if any(c.bits > 8 for c in frame.format.components) else 8
         alpha = any(c.is_alpha for c in frame.format.components) or frame.format.name == "pal8"
         self._layout = FORMATS[bits, alpha]
-        self._scaled = _size_of(frame, stream, size, self._turn)
+        self._scaled = _size_of(frame, aspect, size, self._turn)
         height, width = self._scaled[::-1] if self._turn[0] else self._scaled
         until = whole if self._end is None else min(whole, self._end)
         self.facts = Facts(
@@ -92,7 +94,7 @@ class FilmFile(Source):
             bits=bits,
             alpha=alpha,
             sound=sound,
-            notes=tuple(_notes(frame, self._turn, stream)),
+            notes=tuple(_notes(frame, self._turn, aspect)),
         )
 
     def frames(self) -> Iterator[Frame]:
@@ -125,7 +127,7 @@ class FilmFile(Source):
             streams[0].thread_type = "AUTO"
             yield container, streams[0]
 
-    def _decoded(self) -> Iterator[tuple[Fraction, Any]]:
+    def _decoded(self) -> Generator[tuple[Fraction, Any], None, None]:
         """The frames of the part with their times in seconds; damaged ones are left out."""
         av = pyav()
         with self._opened() as (container, stream):
@@ -239,10 +241,9 @@ def _turned(array: Any, turn: tuple[bool, bool, bool]) -> Any:
 
 
 def _size_of(
-    frame: Any, stream: Any, size: int | None, turn: tuple[bool, bool, bool]
+    frame: Any, aspect: Fraction, size: int | None, turn: tuple[bool, bool, bool]
 ) -> tuple[int, int]:
     """(height, width) before the turn: pixels made square, then fitted to ``size``."""
-    aspect = Fraction(stream.sample_aspect_ratio or 1)
     height, width = frame.height, frame.width
     width, height = (
         (round(width * aspect), height) if aspect >= 1 else (width, round(height / aspect))
@@ -267,10 +268,10 @@ def _is_full(frame: Any) -> bool:
     return named == 2 or (named == 0 and frame.format.name.startswith("yuvj"))
 
 
-def _notes(frame: Any, turn: tuple[bool, bool, bool], stream: Any) -> Iterator[str]:
+def _notes(frame: Any, turn: tuple[bool, bool, bool], aspect: Fraction) -> Iterator[str]:
     if any(turn):
         yield "turned upright"
-    if Fraction(stream.sample_aspect_ratio or 1) != 1:
+    if aspect != 1:
         yield "its pixels were made square"
     if frame.interlaced_frame:
         yield "it is interlaced, and its combs will be painted: deinterlace it first"

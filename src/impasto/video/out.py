@@ -21,6 +21,7 @@ from impasto.video.sequence import NUMBER, is_pictures, numbered
 from impasto.video.source import Frame, Source
 from impasto.video.take import Take
 from impasto.video.writer import (
+    CONTAINERS,
     Coding,
     Part,
     Sound,
@@ -167,10 +168,13 @@ def made_for(output: str, source: Source, take: Take) -> Out:
     sound = None
     if take.sound and facts.sound:
         check_sound(output, facts)
-        sound = Sound(
-            facts.name, source.origin, None, cut=bool(take.start or take.end or take.loop)
-        )
+        sound = Sound(facts.name, source.origin, None, cut=bool(take.start or take.loop))
     return FilmOut(output, source, coding, sound)
+
+
+def is_film(path: str) -> bool:
+    """Whether a name is that of a film or of numbered pictures, as this room writes them."""
+    return Path(path).suffix.lower() in CONTAINERS or bool(NUMBER.search(Path(path).name))
 
 
 def recipe_in(path: str) -> Recipe:
