@@ -10,6 +10,7 @@ brings pictures of the earlier frame to where things are now.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -99,49 +100,64 @@ def trusted(flow: Tensor, back: Tensor) -> Tensor:
     return (within(flow) & consistent(flow, back) & ~boundaries(flow)).to(flow.dtype)
 
 
-def light(picture: Tensor, other: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Gain and offset of each colour that make one picture like another: a change of the light.
+@dataclass(frozen=True)
+class Light:
+    """A change of the light: colours are (x - before) gain + after, each (1, C, 1, 1)."""
+
+    gain: Tensor
+    before: Tensor
+    after: Tensor
+
+    def __call__(self, picture: Tensor) -> Tensor:
+        """A picture (1, C, H, W) in the other light."""
+        return (picture - self.before) * self.gain + self.after
+
+    def at_most(self, limit: Light) -> Light:
+        """The part of it that is no more than another change, of any of its colours.
+
+        Contrast changes by a factor between 1 and the other's, and means by what is between 0 and
+        the other's: a painting may follow the light of its film, but not flicker by itself.
+        """
+        none = torch.zeros(1).to(self.gain)
+
+        def cut(value: Tensor, other: Tensor) -> Tensor:
+            return value.clamp(torch.minimum(other.amin(), none), torch.maximum(other.amax(), none))
+
+        gain = cut(self.gain.log(), limit.gain.log()).exp()
+        shift = cut(self.after - self.before, limit.after - limit.before)
+        return Light(gain, self.before, self.before + shift)
+
+
+def light(picture: Tensor, other: Tensor, weights: Tensor) -> Light:
+    """The change of the light that makes one picture like another.
 
     Found by least squares in two rounds, the second without what the first one left far off.
 
     Args:
         picture: (1, C, H, W).
         other: the same shape.
-        weights: (1, 1, H, W), how much each pixel counts.
-
-    Returns:
-        (1, C, 1, 1) each: ``picture * gain + offset`` is about ``other``. Where nothing counts,
-        they are 1 and 0.
+        weights: (1, 1, H, W), how much each pixel counts. Where nothing does, there is no change.
     """
-    gain, offset = _fitted(picture, other, weights)
-    rest = (picture * gain + offset - other).abs().amax(1, keepdim=True)
+    found = _fitted(picture, other, weights)
+    rest = (found(picture) - other).abs().amax(1, keepdim=True)
     usual = (weights * rest).sum() / weights.sum().clamp_min(1)
     return _fitted(picture, other, weights * (rest <= 2 * usual + 1e-6))
 
 
-def at_most(change: tuple[Tensor, Tensor], limit: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """A gain and offset cut to lie between none, which is 1 and 0, and those of ``limit``."""
-    (gain, offset), (most_gain, most_offset) = change, limit
-    one, none = torch.ones_like(gain), torch.zeros_like(offset)
-    gain = gain.clamp(torch.minimum(one, most_gain), torch.maximum(one, most_gain))
-    return gain, offset.clamp(torch.minimum(none, most_offset), torch.maximum(none, most_offset))
-
-
-def _fitted(picture: Tensor, other: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+def _fitted(picture: Tensor, other: Tensor, weights: Tensor) -> Light:
     total = weights.sum()
     if total < 1:
-        one = torch.ones_like(picture[:, :, :1, :1])
-        return one, torch.zeros_like(one)
+        none = torch.zeros_like(picture[:, :, :1, :1])
+        return Light(torch.ones_like(none), none, none)
 
     def mean(x: Tensor) -> Tensor:
         return (weights * x).sum((2, 3), keepdim=True) / total
 
-    at, to = mean(picture), mean(other)
-    variance = mean((picture - at).square())
-    gain = mean((picture - at) * (other - to)) / variance.clamp_min(DARKEST)
+    before, after = mean(picture), mean(other)
+    variance = mean((picture - before).square())
+    gain = mean((picture - before) * (other - after)) / variance.clamp_min(DARKEST)
     gain = torch.where(variance > DARKEST, gain, torch.ones_like(gain))
-    gain = gain.clamp(1 / STEEPEST, STEEPEST)
-    return gain, to - gain * at
+    return Light(gain.clamp(1 / STEEPEST, STEEPEST), before, after)
 
 
 def _places(flow: Tensor) -> Tensor:

@@ -159,7 +159,7 @@ def read_flow(file: Path) -> Tensor:
     """
     try:
         flow = _flo(file) if file.suffix == ".flo" else _npz(file)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise InputError(f"The flow {file} cannot be read: {error}") from error
     if flow.ndim != 3 or flow.shape[2] != 2:
         raise InputError(f"The flow {file} has the shape {flow.shape}; wanted is (H, W, 2).")

@@ -23,7 +23,7 @@ from impasto.core.progress import unwatched
 from impasto.core.request import Memory, Request
 from impasto.losses.optimising import Optimising
 from impasto.losses.temporal import gathered, long_term
-from impasto.nets.flow import at_most, light, trusted, warp
+from impasto.nets.flow import Light, light, trusted, warp
 from impasto.nets.tiles import as_pixels, as_tensor
 from impasto.pictures import resize
 from impasto.run import colours
@@ -127,7 +127,7 @@ class Optimised:
         back = flow(frame, before)
         known = trusted(back, flow(before, frame))
         now, then = as_tensor(frame), warp(as_tensor(before), back)
-        gain, offset = light(then, now, known)
-        unchanged = (torch.ones_like(gain), torch.zeros_like(offset))
-        gain, offset = at_most((gain, offset), (gain, offset)) if known.any() else unchanged
-        return warp(as_tensor(painted), back, "bicubic") * gain + offset, known
+        lit = light(then, now, known)
+        brought = warp(as_tensor(painted), back, "bicubic")
+        mean = brought.mean((2, 3), keepdim=True)
+        return Light(lit.gain, mean, mean + lit.after - lit.before)(brought), known

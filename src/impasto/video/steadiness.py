@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from impasto.core.picture import Pixels
-from impasto.nets.flow import at_most, light, resized, trusted, warp
+from impasto.nets.flow import light, resized, trusted, warp
 from impasto.nets.tiles import as_tensor
 from impasto.pictures import fit_long_side, resize
 from impasto.video.flow import Flow
@@ -125,12 +125,12 @@ class Gauge:
         film, brought = as_tensor(now.frame), warp(as_tensor(then.frame), flow)
         lit = light(brought, film, known)
         painted = warp(then.painted, flow)
-        gain, offset = at_most(light(painted, now.painted, known), lit)
-        error = _mean_square(painted * gain + offset - now.painted, known)
+        followed = light(painted, now.painted, known).at_most(lit)
+        error = _mean_square(followed(painted) - now.painted, known)
         self._squares.setdefault(name, []).append(error)
         if name == "warping_1":
             self._seen.append(share)
-            error = _mean_square(brought * lit[0] + lit[1] - film, known)
+            error = _mean_square(lit(brought) - film, known)
             self._squares.setdefault("film", []).append(error)
 
 

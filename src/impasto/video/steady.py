@@ -27,7 +27,7 @@ from torch import Tensor
 from impasto.core.picture import Picture, Pixels
 from impasto.core.plan import Plan
 from impasto.core.request import Request
-from impasto.nets.flow import at_most, consistent, light, trusted, warp, within
+from impasto.nets.flow import consistent, light, trusted, warp, within
 from impasto.nets.sitting import FeedForward, Place, thumbnail
 from impasto.nets.tiles import as_pixels, as_tensor, paint
 from impasto.pictures import resize
@@ -133,12 +133,12 @@ class Steady:
         """A fresh painting (1, 3, H, W) mixed with the last one where that can be followed."""
         back, ahead = flow(frame, before), flow(before, frame)
         now, then = as_tensor(frame), warp(as_tensor(before), back)
-        gain, offset = lit = light(then, now, trusted(back, ahead))
+        lit = light(then, now, trusted(back, ahead))
         # Boundaries of motion are left out here: where they are wrong, the frames do not agree.
-        trust = _soft(within(back) & consistent(back, ahead)) * _alike(then * gain + offset, now)
+        trust = _soft(within(back) & consistent(back, ahead)) * _alike(lit(then), now)
         carried = warp(painted, back, "bicubic")
-        gain, offset = at_most(light(carried, fresh, trust), lit)
-        return mixed(fresh, carried * gain + offset, HELD * self._stability * trust).clamp(0, 1)
+        carried = light(carried, fresh, trust).at_most(lit)(carried)
+        return mixed(fresh, carried, HELD * self._stability * trust).clamp(0, 1)
 
 
 def mixed(fresh: Tensor, carried: Tensor, share: Tensor) -> Tensor:
