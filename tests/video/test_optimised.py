@@ -61,9 +61,9 @@ def test_a_frame_starts_from_the_painting_before_it_brought_to_its_place(brush, 
     inside = np.s_[8:-8, 8:-8]
     brought = np.roll(before, 1, axis=1)
     assert memory.weights[inside].mean() > 0.9
-    known = memory.weights[inside] == 1
+    known = memory.weights[inside] > 0.999
     assert np.abs(memory.target - brought)[inside][known].mean() < 0.05
-    assert np.allclose(memory.start[inside][known], memory.target[inside][known], atol=1e-6)
+    assert np.allclose(memory.start[inside][known], memory.target[inside][known], atol=1e-3)
 
 
 def test_what_was_hidden_is_taken_from_older_frames(brush):

@@ -59,7 +59,8 @@ def resized(flow: Tensor, height: int, width: int) -> Tensor:
 def within(flow: Tensor) -> Tensor:
     """Where a flow leads to a place inside the frame: (N, 1, H, W), bool."""
     height, width = flow.shape[2:]
-    x, y = _places(flow).split(1, dim=1)
+    places = _places(flow)
+    x, y = places[:, :1], places[:, 1:]
     return (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
 
 

@@ -3,7 +3,8 @@
 Ruder, Dosovitskiy & Brox, "Artistic Style Transfer for Videos", GCPR 2016. The first frame of a
 shot is painted as any picture is. Every later one starts from the painting before it, brought
 along the flow, and pays for what differs from earlier paintings where they show the same thing:
-the one before it, and for what was hidden there, older ones (eq. 7 to 9).
+the one before it, and for what was hidden there, older ones (eq. 7 to 9). What none of them shows
+starts from the frame in the colours of the painting before it.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from impasto.core.picture import Picture, Pixels
 from impasto.core.plan import Plan
 from impasto.core.progress import unwatched
 from impasto.core.request import Memory, Request
-from impasto.losses.optimising import Optimising
 from impasto.losses.temporal import gathered, long_term
-from impasto.nets.flow import Light, light, trusted, warp
+from impasto.nets.flow import Light, warp
 from impasto.nets.tiles import as_pixels, as_tensor
 from impasto.pictures import resize
+from impasto.pictures.colour import colour_map
 from impasto.run import colours
 from impasto.video.flow import Flow
+from impasto.video.follow import follow
 
 REFERENCES = (1, 2, 4)
 """Frames back to the paintings that a frame holds on to. The authors have 1, 10, 20 and 40, which
@@ -96,11 +98,11 @@ class Optimised:
             frame, painted = (torch.as_tensor(each).numpy() for each in pair)
             self._past.append((frame, painted))
 
-    def _shorter(self, method: Any) -> Optimising:
+    @staticmethod
+    def _shorter(method: Any) -> Any:
         """The knobs for a frame that starts where it nearly ends: few steps, at its full size."""
         steps = max(1, round(SHARE * method.steps))
-        shorter: Optimising = replace(method, steps=steps, coarsest=0, warm_steps=0)
-        return shorter
+        return replace(method, steps=steps, coarsest=0, warm_steps=0)
 
     @torch.inference_mode()
     def _memory(self, frame: Pixels) -> Memory:
@@ -115,7 +117,9 @@ class Optimised:
                 targets.append(target)
                 weights.append(weight)
         target, weight = gathered(targets, long_term(weights))
-        start = torch.lerp(as_tensor(frame), target, weight.clamp(0, 1))
+        before, painted = self._past[0]
+        ground = colour_map(before, painted, "covariance")(frame)
+        start = torch.lerp(as_tensor(ground), target, weight.clamp(0, 1))
         trust = weight[0, 0].contiguous().numpy()
         return Memory(as_pixels(start), as_pixels(target), trust, PRICE * self._stability)
 
@@ -124,10 +128,8 @@ class Optimised:
         frame: Pixels, before: Pixels, painted: Pixels, flow: Flow
     ) -> tuple[Tensor, Tensor]:
         """An earlier painting in this frame's place and light, and where it can be trusted."""
-        back = flow(frame, before)
-        known = trusted(back, flow(before, frame))
-        now, then = as_tensor(frame), warp(as_tensor(before), back)
-        lit = light(then, now, known)
-        brought = warp(as_tensor(painted), back, "bicubic")
+        way = follow(frame, before, flow)
+        brought = warp(as_tensor(painted), way.back, "bicubic")
         mean = brought.mean((2, 3), keepdim=True)
-        return Light(lit.gain, mean, mean + lit.after - lit.before)(brought), known
+        lit = Light(way.light.gain, mean, mean + way.light.after - way.light.before)
+        return lit(brought), way.sure

@@ -14,6 +14,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -32,10 +33,6 @@ DRIFTS = 5
 LEAST = 0.1
 """Share of the pixels that must be seen in both frames for them to be compared."""
 
-Truth = Callable[[int, int], Tensor | None]
-"""The flow (1, 2, H, W) between two frames of the film, by their numbers, if it is known."""
-
-
 MEASURES = {
     "warping_1": "warping error at 1 frame: flicker",
     "warping_5": "warping error at 5 frames: what swims",
@@ -45,7 +42,7 @@ MEASURES = {
 }
 """What :meth:`Gauge.measures` gives. Errors are in 0..1, the range of pixels; less is steadier."""
 
-Truth = Callable[[int, int], Tensor | None]
+Truth: TypeAlias = "Callable[[int, int], Tensor | None]"
 """The flow (1, 2, H, W) from a frame to a later one, by their numbers, if it is known."""
 
 

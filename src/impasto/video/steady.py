@@ -21,26 +21,24 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.core.picture import Picture, Pixels
 from impasto.core.plan import Plan
 from impasto.core.request import Request
-from impasto.nets.flow import consistent, light, trusted, warp, within
+from impasto.nets.flow import light, warp
 from impasto.nets.sitting import FeedForward, Place, thumbnail
 from impasto.nets.tiles import as_pixels, as_tensor, paint
 from impasto.pictures import resize
 from impasto.run import colours
 from impasto.video.flow import Flow
+from impasto.video.follow import follow, mean
 from impasto.video.statistics import Remembering, Remembers
 
 HELD = 0.95
 """Share of the last painting in the next one where the flow is trusted, at stability 1."""
 NEWEST = 0.15
 """Share of the newest frame in the average of statistics, at stability 1."""
-AGREE = 0.1
-"""Two frames that differ by this along the flow, in 0..1, are trusted 1 / e."""
 DETAIL = ((1, 0.9, 1.1), (3, 1.0, 1.15))
 """Bands of detail, from the finest: its radius in pixels; its share of :data:`HELD`, for grain may
 change sooner than strokes; and by how much it is raised at most from one frame to the next."""
@@ -131,14 +129,10 @@ class Steady:
         self, frame: Pixels, fresh: Tensor, before: Pixels, painted: Tensor, flow: Flow
     ) -> Tensor:
         """A fresh painting (1, 3, H, W) mixed with the last one where that can be followed."""
-        back, ahead = flow(frame, before), flow(before, frame)
-        now, then = as_tensor(frame), warp(as_tensor(before), back)
-        lit = light(then, now, trusted(back, ahead))
-        # Boundaries of motion are left out here: where they are wrong, the frames do not agree.
-        trust = _soft(within(back) & consistent(back, ahead)) * _alike(lit(then), now)
-        carried = warp(painted, back, "bicubic")
-        carried = light(carried, fresh, trust).at_most(lit)(carried)
-        return mixed(fresh, carried, HELD * self._stability * trust).clamp(0, 1)
+        way = follow(frame, before, flow)
+        carried = warp(painted, way.back, "bicubic")
+        carried = light(carried, fresh, way.trust).at_most(way.light)(carried)
+        return mixed(fresh, carried, HELD * self._stability * way.trust).clamp(0, 1)
 
 
 def mixed(fresh: Tensor, carried: Tensor, share: Tensor) -> Tensor:
@@ -167,20 +161,6 @@ def mixed(fresh: Tensor, carried: Tensor, share: Tensor) -> Tensor:
     return bands + torch.lerp(fresh, carried, share)
 
 
-def _alike(then: Tensor, now: Tensor) -> Tensor:
-    """How far two frames agree (1, 1, H, W), 0 to 1, around each pixel: grain counts less."""
-    return (_mean((then - now).abs().mean(1, keepdim=True), 2) / AGREE).square().neg().exp()
-
-
-def _soft(known: Tensor) -> Tensor:
-    """Trust (1, 1, H, W) in 0..1 that begins softly, a pixel inside of what is known."""
-    return _mean(-F.max_pool2d(-known.float(), 3, 1, 1), 1)
-
-
 def _broad(picture: Tensor, radius: int) -> Tensor:
     """A picture without detail of this radius."""
-    return _mean(_mean(picture, radius), radius)
-
-
-def _mean(picture: Tensor, radius: int) -> Tensor:
-    return F.avg_pool2d(picture, 2 * radius + 1, 1, radius, count_include_pad=False)
+    return mean(mean(picture, radius), radius)
