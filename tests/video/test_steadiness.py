@@ -123,3 +123,20 @@ def test_frames_are_compared_in_small_if_asked():
     film = panning(4, right=4, height=192, width=256)
     found = measured(film, film, DIS(), size=128)
     assert found["warping_1"] < 0.03
+
+
+def test_rarely_is_as_often_but_of_fewer_frames():
+    film = panning(31)
+    random = np.random.default_rng(0)
+    noisy = [np.float32(0.5 + 0.1 * random.standard_normal(f.shape)) for f in film]
+    flow = Known(film)
+    seen = []
+
+    def looking(first, second):
+        seen.append(1)
+        return flow(first, second)
+
+    rarely = measured(film, noisy, looking, every=6)
+    assert list(rarely) == list(MEASURES)
+    assert rarely["warping_5"] == pytest.approx(0.1 * 2**0.5, rel=0.05)
+    assert len(seen) == 2 * (5 + 5 + 1)  # at 6, 12, … 30, at each distance, and one drift

@@ -26,8 +26,8 @@ from impasto.video.take import Take
 STYLE = {"style_error": "style error on SqueezeNet, of a few frames; 1 is the unstyled film"}
 FILM_MEASURES: Mapping[str, str] = {**MEASURES, **STYLE}
 """Name → what it is, in the order of a table."""
-JUDGED = 12
-"""Every so many frames the style is looked at."""
+JUDGED = 6
+"""Frame at which the style is looked at first; then after twice as many, and ever more rarely."""
 
 
 class FilmGauge:
@@ -60,7 +60,7 @@ class FilmGauge:
         self._gauge = Gauge(find(flow) or DIS(), size=size, every=every, truth=truth)
         self._judge: Judge | None = None
         self._errors: list[float] = []
-        self._count = 0
+        self._count, self._next = 0, JUDGED
 
     def begin(self) -> None:
         """A new shot starts: nothing is compared across it."""
@@ -69,8 +69,9 @@ class FilmGauge:
     def add(self, frame: Pixels, painted: Pixels) -> None:
         """The next frame of the film (H, W, 3) in 0..1, and its painting, of any size."""
         self._gauge.add(frame, painted)
-        if self._count % JUDGED == JUDGED // 2:
+        if self._count == self._next:
             self._look(frame, painted)
+            self._next = max(self._next + 2 * JUDGED, self._next * 3 // 2)
         self._count += 1
 
     def measures(self) -> dict[str, float]:

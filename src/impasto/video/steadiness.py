@@ -11,7 +11,6 @@ is no error: the earlier painting is first given as much of it as the later one 
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -67,7 +66,7 @@ class Gauge:
         self, flow: Flow, *, size: int | None = None, every: int = 1, truth: Truth | None = None
     ) -> None:
         self._flow, self._size, self._every, self._truth = flow, size, every, truth
-        self._past: deque[_Moment] = deque(maxlen=max(DISTANCES))
+        self._past: dict[int, _Moment] = {}
         self._first: _Moment | None = None
         self._squares: dict[str, list[float]] = {}
         self._seen: list[float] = []
@@ -81,20 +80,26 @@ class Gauge:
     @torch.inference_mode()
     def add(self, frame: Pixels, painted: Pixels) -> None:
         """The next frame of the film (H, W, 3), and its painting, of any size of that shape."""
+        number = self._count
+        self._count += 1
+        since = number - self._first.number if self._first else 0
+        drifts = since % (DRIFTS * self._every) == 0
+        if not drifts and all((number + d) % self._every for d in (0, *DISTANCES)):
+            return  # nothing is compared with it
         height, width = painted.shape[:2]
         size = fit_long_side(height, width, min(self._size or 30_000, max(height, width)))
         film, seen = (np.asarray(resize(each, *size)) for each in (frame, painted))
-        now = _Moment(self._count, film, as_tensor(seen))
-        if self._count % self._every == 0:
+        now = _Moment(number, film, as_tensor(seen))
+        if number % self._every == 0:
             for distance in DISTANCES:
-                if len(self._past) >= distance:
-                    self._compare(f"warping_{distance}", now, self._past[distance - 1])
+                if number - distance in self._past:
+                    self._compare(f"warping_{distance}", now, self._past[number - distance])
         if self._first is None:
             self._first = now
-        elif (self._count - self._first.number) % (DRIFTS * self._every) == 0:
+        elif drifts:
             self._compare("drift", now, self._first)
-        self._past.appendleft(now)
-        self._count += 1
+        kept = (m for m in self._past.values() if m.number > number - max(DISTANCES))
+        self._past = {m.number: m for m in (*kept, now)}
 
     def measures(self) -> dict[str, float]:
         """What was measured so far, of :data:`MEASURES`; what could not be is left out."""
