@@ -16,7 +16,7 @@ from impasto.core.picture import Pixels
 from impasto.pictures import fit_long_side
 from impasto.pictures.decode import sha256
 from impasto.video._av import pyav
-from impasto.video.source import Facts, Frame, Source
+from impasto.video.source import Facts, Frame, Source, exact
 
 FORMATS = {
     (8, False): "rgb24",
@@ -58,7 +58,7 @@ class FilmFile(Source):
     ) -> None:
         super().__init__()
         self.path = path
-        self._start, self._end = Fraction(start), None if end is None else Fraction(end)
+        self._start, self._end = exact(start), None if end is None else exact(end)
         with _readable(path), Path(path).open("rb", buffering=0) as file:
             digest = sha256(file)
         with self._opened() as (container, stream):
@@ -118,7 +118,7 @@ class FilmFile(Source):
             streams = [s for s in container.streams.video if not _is_cover(s)]
             if not streams:
                 what = "sound but no picture" if container.streams.audio else "no video in it"
-                raise InputError(f"{self.path} has {what}: give a film.")
+                raise InputError(f"{self.path} has {what}: give a film, or a fresh copy of it.")
             if streams[0].codec_context is None:
                 raise InputError(
                     f"{self.path} is in a codec that PyAV was not built with: convert it to H.264 "

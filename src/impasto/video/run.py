@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -34,8 +34,13 @@ from impasto.video.shots import shots
 from impasto.video.source import Frame, Loop, Source
 from impasto.video.take import Take
 
+Say = Callable[[str], None]
 PART = 1
 """Seconds of film in a part: what a kill costs at most."""
+
+
+def unheard(text: str) -> None:
+    """Nobody is told."""
 
 
 class Brush(Protocol):
@@ -179,7 +184,7 @@ class Job:
         resume: bool = False,
         watch: Watch = unwatched,
         gauge: Gauge | None = None,
-        say: Any = lambda text: None,
+        say: Say = unheard,
     ) -> Film:
         """Paint it.
 
@@ -203,10 +208,10 @@ class Job:
             say(f"No unfinished run of {self.output} lies here: it begins from the start.")
         elif not resume and parts.folder.exists():
             say(f"An unfinished run of {self.output} lies here and is replaced.")
-        run = _Run(self, parts, watch, gauge)
+        run = _Run(self, parts, watch, gauge, say)
         try:
             with Stop() as stop:
-                run.paint(stop, say)
+                run.paint(stop)
         except KeyboardInterrupt:
             left = self._out.partial(parts.files(), run.recipe(False), run.saved)
             return run.film(left, finished=False)
@@ -231,8 +236,11 @@ class Job:
 class _Run:
     """One run of a job: what it has done so far."""
 
-    def __init__(self, job: Job, parts: Parts, watch: Watch, gauge: Gauge | None) -> None:
+    def __init__(
+        self, job: Job, parts: Parts, watch: Watch, gauge: Gauge | None, say: Say
+    ) -> None:
         self._job, self._parts, self._watch, self._gauge = job, parts, watch, gauge
+        self._say = say
         self._start = time.monotonic()
         state = parts.state or {"frames": 0, "read": 0, "shots": 0, "ends": 0.0}
         self._frames, self._read, self._shots = state["frames"], state["read"], state["shots"]
@@ -241,13 +249,13 @@ class _Run:
         if "brush" in state:
             job.brush.restore(state["brush"])
 
-    def paint(self, stop: Stop, say: Any) -> None:
+    def paint(self, stop: Stop) -> None:
         """All frames that are not painted yet, part by part."""
         job, out = self._job, self._job._out
         facts, rate = job.source.facts, job.source.facts.rate
         done, read, number = self._read, 0, None
         if done:
-            say(f"Going on after frame {self._frames} of about {facts.frames}.")
+            self._say(f"Going on after frame {self._frames} of about {facts.frames}.")
         frames = shots(job.source.frames(), job.take.shots)
         with contextlib.closing(frames):
             for frame, cut in frames:
@@ -278,7 +286,11 @@ class _Run:
                 self._gauge.begin()
         painted = job.brush(frame.pixels)
         if self._gauge and frame.time >= 0:
-            self._gauge.add(frame.pixels, painted)
+            try:
+                self._gauge.add(frame.pixels, painted)
+            except InputError as error:  # too small, say: no film is lost for its measures
+                self._gauge = None
+                self._say(f"Nothing is measured: {error}")
         if job.take.ramp:
             share = np.float32(min(1.0, float(frame.time) / max(self._length(), 1e-9)))
             painted = frame.pixels + share * (painted - frame.pixels)

@@ -14,7 +14,7 @@ import numpy as np
 from impasto.core.errors import InputError, KnobError
 from impasto.core.picture import Picture, Pixels
 from impasto.pictures import fit_long_side, read, resize
-from impasto.video.source import Facts, Frame, Source
+from impasto.video.source import Facts, Frame, Source, exact
 
 NUMBER = re.compile(r"%0?(\d*)d")
 """Where the number stands in a pattern, as in "%05d.png"."""
@@ -54,12 +54,13 @@ class Pictures(Source):
         if is_still(name):
             if seconds is None:
                 raise KnobError(f"{name} is a still: say how long the film is to be, --seconds 4.")
-            files = files * max(1, round(Fraction(seconds) * rate))
-        first = math.ceil(Fraction(start) * rate)
-        until = len(files) if end is None else math.ceil(Fraction(end) * rate)
+            files = files * max(1, round(exact(seconds) * rate))
+        first = math.ceil(exact(start) * rate)
+        until = len(files) if end is None else math.ceil(exact(end) * rate)
         self._files = files[first:until]
         if not self._files:
-            raise InputError(f"{name} has no picture there: it is {len(files) / rate} s long.")
+            length = float(len(files) / rate)
+            raise InputError(f"{name} has no picture there: it is {length:g} s long.")
         self._seen: tuple[Path, Picture] | None = None
         picture = self._read(self._files[0])
         shape = picture.height, picture.width

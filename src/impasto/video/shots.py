@@ -2,8 +2,8 @@
 
 A frame is compared in small, after its brightness and contrast, so that a change of the light is no
 cut. It begins a shot if it and the two after it all differ from the frame before it, and by much
-more than frames differed before: then a flash, a strobe or a fast pan cuts nothing. A fade is no
-cut either: what it uncovers, the flow does not trust.
+more than neighbours differ before and after: then a flash, a strobe or a fast pan cuts nothing. A
+fade is no cut either: what it uncovers, the flow does not trust.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -56,8 +57,13 @@ def shots(frames: Iterator[Frame], find: bool = True) -> Iterator[tuple[Frame, b
         if before is None:
             before = seen
             return frame, True
-        steps = [apart(before, other) for other in (seen, *(s for _, s in waiting))]
-        cut = min(steps) > max(FLOOR, ABOVE * usual)
+        ahead = [seen, *(s for _, s in waiting)]
+        steps = [apart(before, other) for other in ahead]
+        far = max(FLOOR, ABOVE * usual)
+        if min(steps) <= far < steps[0]:  # a flash: what comes is compared with before it
+            return frame, False
+        motion = [apart(one, other) for one, other in pairwise(ahead)]
+        cut = min(steps) > max(far, ABOVE * sum(motion) / max(1, len(motion)))
         usual = 0.0 if cut else usual + USUAL * (steps[0] - usual)
         before = seen
         return frame, cut
@@ -92,6 +98,6 @@ def apart(one: Seen, other: Seen) -> float:
     """How far two frames are apart: 0 for the same scene in any light, about 1 for two scenes."""
     if one.light.shape != other.light.shape:
         return 1.0
-    shape = 1 - float((one.light * other.light).mean())
+    shape = float(np.square(one.light - other.light).mean()) / 2
     hue = float(np.abs(one.colour - other.colour).sum(axis=2).mean())
     return shape + hue

@@ -17,6 +17,11 @@ LOOP = Fraction(1, 2)
 """Seconds at the end of a loop that cross over to its beginning."""
 
 
+def exact(seconds: float) -> Fraction:
+    """A time as it was written, to the microsecond."""
+    return Fraction(seconds).limit_denominator(1_000_000)
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """One picture of a film.

@@ -8,6 +8,7 @@ frame has the time that it had in the source; Matroska and WebM round it to a mi
 from __future__ import annotations
 
 import contextlib
+import errno
 import heapq
 import io
 from collections.abc import Iterator, Sequence
@@ -190,21 +191,36 @@ def join(
         InputError: the film cannot be written; what was there before is untouched.
     """
     av = pyav()
-    with contextlib.ExitStack() as stack:
-        file = stack.enter_context(replacing(path))
-        output = stack.enter_context(av.open(file, "w", format=coding.container))
-        output.metadata["comment"] = comment
-        with av.open(str(parts[0])) as first:
-            picture = output.add_stream_from_template(first.streams.video[0])
-        picture.time_base = coding.unit
-        streams = [_timed(_frames(parts, coding), picture)]
-        if sound is not None:
-            source = stack.enter_context(av.open(sound.path, metadata_errors="replace"))
-            tracks = {s.index: output.add_stream_from_template(s) for s in source.streams.audio}
-            if tracks:
-                streams.append(_heard(source, tracks, sound))
-        for _, packet in heapq.merge(*streams, key=lambda each: each[0]):
-            output.mux(packet)
+    with replacing(path) as file, contextlib.ExitStack() as stack:
+        output = av.open(file, "w", format=coding.container)
+        try:
+            output.metadata["comment"] = comment
+            for packet in _interleaved(output, parts, coding, sound, stack):
+                output.mux(packet)
+            output.close()
+        except BaseException as error:
+            with contextlib.suppress(av.error.FFmpegError, OSError):
+                output.close()
+            if isinstance(error, av.error.FFmpegError) and not isinstance(error, OSError):
+                raise OSError(errno.EIO, str(error)) from error
+            raise
+
+
+def _interleaved(
+    output: Any, parts: Sequence[Path], coding: Coding, sound: Sound | None, stack: Any
+) -> Iterator[Any]:
+    """The packets of picture and sound by their time, each with its stream of the output."""
+    av = pyav()
+    with av.open(str(parts[0])) as first:
+        picture = output.add_stream_from_template(first.streams.video[0])
+    picture.time_base = coding.unit
+    streams = [_timed(_frames(parts, coding), picture)]
+    if sound is not None:
+        source = stack.enter_context(av.open(sound.path, metadata_errors="replace"))
+        tracks = {s.index: output.add_stream_from_template(s) for s in source.streams.audio}
+        streams.append(_heard(source, tracks, sound))
+    for _, packet in heapq.merge(*streams, key=lambda each: each[0]):
+        yield packet
 
 
 def comment_in(path: str) -> str | None:
