@@ -63,7 +63,7 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> f
         return None
     try:
         parts = [float(part) for part in value.split(":")]
-        total = sum(part * 60**i for i, part in enumerate(reversed(parts)))
+        total = sum((part * 60.0**i for i, part in enumerate(reversed(parts))), 0.0)
     except ValueError:
         parts, total = [], math.nan
     if not 1 <= len(parts) <= 3 or not 0 <= total < math.inf:

@@ -74,7 +74,7 @@ def single_frame(name: str, neighbour: str, change: float) -> str | None:
         return None
     return (
         f"{name} and {neighbour} look like frames of a film. Styled one by one, frames flicker: "
-        "each finds strokes of its own."
+        "each finds strokes of its own. impasto video paints films."
     )
 
 

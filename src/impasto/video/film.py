@@ -69,12 +69,13 @@ class FilmFile(Source):
             aspect = Fraction(stream.sample_aspect_ratio or 1)
             whole = _length(container, stream)
         with contextlib.closing(self._decoded()) as decoded:
-            time, frame = next(decoded, (None, None))
-        if frame is None:
+            found = next(decoded, None)
+        if found is None:
             raise InputError(
                 f"{path} has no frame from {float(self._start):g} s on: it is "
                 f"{float(whole):.2f} s long, or damaged there."
             )
+        time, frame = found
         self._first, self.origin = time, zero + time
         self._turn = _turning(frame)
         bits = 16 if any(c.bits > 8 for c in frame.format.components) else 8

@@ -50,7 +50,7 @@ class Pictures(Source):
     ) -> None:
         super().__init__()
         rate = FPS if fps is None else fps
-        files: Sequence[Path] = files_of(name)
+        files = files_of(name)
         if is_still(name):
             if seconds is None:
                 raise KnobError(f"{name} is a still: say how long the film is to be, --seconds 4.")

@@ -9,7 +9,7 @@ fade is no cut either: what it uncovers, the flow does not trust.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -40,7 +40,9 @@ class Seen:
     colour: Pixels
 
 
-def shots(frames: Iterator[Frame], find: bool = True) -> Iterator[tuple[Frame, bool]]:
+def shots(
+    frames: Iterator[Frame], find: bool = True
+) -> Generator[tuple[Frame, bool], None, None]:
     """Every frame, and whether it begins a shot; the first always does.
 
     Args:
