@@ -118,6 +118,15 @@ def test_a_new_shot_forgets(brush):
     assert np.allclose(painter(other), 0.15 + 0.7 * other, atol=1e-5)
 
 
+def test_a_cut_that_nobody_saw_begins_anew(brush):
+    painter, alone = brush(1), brush(1)
+    for frame in (*panning(3), other := np.float32(texture(96, 128, seed=9) ** 3)):
+        painter(frame)
+    alone(other)
+    known, wanted = (b.state()["statistics.0"] for b in (painter, alone))
+    assert torch.allclose(known, wanted)
+
+
 @pytest.mark.parametrize("method", ["adain", "wct", "fast", "photowct"])
 @pytest.mark.parametrize("flow", ["dis", "none"])
 def test_goes_on_to_the_same_frames(models, method, flow):

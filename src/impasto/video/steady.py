@@ -32,7 +32,7 @@ from impasto.nets.tiles import as_pixels, as_tensor, paint
 from impasto.pictures import resize
 from impasto.run import colours
 from impasto.video.flow import Flow
-from impasto.video.follow import follow, mean
+from impasto.video.follow import Followed, follow, mean
 from impasto.video.statistics import Remembering, Remembers
 
 HELD = 0.95
@@ -42,6 +42,8 @@ NEWEST = 0.15
 DETAIL = ((1, 0.9, 1.1), (3, 1.0, 1.15))
 """Bands of detail, from the finest: its radius in pixels; its share of :data:`HELD`, for grain may
 change sooner than strokes; and by how much it is raised at most from one frame to the next."""
+LOST = 0.1
+"""Mean trust below which a frame begins anew."""
 AROUND = 4
 """Pixels around a pixel, at least, among which detail is compared."""
 
@@ -86,12 +88,15 @@ class Steady:
         """Paint a frame (H, W, 3) in 0..1, at the plan's size."""
         if frame.shape[:2] != self._size:
             frame = np.asarray(resize(frame, *self._size))
-        fresh = as_tensor(self._painted(frame))
-        if self._last and self._flow:
-            fresh = self._held(frame, fresh, *self._last, self._flow)
+        way = follow(frame, self._last[0], self._flow) if self._last and self._flow else None
+        if way and way.trust.mean() < LOST:  # a cut that nobody saw
+            self.begin()
+        painted = as_tensor(self._painted(frame))
+        if way and self._last:
+            painted = self._held(painted, self._last[1], way)
         if self._stability and self._flow:
-            self._last = frame, fresh
-        return as_pixels(fresh)
+            self._last = frame, painted
+        return as_pixels(painted)
 
     def state(self) -> dict[str, Tensor]:
         """All that the next frame needs, as tensors by name."""
@@ -125,11 +130,8 @@ class Steady:
         now = replace(self._request, content=Picture(frame))
         return np.asarray(colours.after(target, now))
 
-    def _held(
-        self, frame: Pixels, fresh: Tensor, before: Pixels, painted: Tensor, flow: Flow
-    ) -> Tensor:
+    def _held(self, fresh: Tensor, painted: Tensor, way: Followed) -> Tensor:
         """A fresh painting (1, 3, H, W) mixed with the last one where that can be followed."""
-        way = follow(frame, before, flow)
         carried = warp(painted, way.back, "bicubic")
         carried = light(carried, fresh, way.trust).at_most(way.light)(carried)
         return mixed(fresh, carried, HELD * self._stability * way.trust).clamp(0, 1)
