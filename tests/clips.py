@@ -95,3 +95,9 @@ def packets(path, kind):
     with av.open(str(path)) as film:
         stream = getattr(film.streams, kind)[0]
         return [(bytes(p), p.pts * p.time_base) for p in film.demux(stream) if p.size]
+
+
+def streams(path):
+    """The kinds of a film's streams."""
+    with av.open(str(path)) as film:
+        return [stream.type for stream in film.streams]

@@ -102,7 +102,7 @@ def test_sound_packets_are_copied_byte_by_byte(tmp_path, codec, source, target, 
     out = tmp_path / target
     film = FilmFile(path)
     join(parts_of(tmp_path, clips.frames(20), how), out, how,
-         Sound(path, film.origin, None, False), "")  # fmt: skip
+         Sound(path, film.origin), "")  # fmt: skip
     ours, theirs = clips.packets(out, "audio"), clips.packets(path, "audio")
     assert [data for data, _ in ours] == [data for data, _ in theirs]
     assert beside_picture(out) == pytest.approx(beside_picture(path), abs=2e-3)
@@ -113,7 +113,7 @@ def test_the_sound_of_a_part_stays_with_its_picture(tmp_path):
     film = FilmFile(path, start=1.0, end=2.0)
     how = coding()
     out = tmp_path / "b.mp4"
-    sound = Sound(path, film.origin, Fraction(1), True)
+    sound = Sound(path, film.origin, cut=True, end=Fraction(1))
     join(parts_of(tmp_path, clips.frames(10), how), out, how, sound, "")
     theirs = [(d, t - 1) for d, t in clips.packets(path, "audio") if 1 <= t < 2]
     ours = clips.packets(out, "audio")

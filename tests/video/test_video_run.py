@@ -6,6 +6,7 @@ import pytest
 import tiny_models
 
 from impasto.core.errors import InputError, KnobError
+from impasto.pictures import read, write
 from impasto.video import run as room
 from impasto.video.out import recipe_in
 from impasto.video.run import Job, opened
@@ -205,6 +206,15 @@ def test_a_loop_flows_into_its_beginning(job, tmp_path):
     assert len(brush.seen) == 25  # what leads in is painted, and not shown
 
 
+def test_the_sound_ends_where_the_part_does(job, tmp_path):
+    source = two_shots(tmp_path, sound="aac")
+    film = job(source, tmp_path / "out.mp4", end=1.0).run()
+    theirs = [data for data, time in clips.packets(source, "audio") if time < 1]
+    assert [data for data, _ in clips.packets(film.path, "audio")] == theirs
+    film = job(source, tmp_path / "quiet.mp4", sound=False).run()
+    assert clips.streams(film.path) == ["video"]
+
+
 def test_a_ramp_fades_in(job, tmp_path):
     pictures = [np.zeros((32, 48, 3), np.uint8)] * 11
     source = clips.clip(tmp_path / "in.mp4", pictures, codec="libx264rgb", layout="rgb24",
@@ -254,6 +264,12 @@ def test_what_cannot_be_is_refused_before_the_work(job, tmp_path):
     source = two_shots(tmp_path)
     with pytest.raises(InputError, match="would be overwritten"):
         job(source, source)
+    among = tmp_path / "frames"
+    among.mkdir()
+    write(np.zeros((32, 48, 3), np.float32), among / "1.png")
+    for content in (among, among / "%d.png"):
+        with pytest.raises(InputError, match="would be overwritten"):
+            job(content, among / "%d.png")
     with pytest.raises(InputError, match="is one picture"):
         job(source, tmp_path / "out.png")
     with pytest.raises(KnobError, match="leave no film"):
@@ -265,8 +281,6 @@ def test_what_cannot_be_is_refused_before_the_work(job, tmp_path):
 
 
 def test_transparency_is_kept_in_pictures_and_told_of_in_films(job, tmp_path):
-    from impasto.pictures import read, write
-
     (tmp_path / "in").mkdir()
     alpha = np.linspace(0, 1, 48, dtype=np.float32) * np.ones((32, 1), np.float32)
     for i in range(3):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from impasto.pictures import replace as put
 from impasto.pictures.kinds import deepest_bits
 from impasto.pictures.write import check_place
 from impasto.video.sequence import NUMBER, is_pictures, numbered
-from impasto.video.source import Frame, Source
+from impasto.video.source import Frame, Source, exact
 from impasto.video.take import Take
 from impasto.video.writer import (
     CONTAINERS,
@@ -118,8 +117,8 @@ class FilmOut(Out):
     ) -> None:
         assert isinstance(self.coding, Coding)
         sound = self._sound
-        if sound is not None and (sound.cut or not all_sound):
-            sound = replace(sound, end=Fraction(seconds))
+        if sound is not None and not (all_sound and sound.whole):
+            sound = replace(sound, end=exact(seconds))
         join(parts, path, self.coding, sound, recipe.to_json())
 
 
@@ -168,7 +167,9 @@ def made_for(output: str, source: Source, take: Take) -> Out:
     sound = None
     if take.sound and facts.sound:
         check_sound(output, facts)
-        sound = Sound(facts.name, source.origin, None, cut=bool(take.start or take.loop))
+        whole = take.end is None and not take.loop
+        cut = bool(take.start) or take.loop
+        sound = Sound(facts.name, source.origin, cut=cut, whole=whole)
     return FilmOut(output, source, coding, sound)
 
 

@@ -75,6 +75,11 @@ class Parts:
         self.count += 1
         self._saved.save({**state, "parts": self.count})
 
+    @property
+    def resumable(self) -> bool:
+        """Whether a later run could go on from here."""
+        return (self.folder / "state").exists()
+
     def files(self) -> list[Path]:
         """The finished parts, in their order."""
         return [self._file(i) for i in range(self.count)] if self._begun else []

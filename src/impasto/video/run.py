@@ -127,7 +127,7 @@ class Job:
 
     def __init__(self, content: str, styles: object, output: str, take: Take, **asked: Any) -> None:
         self.output, self.take = output, take
-        if not is_pictures(output) and _same(content, output):
+        if _overwrites(output, content):
             raise InputError(
                 f"{output} is the input and would be overwritten: choose another name."
             )
@@ -218,7 +218,7 @@ class Job:
         except InputError as error:
             found = self._out.partial(parts.files(), run.recipe(False), run.saved)
             where = f" What was painted is in {found}." if found else ""
-            way = " --resume goes on." if parts.files() else ""
+            way = " --resume goes on." if parts.resumable else ""
             raise InputError(f"{error}{where}{way}") from error
         for remark in self.source.remarks:
             say(remark)
@@ -363,5 +363,9 @@ def opened(content: str, take: Take, size: int | None) -> Source:
     return Loop(source) if take.loop else source
 
 
-def _same(one: str, other: str) -> bool:
+def _overwrites(output: str, content: str) -> bool:
+    """Whether the output is the input, or lies among its pictures."""
+    one, other = Path(output), Path(content)
+    if is_pictures(output) and is_pictures(content) and not is_still(content):
+        one, other = one.parent, other if other.is_dir() else other.parent
     return os.path.realpath(one) == os.path.realpath(other)

@@ -131,14 +131,16 @@ class Sound:
     Attributes:
         path: the film.
         start: where in its time the new film begins, in seconds.
-        end: where the sound ends; None: with the film.
-        cut: whether what lies before ``start`` is left out; else all is copied.
+        cut: whether what lies before that is left out.
+        whole: whether it goes on to its own end, instead of ending with the new film.
+        end: where it ends, in seconds of the new film; None is its own end.
     """
 
     path: str
     start: Fraction
-    end: Fraction | None
-    cut: bool
+    cut: bool = False
+    whole: bool = True
+    end: Fraction | None = None
 
 
 def container_of(path: str) -> str:
