@@ -1,5 +1,7 @@
 """The brush of methods that paint in one pass: steady, true to the film, and no ghosts."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -226,6 +228,25 @@ def test_settings_that_do_not_fit(models):
     )  # fmt: skip
     with pytest.raises(KnobError, match="no regions"):
         make_brush(divided, plan(64, 80), stability=1, flow="auto")
+
+
+@pytest.mark.parametrize("stable", [False, True])
+def test_a_network_that_is_stable_by_itself_needs_no_flow(models, tmp_path, stable):
+    from impasto.weights.models import read_model, write_model
+
+    model = read_model(Path(models["fast"]), "fast", "0", "fast")
+    file = tmp_path / "own.safetensors"
+    with file.open("wb") as out:
+        about = {**model.about, "stable": stable}
+        write_model(out, "fast", dict(model.tensors), about, dict(model.card))
+    request = make_request(texture(64, 80), "red-lines", method="fast", weights=str(file))
+    state = {}
+    for flow in ("auto", "dis"):
+        brush = make_brush(request, plan(64, 80), stability=1, flow=flow)
+        brush(texture(64, 80))
+        state[flow] = brush.state()
+    assert ("painted" in state["auto"]) is not stable
+    assert "painted" in state["dis"]
 
 
 def test_a_method_that_optimises_has_its_own_brush(quick):

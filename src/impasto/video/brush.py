@@ -12,6 +12,9 @@ from impasto.video.optimised import Optimised
 from impasto.video.steady import Steady
 from impasto.weights.store import load_model
 
+STABLE = "fast-stable"
+"""The network with the package that has learnt to be stable; others say so in their files."""
+
 
 def make_brush(request: Request, plan: Plan, *, stability: float, flow: str) -> Steady | Optimised:
     """What paints the frames of a film, one after another.
@@ -51,4 +54,5 @@ def _stable(request: Request, method: FeedForward) -> bool:
     """Whether the weights are of a network that has learnt to be stable by itself."""
     if not isinstance(method, NamesStyles):
         return False
-    return bool(load_model(method.weights(request), method.name).about.get("stable"))
+    model = load_model(method.weights(request), method.name)
+    return model.name == STABLE or bool(model.about.get("stable"))
