@@ -56,7 +56,7 @@ class FastCourse(Course):
     style_size: int = knob(384, "long side of the style pictures", low=64, high=4096, unit="px")
     table_only: bool = knob(False, "leave the network as it is and learn the styles only")
     stable: bool = knob(False, "for films: paint what moves as it was painted before")
-    stable_weight: float = knob(100.0, "weight of the temporal loss, if stable", low=0)
+    stable_weight: float = knob(350.0, "weight of the temporal loss, if stable", low=0)
 
 
 class FastLesson(Lesson):
