@@ -32,7 +32,8 @@ def parts_of(tmp_path, pictures, how, each=5, times=None):
 
 
 @pytest.mark.parametrize(
-    ("suffix", "container"), [(".mp4", "mp4"), (".mov", "mov"), (".mkv", "matroska")]
+    ("suffix", "container"),
+    [(".mp4", "mp4"), (".mov", "mov"), (".mkv", "matroska"), (".webm", "webm")],
 )
 def test_lossless_is_lossless(tmp_path, suffix, container):
     pictures = clips.frames(12, 33, 47)

@@ -248,6 +248,9 @@ def test_pictures_in_and_out(job, tmp_path):
 def test_a_film_of_one_frame_stays_one(job, tmp_path):
     film = job(clips.clip(tmp_path / "in.mp4", clips.frames(1)), tmp_path / "out.mp4").run()
     assert counts(film.path) == [1]
+    with pytest.raises(InputError, match="too short for a loop"):
+        job(tmp_path / "in.mp4", tmp_path / "b.mp4", loop=True).run()
+    assert not (tmp_path / "b.mp4").exists()
 
 
 def test_a_preview_is_a_sheet_of_frames_and_paintings(job, tmp_path):

@@ -110,7 +110,8 @@ class FilmFile(Source):
         missing = self.facts.seconds - last - 1 / self.facts.rate
         if missing > SHORT:
             self.remarks.append(
-                f"{self.path} ends {float(missing):.1f} s before its time: it was cut off."
+                f"The last frame of {self.path} comes {float(missing):.1f} s before the end that "
+                "it names: it may have been cut off."
             )
 
     @contextlib.contextmanager

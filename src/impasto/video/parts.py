@@ -6,10 +6,9 @@ being painted. A state is only ever gone on from by a run of the same film and s
 
 from __future__ import annotations
 
-import contextlib
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +66,13 @@ class Parts:
         """
         if not self._begun:
             self.remove()
-            with _as_input(self.folder):
+            try:
                 self.folder.mkdir()
+            except OSError as error:
+                raise InputError(
+                    f"Cannot make {self.folder}: the system says {error.strerror!r}; make room, or "
+                    "choose another place."
+                ) from error
             self._begun = True
         if part is not None:
             replace(self._file(self.count), part)
@@ -95,11 +99,3 @@ class Parts:
 
 def _is_ours(path: Path) -> bool:
     return path.name == "state" or bool(NAME.fullmatch(path.name)) or path.suffix == ".part"
-
-
-@contextlib.contextmanager
-def _as_input(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"Cannot make {folder}: the system says {error.strerror!r}.") from error

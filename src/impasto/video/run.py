@@ -276,6 +276,8 @@ class _Run:
                 self._watch(Tick(self._frames, facts.frames, share, {}, lambda p=painted: p, dict))  # type: ignore[misc]
         if number is not None:
             self._commit(out.close(), read)
+        if not self._frames:
+            raise InputError(f"{facts.name} is too short for a loop.")
 
     def _painted(self, frame: Frame, cut: bool) -> Pixels:
         job = self._job
