@@ -10,7 +10,6 @@ from impasto.core.progress import Watch, unwatched
 from impasto.judge.film import FilmGauge
 from impasto.video.run import Film, Job
 from impasto.video.take import Take
-from impasto.weights.catalogue import CATALOGUE
 
 METHOD = "fast"
 """What paints a film unless another is asked for."""
@@ -95,10 +94,8 @@ def video(
 
 def planned(content: str, styles: object, output: str, take: Take, **asked: Any) -> Job:
     """The job, with the weights that a film is best painted with unless others are asked for."""
-    weights = asked.pop("weights", "")
     stable = STABLE.get(asked["method"], "") if take.stability > 0 else ""
-    if not weights and stable in CATALOGUE:
-        weights = stable
+    weights = asked.pop("weights", "") or stable
     return Job(content, styles, output, take, weights=weights, **asked)
 
 
