@@ -89,6 +89,12 @@ def test_frame_by_frame_is_warned_of(impasto, line):
     assert "strokes will jump" not in impasto(*line, "--end", "0.3").err
 
 
+def test_the_network_for_films_is_the_one_that_learnt_to_be_steady(impasto, film, tmp_path):
+    line = ("video", film, "udnie", "-o", tmp_path / "out.mp4", "--end", "0.2", "--json")
+    assert impasto(*line).json["recipe"]["options"]["weights"] == "fast-stable"
+    assert impasto(*line, "--stability", "0").json["recipe"]["options"]["weights"] == ""
+
+
 def test_a_still_becomes_a_film(impasto, line, photo):
     done = impasto("video", photo, *line[2:], "--seconds", "0.4", "--ramp", "--json")
     assert done.code == 0, done.err

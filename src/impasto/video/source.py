@@ -126,7 +126,8 @@ class Loop(Source):
             last.append(dataclasses.replace(frame, time=frame.time - zero))
             if len(last) > self.length:
                 yield last.popleft()
-        for i, (frame, other) in enumerate(zip(last, first[len(first) - len(last) :], strict=True), start=1):
+        others = first[len(first) - len(last) :]
+        for i, (frame, other) in enumerate(zip(last, others, strict=True), start=1):
             share = np.float32(i / (len(last) + 1))
             mixed = frame.pixels + share * (other.pixels - frame.pixels)
             yield dataclasses.replace(frame, pixels=mixed)
