@@ -111,7 +111,11 @@ def painted(film: Path, style: str, out: Path, flags: tuple[str, ...]) -> tuple[
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     start = time.perf_counter()
     process = subprocess.Popen(
-        [*command, *flags, "-q"], env=environment, stderr=subprocess.PIPE, text=True
+        [*command, *flags, "-q"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     said = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)

@@ -34,9 +34,9 @@ from impasto.video.follow import follow
 REFERENCES = (1, 2, 4)
 """Frames back to the paintings that a frame holds on to. The authors have 1, 10, 20 and 40, which
 needs as many frames of film in memory."""
-SHARE = 0.3
+SHARE = 0.5
 """Steps of a frame that starts from the painting before it, relative to the first one's."""
-PRICE = 20.0
+PRICE = 2.0
 """Of the temporal loss at stability 1; see :class:`impasto.core.request.Memory`."""
 
 
