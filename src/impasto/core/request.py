@@ -115,6 +115,24 @@ class Region:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """What a frame of a film is to hold on to, in its own place: earlier paintings.
+
+    Attributes:
+        start: float32 (height, width, 3), 0..1: what its painting starts from.
+        target: float32 (height, width, 3), 0..1: what it is to look like where it can.
+        weights: float32 (height, width), 0 to 1: where that is.
+        price: of a mean square difference of 1 / 255² from the target, relative to the style's
+            weight.
+    """
+
+    start: Raster
+    target: Raster
+    weights: Raster
+    price: float
+
+
 RESTS = ("style", "keep")
 
 
@@ -142,6 +160,7 @@ class Request:
             JSON, for the recipe.
         remarks: what a user should know of the regions before waiting, one sentence each.
         colours: how the content's colours are kept.
+        memory: of the frames before it, for methods that optimise; None for a single picture.
     """
 
     content: Picture
@@ -160,6 +179,7 @@ class Request:
     asked: Mapping[str, Any] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     colours: Colours = AS_PAINTED
+    memory: Memory | None = None
 
     def __post_init__(self) -> None:
         if not self.styles:
