@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from impasto import methods
     from impasto.advise.auto import request, stylize
     from impasto.advise.describe import describe
+    from impasto.advise.film import video
     from impasto.advise.recommend import recommend
     from impasto.advise.tune import tune
     from impasto.core.errors import ImpastoError
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
     from impasto.pictures import read
     from impasto.run import make_plan as plan
     from impasto.run.rerun import rerun, show
+    from impasto.video.run import Film
 
 _PLACES = {
+    "Film": "impasto.video.run:Film",
     "ImpastoError": "impasto.core.errors:ImpastoError",
     "Picture": "impasto.core.picture:Picture",
     "Plan": "impasto.core.plan:Plan",
@@ -52,9 +55,11 @@ _PLACES = {
     "show": "impasto.run:show",
     "stylize": "impasto.advise.auto:stylize",
     "tune": "impasto.advise.tune:tune",
+    "video": "impasto.advise.film:video",
 }
 
 __all__ = [
+    "Film",
     "ImpastoError",
     "Picture",
     "Plan",
@@ -74,6 +79,7 @@ __all__ = [
     "show",
     "stylize",
     "tune",
+    "video",
 ]
 
 

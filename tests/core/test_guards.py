@@ -37,3 +37,8 @@ def test_two_pictures_that_hardly_differ_may_be_frames_of_a_film():
 def test_a_full_adapter_scale_leaks_and_the_usual_one_does_not():
     assert "things" in guards.leaking_adapter(1.0)
     assert guards.leaking_adapter(0.7) is None
+
+
+def test_a_film_of_which_nothing_is_carried_on_is_told():
+    assert "boil" in guards.frame_by_frame(0.0)
+    assert guards.frame_by_frame(0.1) is None

@@ -16,6 +16,7 @@ from impasto.losses.sitting import Sitting
 from impasto.methods import deep_photo
 from impasto.methods.deep_photo import EPSILON, UNIT, DeepPhoto
 from impasto.methods.gatys import Gatys
+from impasto.pictures.masks import keep_rest
 
 SHALLOW = {"style_layers": ("conv1_1", "conv2_1"), "content_layers": ("conv2_1",)}
 
@@ -146,7 +147,8 @@ def test_a_region_takes_its_own_style(asked, content):
 
 
 def test_a_rest_that_is_kept_is_not_touched(asked, content):
-    found = painted(asked(steps=4, regions=[Region("r", half(content), 0)], rest="keep")).pixels
+    request = asked(steps=4, regions=[Region("r", half(content), 0)], rest="keep")
+    found = keep_rest(painted(request).pixels, request)
     middle = content.width // 2
     assert np.array_equal(found[:, :middle], content.pixels[:, :middle])
     assert np.abs(found[:, middle:] - content.pixels[:, middle:]).max() > 0.01

@@ -4,14 +4,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from feed_forward import painted, pixels_of
 from tiny_models import STYLES, fast_tensors, picture, pixels
 
 import impasto
-from impasto.core.errors import InputError, WeightsError
+from impasto.core.errors import InputError, KnobError, WeightsError
 from impasto.core.request import NamesStyles
 from impasto.methods import find, names
-from impasto.pictures import read, write
+from impasto.methods.fast import Painter
+from impasto.nets.frame import framed
+from impasto.nets.sitting import Place
+from impasto.nets.tiles import as_tensor
+from impasto.pictures import read, resize, write
 from impasto.run import make_request
 from impasto.weights.models import write_model
 
@@ -30,8 +35,7 @@ def test_a_name_and_a_path_of_that_name_are_one_style(models, tmp_path):
     content = picture(24, 32)
     path = written(tmp_path / "red-lines.png", "red-lines", models)
     by_name, by_path, by_object = (
-        painted(models, "fast", content, style).pixels
-        for style in ("red-lines", str(path), path)
+        painted(models, "fast", content, style).pixels for style in ("red-lines", str(path), path)
     )
     assert np.array_equal(by_name, by_path)
     assert np.array_equal(by_name, by_object)
@@ -126,3 +130,82 @@ def test_a_file_that_is_another_picture_than_its_name_says(models, tmp_path):
     write(1 - read(path).pixels, path)
     with pytest.raises(InputError, match="is another picture than the style red-lines"):
         painted(models, "fast", picture(8, 8), str(path))
+
+
+def film_painter(models, share):
+    painter = Painter(models["fast"], Place("cpu", "fp32"))
+    painter.mix(["red-lines"], [1.0])
+    painter.steady(share)
+    return painter
+
+
+def frames():
+    return torch.rand(4, 1, 3, 24, 32, generator=torch.Generator().manual_seed(0))
+
+
+def test_a_share_of_one_paints_every_frame_by_itself(models):
+    painter = film_painter(models, 1.0)
+    plain = Painter(models["fast"], Place("cpu", "fp32"))
+    plain.mix(["red-lines"], [1.0])
+    for frame in frames():
+        assert torch.equal(painter(frame), plain(frame))
+    assert painter.state() == {}
+
+
+def test_a_film_goes_on_from_its_state_with_the_same_bits(models):
+    whole, broken, resumed = (film_painter(models, 0.2) for _ in range(3))
+    wanted = [whole(frame) for frame in frames()]
+    for frame in frames()[:2]:
+        broken(frame)
+    state = broken.state()
+    resumed.restore(state)
+    for frame, painting in zip(frames()[2:], wanted[2:], strict=True):
+        assert torch.equal(resumed(frame), painting)
+    assert all(torch.equal(t, state[name]) for name, t in broken.state().items())
+
+
+def test_a_new_shot_forgets_the_one_before(models):
+    painter, fresh = film_painter(models, 0.2), film_painter(models, 0.2)
+    first, second, *_ = frames()
+    painter(first)
+    wanted = fresh(second)
+    assert not torch.equal(painter(second), wanted)
+    painter.begin()
+    assert torch.equal(painter(second), wanted)
+
+
+def test_what_cannot_be_averaged_is_refused(models):
+    painter = film_painter(models, 0.2)
+    for share in (0.0, 1.5):
+        with pytest.raises(KnobError, match="over 0 and at most 1"):
+            painter.steady(share)
+    with pytest.raises(InputError, match="of another network"):
+        painter.restore({"mean.0": torch.zeros(3), "variance.0": torch.zeros(3)})
+
+
+def unsteady(weights, style, frames):
+    """How much two frames' paintings differ that show the same, 8 px off the edges."""
+    painter = Painter(weights, Place("cpu", "fp32"))
+    painter.mix([style], [1.0])
+    (one, one_left), (other, other_left) = frames
+    with torch.inference_mode():
+        first, second = (
+            painter(framed(as_tensor(frame), 4))[:, :, 32:, 32:] for frame in (one, other)
+        )
+    height, width = one.shape[0] - 16, one.shape[1] - 18
+    first, second = (
+        painted[:, :, 8 : 8 + height, 8 + left : 8 + left + width]
+        for painted, left in ((first, one_left), (second, other_left))
+    )
+    return float((first - second).square().mean() ** 0.5)
+
+
+@pytest.mark.parametrize("style", ["scream", "starry-night", "udnie", "water-lilies"])
+def test_the_network_for_films_is_steadier_than_the_plain_one(style):
+    photo = read(Path(__file__).parents[2] / "examples/photos/lake.jpg").pixels
+    photo = np.asarray(resize(photo, 160, 240))
+    noise = np.random.default_rng(0).normal(0, 0.02, photo.shape).astype(np.float32)
+    pan = (photo[:, :-1], 1), (photo[:, 1:], 0)
+    noisy = (photo, 0), (photo + noise, 0)
+    for frames in (pan, noisy):
+        assert unsteady("fast-stable", style, frames) < 0.8 * unsteady("fast", style, frames)

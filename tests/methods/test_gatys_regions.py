@@ -9,6 +9,7 @@ from conftest import plan_of, setting_of
 
 from impasto.core.request import Region
 from impasto.losses.sitting import Sitting
+from impasto.pictures.masks import keep_rest
 
 SHALLOW = {"style_layers": ("conv1_1", "conv2_1"), "content_layers": ("conv2_1",)}
 
@@ -78,11 +79,26 @@ def test_strength_0_gives_the_content_back_in_every_region(asked, content, rest)
     np.testing.assert_allclose(found, content.pixels, atol=1e-3)
 
 
+def test_strength_0_gives_the_content_back_in_a_tiny_region(asked, content):
+    few = np.zeros((content.height, content.width), np.float32)
+    few[8:12, 10:14] = 1
+    found = painted(asked(Region("few", few, 1), strength=0.0, steps=3)).pixels
+    np.testing.assert_allclose(found, content.pixels, atol=1e-3)
+
+
 def test_what_is_kept_is_not_even_touched(asked, content):
-    found = painted(asked(steps=4, rest="keep")).pixels
+    request = asked(steps=4, rest="keep")
+    found = keep_rest(painted(request).pixels, request)
     half = content.width // 2
     assert np.array_equal(found[:, :half], content.pixels[:, :half])
     assert np.abs(found[:, half:] - content.pixels[:, half:]).max() > 0.01
+
+
+def test_a_soft_edge_of_what_is_kept_is_put_in_once(asked):
+    request = asked(steps=4, rest="keep", feather=12)
+    shown = []
+    painting = painted(request, lambda tick: shown.append(tick.picture()))
+    np.testing.assert_allclose(keep_rest(painting.pixels, request), shown[-1], atol=1e-5)
 
 
 def test_a_region_of_the_style_decides(asked, content, style):
@@ -101,9 +117,13 @@ def test_empty_and_tiny_regions_are_painted_too(asked, content, style, pixels):
     shown.flat[:pixels] = 1
     request = asked(Region("a", few, 0), Region("b", side(content), 1), steps=2)
     assert np.isfinite(painted(request).pixels).all()
+    told = [w for w in request.method.warnings(request) if "The region a" in w]
+    assert told
+    assert not any("taken from all of the content" in w for w in told)  # only of the style
     request = asked(Region("a", side(content), 0, shown), steps=2)
     assert np.isfinite(painted(request).pixels).all()
-    assert any("The region a" in w for w in request.method.warnings(request))
+    told = [w for w in request.method.warnings(request) if "The region a" in w]
+    assert any("all of th" in w for w in told)
 
 
 @pytest.mark.parametrize("style_loss", ["gram", "wasserstein"])

@@ -8,9 +8,12 @@ import torch
 from feed_forward import pixels_of
 from tiny_models import picture
 
+from impasto.core.errors import KnobError
 from impasto.losses.matting import LocalModels
 from impasto.methods.photowct import COARSER, EPSILON, RADIUS, guided
+from impasto.nets.sitting import Place
 from impasto.pictures import resize
+from impasto.run import make_request
 
 
 def waves(phase=0.0):
@@ -81,3 +84,15 @@ def test_the_colours_become_the_other_photographs(painted_by):
         np.abs(a.mean((0, 1)) - style.mean((0, 1))).max() for a in (content, found["photowct"])
     ]
     assert apart[1] < 0.4 * apart[0]
+
+
+def test_the_closed_form_says_what_it_costs_and_refuses_what_it_would_cut():
+    def asked(size):
+        return make_request(
+            picture(48, 64), picture(64, 64), method="photowct", smoothing="exact", size=size
+        )
+
+    assert "takes minutes" in " ".join(asked(512).method.warnings(asked(512)))
+    assert not asked(256).method.warnings(asked(256))
+    with pytest.raises(KnobError, match="--smoothing guided"):
+        asked(2048).method.painter(asked(2048), Place("cpu", "fp32"))

@@ -5,7 +5,7 @@ import pytest
 import torch
 from tiny_models import fast_tensors
 
-from impasto.nets.fast import EPS, Fast, _Known, _Own, _Seen
+from impasto.nets.fast import EPS, Fast, Memory, _Averaged, _Known, _Own, _Seen
 
 
 @pytest.fixture
@@ -45,6 +45,19 @@ def test_with_known_moments_it_is_the_same_formula():
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 
+def test_averaged_moments_are_an_exponential_average():
+    frames, row = torch.randn(3, 1, 5, 6, 7), torch.randn(1, 10)
+    memory = Memory(0.3)
+    average = None
+    for frame in frames:
+        found = _Averaged(memory)(frame, row)
+        each = frame.numpy().astype(np.float64)
+        now = np.stack([f(each, axis=(2, 3), keepdims=True) for f in (np.mean, np.var)])
+        average = now if average is None else 0.7 * average + 0.3 * now
+        np.testing.assert_allclose(found, by_hand(frame, row, *average), rtol=1e-4, atol=1e-5)
+    assert len(memory.moments) == 1
+
+
 def test_seen_moments_are_numpys():
     x = torch.randn(1, 5, 6, 7)
     seen = _Seen()
@@ -66,6 +79,24 @@ def test_a_picture_with_its_own_moments_is_the_same(network):
     known = network.moments(x, row)
     assert [len(mean) for mean, _ in known] == network.sizes
     torch.testing.assert_close(network(x, row, known), network(x, row), rtol=1e-4, atol=1e-5)
+
+
+def test_a_still_film_is_painted_as_its_picture(network):
+    x, row = torch.rand(1, 3, 24, 32), network.mixture(torch.tensor([[0.3, 0.7, 0]]))
+    memory = Memory(0.2)
+    for _ in range(3):
+        found = network(x, row, memory=memory)
+        torch.testing.assert_close(found, network(x, row), rtol=1e-4, atol=1e-5)
+
+
+def test_with_a_memory_a_frame_s_moments_are_the_averages(network):
+    row = network.mixture(torch.tensor([[0.3, 0.7, 0]]))
+    frames, whole, parts = torch.rand(3, 1, 3, 24, 32), Memory(0.4), Memory(0.4)
+    for frame in frames:
+        known = network.moments(frame, row, parts)
+        torch.testing.assert_close(
+            network(frame, row, known), network(frame, row, memory=whole), rtol=1e-4, atol=1e-5
+        )
 
 
 def test_no_style_at_all_is_the_picture_itself(network):

@@ -162,3 +162,12 @@ def test_a_kept_rest_of_another_size_is_the_resized_content():
     assert found.shape == (10, 15, 3)
     assert found[:, :5].mean() > 0.3
     assert (found[:, 8:] == 0).all()
+
+
+@pytest.mark.parametrize("inwards", [True, False])
+def test_a_feather_far_beyond_the_mask_reads_no_more_than_it_needs(inwards):
+    mask = np.zeros((6, 9), np.float32)
+    mask[:, 4:] = 1
+    far = Soft(mask, 10_000, inwards=inwards)
+    assert far.side == 9
+    np.testing.assert_array_equal(np.asarray(far), np.asarray(Soft(mask, 18, inwards=inwards)))

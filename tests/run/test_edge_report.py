@@ -82,3 +82,7 @@ def test_where_no_table_can_be_written_is_said_before(tmp_path, name):
     with pytest.raises(InputError, match="Cannot write"):
         lut.check_table(tmp_path / name)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_content_without_edges_has_none_to_lose(photo):
+    assert structure(photo, np.full_like(photo, 0.4)) == {}

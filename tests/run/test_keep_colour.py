@@ -209,6 +209,7 @@ def test_the_plan_says_so(folder):
     [
         ({"keep_colour": "hue"}, "must be one of none, luminance"),
         ({"colour_share": 0.5}, "no colours to keep"),
+        ({"colour_when": "before"}, "no colours to keep"),
         ({"keep_colour": "yuv", "colour_share": "much"}, "must be 0 to 1"),
         ({"keep_colour": "yuv", "colour_when": "before"}, "--colour-when after"),
         ({"keep_colour": "yuv", "colour_mask": np.zeros((9, 9))}, "black everywhere"),

@@ -112,6 +112,7 @@ def test_labels_without_style_labels_take_a_style_each(ask, folder):
         ({"regions": "auto:1"}, "N from 2 to 8"),
         ({"regions": "auto:9"}, "N from 2 to 8"),
         ({"rest": "keep"}, "give a region"),
+        ({"feather": 4}, "feather softens the edges of regions: give a region"),
         ({"regions": [("mask.png", 0)], "rest": "leave"}, "must be style or keep"),
         ({"regions": [("mask.png", 0)], "feather": -1}, "must be 0 to 10000 px"),
     ],
@@ -168,6 +169,16 @@ def test_a_rerun_gives_the_same_pixels(paint, folder, way):
     for part in ("inputs", "options", "regions", "files"):
         assert getattr(again.recipe, part) == getattr(first.recipe, part)
     assert json.loads(read_recipe(folder / "out.png"))["regions"]
+
+
+def test_a_rerun_finds_style_labels_of_which_none_has_a_partner(paint, folder):
+    nothing = np.full((32, 40, 3), (255, 255, 255), np.uint8)
+    Image.fromarray(nothing).save(folder / "nothing.png")
+    labels = {"labels": folder / "labels.png", "style_labels": folder / "nothing.png"}
+    first = paint("style", **labels)
+    assert any("No label of" in warning for warning in first.recipe.warnings)
+    assert "style labels" in [i.role for i in first.recipe.inputs]
+    assert np.array_equal(impasto.rerun(folder / "out.png").pixels, first.pixels)
 
 
 def test_the_recipe_names_masks_with_their_checksums(paint, folder):

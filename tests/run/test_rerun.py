@@ -104,6 +104,15 @@ def test_an_init_picture_is_an_input_like_the_others(files):
         impasto.rerun(path)
 
 
+def test_a_choice_of_the_name_of_its_weights_is_no_picture(files):
+    result = impasto.stylize(files["content"], files["style"], method="wct", device="cpu",
+                             transform="wct", precision="fp32")  # fmt: skip
+    path = files["content"].parent / "out.png"
+    result.save(path)
+    assert result.recipe.knobs["transform"] in result.recipe.files
+    assert np.array_equal(impasto.rerun(path).pixels, result.pixels)
+
+
 def own_weights(path, scale):
     """A VGG-16 of one's own, in torchvision's layout."""
     shapes = layout.tensor_shapes("vgg16")

@@ -28,14 +28,16 @@ def weights(loop):
     return {n: t.clone() for n, t in loop.product()[0].items()}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_run_that_was_stopped_ends_with_the_same_bits(loop_of, name):
-    unbroken = loop_of(name)
+@pytest.mark.parametrize(
+    ("name", "more"), [*((name, {}) for name in NAMES), ("fast", {"stable": True})]
+)
+def test_a_run_that_was_stopped_ends_with_the_same_bits(loop_of, name, more):
+    unbroken = loop_of(name, **more)
     assert unbroken.run(lambda _: None).finished
-    broken = loop_of(name, output="other.safetensors")
+    broken = loop_of(name, output="other.safetensors", **more)
     stopped = broken.run(stop_after(2))  # in the midst of a round through the seven photographs
     assert (stopped.step, stopped.finished) == (2, False)
-    resumed = loop_of(name, output="other.safetensors", resume=True)
+    resumed = loop_of(name, output="other.safetensors", resume=True, **more)
     assert resumed.step == 2
     taught = resumed.run(lambda _: None)
     assert taught.finished

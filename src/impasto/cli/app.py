@@ -12,6 +12,7 @@ from impasto.core.knobs import nearest
 
 VERBS = {
     "stylize": "Paint a picture in the manner of others.",
+    "video": "Paint a film, frame after frame, so that it is steady.",
     "plan": "Say what stylize would do, and what it would cost.",
     "show": "Say how a painting was made.",
     "rerun": "Make a painting again, from the recipe inside it.",

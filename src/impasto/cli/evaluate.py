@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 from click.shell_completion import CompletionItem
 
+from impasto.cli.evaluate_film import evaluate_films
 from impasto.cli.flags import ContextCommand, talk_flags, voice_of
 from impasto.cli.meter import Meter
 from impasto.cli.table import show_table
@@ -69,6 +70,24 @@ def _completed(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
     metavar="FILE|-",
     help="Also a file with a line for each result; -: on stdout, instead of the table.",
 )
+@click.option(
+    "--video",
+    is_flag=True,
+    help="CONTENT and RESULTs are films: how steady they are, and how much there is of the style.",
+)
+@click.option(
+    "--flow",
+    default="auto",
+    metavar="dis|FILE",
+    help="Who finds the motion in a film: dis, or a checkpoint of RAFT [default dis].",
+)
+@click.option(
+    "--flow-truth",
+    default="",
+    type=click.Path(),
+    metavar="DIR",
+    help="The film's true motion, from every frame to the next: .flo or .npz files.",
+)
 @talk_flags
 def evaluate(ctx: click.Context) -> None:
     """Measure RESULTs: what is left of CONTENT, and how much there is of STYLE.
@@ -79,6 +98,9 @@ def evaluate(ctx: click.Context) -> None:
     """  # fmt: skip
     voice, csv_file = voice_of(ctx), str(ctx.params["csv_file"])
     _check(ctx)
+    if ctx.params["video"]:
+        evaluate_films(ctx, voice)
+        return
     with _into(csv_file) as file:
         found = _measured(ctx, voice)
         if file:
@@ -109,6 +131,8 @@ def _check(ctx: click.Context) -> None:
             "CONTENT, STYLE and at least one RESULT are wanted; or a RESULT alone, if Impasto "
             "made it.", ctx
         )  # fmt: skip
+    if (ctx.params["flow_truth"] or ctx.params["flow"] != "auto") and not ctx.params["video"]:
+        raise click.UsageError("--flow and --flow-truth are of films: say --video.", ctx)
     if ctx.params["csv_file"] == "-" and ctx.params["as_json"]:
         raise click.UsageError("--json and --csv - both want stdout: name a file for --csv.", ctx)
 

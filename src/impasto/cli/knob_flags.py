@@ -54,8 +54,11 @@ class KnobCommand(ContextCommand):
 class MethodCommand(KnobCommand):
     """A command with the flags of the method that ``--method`` names."""
 
+    default_method: ClassVar[str] = DEFAULT_METHOD
+    """Which it is where none is named."""
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        method = ctx.meta[_METHOD] = method_in(args)
+        method = ctx.meta[_METHOD] = method_in(args, self.default_method)
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
@@ -107,9 +110,9 @@ def _section(
             formatter.write_dl(records)
 
 
-def method_in(args: Sequence[str]) -> str:
+def method_in(args: Sequence[str], default: str = DEFAULT_METHOD) -> str:
     """The method that a command line names, before it is parsed."""
-    named = DEFAULT_METHOD
+    named = default
     for here, after in zip(args, (*args[1:], ""), strict=False):
         if here == "--":
             break

@@ -65,7 +65,7 @@ def tell(request: Request, plan: Plan, voice: Voice, notes: Sequence[str]) -> No
     voice.say(f"{_what(request)}: {_size(plan)}, {_how(plan)}, {_cost(plan)}.")
     for row in table(request):
         voice.say(f"  {described(row)}.")
-    for note in (*_remarks(request, plan), *notes):
+    for note in (*remarks(request, plan), *notes):
         voice.say(f"  {note}")
     for warning in plan.warnings:
         voice.warn(warning)
@@ -89,7 +89,7 @@ def _cost(plan: Plan) -> str:
     return f"about {duration(plan.forecast.seconds)}, {memory(plan.forecast.peak_bytes)}"
 
 
-def _remarks(request: Request, plan: Plan) -> list[str]:
+def remarks(request: Request, plan: Plan) -> list[str]:
     """What was done to the pictures, and what the plan chose."""
     pictures = (request.content, *request.styles)
     return [*(f"{Path(p.name).name}: {n}." for p in pictures for n in p.notes), *plan.notes]
@@ -115,7 +115,7 @@ def _rows(request: Request, plan: Plan, notes: Sequence[str]) -> list[tuple[str,
         ("runs", _how(plan)),
         ("time", f"about {duration(plan.forecast.seconds)}"),
         ("memory", f"{memory(plan.forecast.peak_bytes)} of {memory(plan.available_bytes)} free"),
-        *(("note", note) for note in (*_remarks(request, plan), *notes)),
+        *(("note", note) for note in (*remarks(request, plan), *notes)),
         *(("warning", warning) for warning in plan.warnings),
     ]
 
@@ -134,6 +134,6 @@ def _facts(request: Request, plan: Plan, notes: Sequence[str]) -> dict[str, obje
         "seconds": round(plan.forecast.seconds, 1),
         "peak_bytes": plan.forecast.peak_bytes,
         "available_bytes": plan.available_bytes,
-        "notes": [*_remarks(request, plan), *notes],
+        "notes": [*remarks(request, plan), *notes],
         "warnings": list(plan.warnings),
     }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,6 +19,9 @@ from impasto.core.request import RESTS
 from impasto.run import show as recipe_in
 from impasto.run.regions import described
 from impasto.run.structure import told as structure_told
+from impasto.video.out import is_film
+from impasto.video.out import recipe_in as film_recipe_in
+from impasto.video.take import Take
 
 COLOUR = tuple(
     (f"--{name.replace('_', '-')}", name)
@@ -33,14 +37,15 @@ TOLD = ("regions", "labels", "style_labels")
 def show(painting: str, as_json: bool) -> None:
     """Say how OUT was made: pictures, knobs, versions, and the command that repeats it."""
     voice = Voice(as_json=as_json)
-    recipe = recipe_in(painting)
+    recipe = film_recipe_in(painting) if is_film(painting) else recipe_in(painting)
     voice.data(dataclasses.asdict(recipe))
     for label, text in _rows(recipe):
         voice.result(f"{label:<10}{text}".rstrip())
     path = Path(painting)
     again = str(path.with_name(f"{path.stem}-again{path.suffix}"))
-    voice.result("\nThe same again, to the pixel on the same machine:")
-    voice.result("  " + shlex.join(["impasto", "rerun", painting, "-o", again]))
+    if not recipe.film:
+        voice.result("\nThe same again, to the pixel on the same machine:")
+        voice.result("  " + shlex.join(["impasto", "rerun", painting, "-o", again]))
     try:
         line = command_line(recipe, again)
     except KnobError as error:
@@ -62,7 +67,8 @@ def command_line(recipe: Recipe, output: str) -> list[str]:
     regions = options.get("regions", ())
     own = set() if isinstance(regions, str) else {style for _, style, _ in regions}
     given = [i for i in range(len(styles)) if i not in own]
-    words = ["impasto", "stylize", content, *(styles[i] for i in given), "-o", output]
+    verb = "video" if recipe.film else "stylize"
+    words = ["impasto", verb, content, *(styles[i] for i in given), "-o", output]
     words += _region_words(recipe, styles)
     words += ["--method", recipe.method, "--size", str(max(setting["height"], setting["width"]))]
     words += ["--device", setting["device"], "--precision", setting["precision"]]
@@ -75,7 +81,31 @@ def command_line(recipe: Recipe, output: str) -> list[str]:
     words += [
         word for flag, name in COLOUR if name in options for word in (flag, plain(options[name]))
     ]
-    return words + spell(recipe.method, recipe.knobs)
+    return words + _film_words(recipe) + spell(recipe.method, recipe.knobs)
+
+
+def _film_words(recipe: Recipe) -> list[str]:
+    """The words that say how a film is made, those that are usual left out."""
+    words = []
+    for field in dataclasses.fields(Take) if recipe.film else ():
+        value, flag = recipe.film["take"][field.name], f"--{field.name.replace('_', '-')}"
+        if value == field.default:
+            continue
+        if isinstance(field.default, bool):
+            words.append(flag if value else f"--no-{flag[2:]}")
+        else:
+            words += [flag, plain(value)]
+    return words
+
+
+def _film_rows(film: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if not film:
+        return []
+    told = f"{film['frames']} frames, {film['seconds']:g} s at {film['fps']:g} frames a second"
+    return [
+        ("film", f"{told}, shots: {film['shots']}, sound: {' and '.join(film['sound']) or 'none'}"),
+        *(("measure", f"{name} {value:.4g}") for name, value in film["measures"].items()),
+    ]
 
 
 def _region_words(recipe: Recipe, styles: Sequence[str]) -> list[str]:
@@ -105,13 +135,15 @@ def _region_words(recipe: Recipe, styles: Sequence[str]) -> list[str]:
 
 def _rows(recipe: Recipe) -> list[tuple[str, str]]:
     setting = recipe.setting
-    steps = f"{recipe.steps} steps in {duration(recipe.seconds)}, {memory(recipe.peak_bytes)}"
+    what = "frames" if recipe.film else "steps"
+    steps = f"{recipe.steps} {what} in {duration(recipe.seconds)}, {memory(recipe.peak_bytes)}"
     losses = ", ".join(f"{name} {value:.4g}" for name, value in recipe.losses.items())
     return [
         ("method", recipe.method),
         *((i.role, f"{i.name}  sha256 {i.sha256[:12]}…") for i in recipe.inputs),
         *(("region", described(row)) for row in recipe.regions),
         ("size", f"{setting['width']} x {setting['height']} px"),
+        *_film_rows(recipe.film),
         ("ran", f"{setting['precision']} on {setting['device']}, {setting['threads']} threads"),
         ("took", steps if recipe.finished else f"{steps}; stopped before its end"),
         *([("losses", losses)] if losses else []),

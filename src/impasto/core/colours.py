@@ -52,7 +52,8 @@ class Colours:
             )
         if self.when == "before" and self.mask is not None:
             raise KnobError("A colour mask is of the content: it needs --colour-when after.")
-        if self.keep == "none" and (self.mask is not None or self.share != 1):
+        asked = self.mask is not None or self.share != 1 or self.when != "after"
+        if self.keep == "none" and asked:
             raise KnobError(
                 "There are no colours to keep: say --keep-colour luminance, yuv, histogram or "
                 "covariance."

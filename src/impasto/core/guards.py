@@ -74,7 +74,21 @@ def single_frame(name: str, neighbour: str, change: float) -> str | None:
         return None
     return (
         f"{name} and {neighbour} look like frames of a film. Styled one by one, frames flicker: "
-        "each finds strokes of its own."
+        "each finds strokes of its own. impasto video paints films."
+    )
+
+
+def frame_by_frame(stability: float) -> str | None:
+    """A film of which nothing is carried from frame to frame.
+
+    Args:
+        stability: 0, every frame by itself, to 1.
+    """
+    if stability > 0:
+        return None
+    return (
+        "Stability 0 paints every frame by itself: strokes will jump from frame to frame, and "
+        "what stands still will boil."
     )
 
 

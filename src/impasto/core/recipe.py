@@ -38,6 +38,7 @@ class Recipe:
         regions: of each its name, its style and their shares of the areas, 0 to 1.
         structure: how much of the content's edges is left: "edges", the correlation of the
             gradients, and "edge_ssim", -1 to 1; empty where it was not measured.
+        film: of a film its frames, its settings and what was measured of it; empty for a picture.
     """
 
     method: str
@@ -56,6 +57,7 @@ class Recipe:
     warnings: tuple[str, ...] = ()
     regions: tuple[dict[str, Any], ...] = ()
     structure: dict[str, float] = field(default_factory=dict)
+    film: dict[str, Any] = field(default_factory=dict)
     format: int = field(default=FORMAT)
 
     def to_json(self, indent: int | None = None) -> str:
@@ -79,6 +81,7 @@ class Recipe:
             data["notes"], data["warnings"] = tuple(data["notes"]), tuple(data["warnings"])
             data["regions"] = tuple(dict(region) for region in data.get("regions", ()))
             data["structure"] = dict(data.get("structure", {}))
+            data["film"] = dict(data.get("film", {}))
             return cls(**data)
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{where}: this is not an Impasto recipe ({error}).") from error

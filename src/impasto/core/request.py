@@ -19,7 +19,8 @@ class Painting:
     """What a method gives back.
 
     Attributes:
-        pixels: float32 (height, width, 3), sRGB 0..1, at the plan's size.
+        pixels: float32 (height, width, 3), sRGB 0..1, at the plan's size. A rest that is kept is
+            put in later, once; see :func:`impasto.pictures.masks.keep_rest`.
         losses: the final value of each term.
         steps: steps done.
         finished: False if it was stopped before its end.
@@ -130,6 +131,24 @@ class Region:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """What a frame of a film is to hold on to, in its own place: earlier paintings.
+
+    Attributes:
+        start: float32 (height, width, 3), 0..1: what its painting starts from.
+        target: float32 (height, width, 3), 0..1: what it is to look like where it can.
+        weights: float32 (height, width), 0 to 1: where that is.
+        price: of a mean square difference of 1 / 255² from the target, relative to the style's
+            weight.
+    """
+
+    start: Raster
+    target: Raster
+    weights: Raster
+    price: float
+
+
 RESTS = ("style", "keep")
 
 
@@ -158,6 +177,7 @@ class Request:
             JSON, for the recipe.
         remarks: what a user should know of the regions before waiting, one sentence each.
         colours: how the content's colours are kept.
+        memory: of the frames before it, for methods that optimise; None for a single picture.
     """
 
     content: Picture
@@ -176,6 +196,7 @@ class Request:
     asked: Mapping[str, Any] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     colours: Colours = AS_PAINTED
+    memory: Memory | None = None
 
     def __post_init__(self) -> None:
         if not self.styles and "prompt" not in self.method.card.supports:
@@ -212,6 +233,8 @@ class Request:
         if not self.regions:
             if self.rest == "keep":
                 raise KnobError("rest = 'keep' keeps what no region covers: give a region.")
+            if self.feather:
+                raise KnobError("feather softens the edges of regions: give a region.")
             return
         if "masks" not in self.method.card.supports:
             raise KnobError(

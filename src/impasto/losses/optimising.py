@@ -107,7 +107,8 @@ class Optimising:
         if not request.regions:
             return ()
         names = VGG(store.load(weights_of(request))).resolve(self.style_layers)
-        return small_regions(request, int(2 ** (max(map(block_of, names), default=1) - 1)))
+        stride = int(2 ** (max(map(block_of, names), default=1) - 1))
+        return small_regions(request, stride, borrowed=("style",))
 
     def cold_warning(self, request: Request) -> str | None:
         """Why the compact encoder cannot stand in, if it is asked to."""

@@ -75,7 +75,10 @@ class Look(NamedTuple):
         share: in the target.
         picture: (1, 3, H, W) in 0..1.
         mask: (1, 1, H, W): what is looked at; None for all.
-        inner: leave out the mask's outermost positions; see :func:`impasto.nets.regional.inside`.
+        inner: leave out the mask's outermost positions, and count enough of them; see
+            :func:`impasto.nets.regional.inside` and :func:`~impasto.nets.regional.enough`.
+            Without, it is measured as a part of the picture is, by which it may be compared with
+            itself.
     """
 
     share: float
@@ -214,14 +217,20 @@ class PerceptualLoss:
         if not masks:
             return None
         if layer not in self._weights:
-            guides = at_layer(torch.cat(masks, 1), features)[0]
-            # A part that lies in a last odd row, which is not pooled: it has no features.
-            self._weights[layer] = guides.where(guides.sum((1, 2), keepdim=True) > 0, 1)
+            self._weights[layer] = _guides(torch.cat(masks, 1), features)
         return self._weights[layer]
 
 
 def _look_at(kind: StyleLoss, features: Tensor, look: Look) -> Measure:
     if look.mask is None:
         return measure(kind, features)[0]
-    weights = at_layer(look.mask, features)
-    return measure(kind, features, enough(inside(weights) if look.inner else weights)[0])[0]
+    if not look.inner:
+        return measure(kind, features, _guides(look.mask, features))[0]
+    return measure(kind, features, enough(inside(at_layer(look.mask, features)))[0])[0]
+
+
+def _guides(masks: Tensor, features: Tensor) -> Tensor:
+    """Masks (1, R, H, W) as weights (R, h, w) of the positions of features (1, C, h, w)."""
+    guides = at_layer(masks, features)[0]
+    # A part that lies in a last odd row, which is not pooled: it has no features.
+    return guides.where(guides.sum((1, 2), keepdim=True) > 0, 1)

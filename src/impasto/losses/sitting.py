@@ -17,6 +17,7 @@ from impasto.losses.descent import Descent
 from impasto.losses.perceptual import Look, Part, PerceptualLoss, StyleLoss
 from impasto.losses.pixels import out_of_gamut, total_variation
 from impasto.losses.start import coloured, initial, white
+from impasto.losses.temporal import temporal_loss
 from impasto.nets.canvas import extend
 from impasto.nets.stages import Route, Stage
 from impasto.nets.tiles import as_pixels, as_tensor
@@ -103,8 +104,10 @@ class Sitting:
         return fine + extend(larger, LEAST)
 
     def start_picture(self, scale: int) -> Tensor:
-        """What ``init`` asks for, at a scale: shape (1, 3, H, W)."""
+        """What ``init`` asks for, or the frame before it, at a scale: shape (1, 3, H, W)."""
         size = self.scales[scale]
+        if self.request.memory:
+            return self._tensor(self.request.memory.start, *size)
         content = self.content_at(scale)
         if self.knobs.init == "content":
             return content
@@ -169,7 +172,7 @@ class Sitting:
         )
         perceptual.set_content(content)
         perceptual.set_parts(self._parts(scale, content))
-        further = knobs.further(self, scale)
+        further, held = knobs.further(self, scale), self._held(scale)
         composed = self._composing(scale)
 
         def loss(picture: Tensor) -> dict[str, Tensor]:
@@ -183,12 +186,22 @@ class Sitting:
                 "tv": knobs.tv,
                 "gamut": GAMUT * max(beta, knobs.alpha),
             }
-            own = further(picture)
+            own = {**further(picture), **held(picture)}
             priced = [weights[name] * value for name, value in terms.items()]
             total = torch.stack([*priced, *own.values()]).sum()
             return {**terms, **own, "total": total}
 
         return loss
+
+    def _held(self, scale: int) -> Callable[[Tensor], dict[str, Tensor]]:
+        """What holds a frame of a film to those before it, at a scale: one term, or none."""
+        memory = self.request.memory
+        if memory is None:
+            return lambda picture: {}
+        size = self.scales[scale]
+        target, weights = self._tensor(memory.target, *size), self._mask(memory.weights, *size)
+        price = memory.price * self.knobs.beta_now() * 255**2
+        return lambda picture: {"temporal": price * temporal_loss(picture, target, weights)}
 
     def _composing(self, scale: int) -> Callable[[Tensor], Tensor]:
         """What makes a picture at a scale the one that is shown: a rest that is kept is put in."""
@@ -204,7 +217,7 @@ class Sitting:
             steps=self.route.steps,
             share=self.route.share(self.index, self.step),
             losses=terms,
-            picture=lambda: self._pixels(self.descent.picture(), self.stage.scale),
+            picture=lambda: self._shown(self.descent.picture(), self.stage.scale),
             state=self._state,
         )
 
@@ -223,7 +236,7 @@ class Sitting:
         warm = self.compact.origin if self.compact else {}
         start = {self.knobs.init: self.initial.sha256} if self.initial else {}
         return Painting(
-            pixels=self._pixels(picture, last),
+            pixels=self._pixels(self.knobs.finished(self, last, picture.detach()), last),
             losses=dict(terms),
             steps=self.route.done(self.index, self.step),
             finished=not state,
@@ -236,7 +249,11 @@ class Sitting:
         tensor = as_tensor(resize(pixels, height, width)).to(self.setting.device)
         return extend(tensor, LEAST).contiguous()
 
+    def _shown(self, picture: Tensor, scale: int) -> Pixels:
+        """A picture on the way as it would come out, with a rest that is kept."""
+        finished = self.knobs.finished(self, scale, picture.detach()).clamp(0, 1)
+        return self._pixels(self._composing(scale)(finished), scale)
+
     def _pixels(self, picture: Tensor, scale: int) -> Pixels:
         height, width = self.scales[scale]
-        shown = self._composing(scale)(self.knobs.finished(self, scale, picture.detach()))
-        return as_pixels(shown[..., :height, :width])
+        return as_pixels(picture[..., :height, :width])

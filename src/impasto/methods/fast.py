@@ -20,11 +20,11 @@ from PIL import Image
 from torch import Tensor
 
 from impasto.core.card import Card
-from impasto.core.errors import InputError, WeightsError
+from impasto.core.errors import InputError, KnobError, WeightsError
 from impasto.core.knobs import nearest, strength_knob
 from impasto.core.picture import Picture, Pixels
 from impasto.core.request import Request
-from impasto.nets.fast import Fast, Moments
+from impasto.nets.fast import Fast, Memory, Moments
 from impasto.nets.sitting import FeedForward, Place
 from impasto.pictures import read, resize
 from impasto.weights import store
@@ -32,6 +32,8 @@ from impasto.weights.models import Model
 
 APART = 0.08
 """Mean difference from which on two small pictures, in 0..1, are not of the same style."""
+PARTS = ("mean", "variance")
+"""Of a pair of moments."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ class Painter:
         self.network = Fast(len(self.names), model.about["widths"], model.about["blocks"])
         model.fill(self.network)
         place.network(self.network)
+        self.memory: Memory | None = None
 
     def mix(self, names: Sequence[str], shares: Sequence[float]) -> None:
         """Ask for styles by name, each with its share; what is missing to 1 is the content.
@@ -132,13 +135,52 @@ class Painter:
             wanted[0, _index(self.names, name)] += share
         self.row = self.network.mixture(wanted.to(self.network.table))
 
+    def steady(self, share: float) -> None:
+        """Take what follows for the frames of a film, and average the moments over them.
+
+        Args:
+            share: of the newest frame in the average, over 0 to 1; 1 forgets the frames before.
+
+        Raises:
+            KnobError: another share.
+        """
+        if not 0 < share <= 1:
+            raise KnobError(f"The newest frame's share must be over 0 and at most 1, not {share}.")
+        self.memory = Memory(share) if share < 1 else None
+
+    def begin(self) -> None:
+        """A new shot: what was averaged is forgotten."""
+        if self.memory:
+            self.memory.moments.clear()
+
+    def state(self) -> dict[str, Tensor]:
+        """The averages so far, as tensors (C,) by name; none before the first frame."""
+        kept = enumerate(self.memory.moments if self.memory else ())
+        return {f"{name}.{i}": t for i, pair in kept for name, t in zip(PARTS, pair, strict=True)}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on with the averages of :meth:`state`, after :meth:`steady`.
+
+        Raises:
+            InputError: they are of another network.
+        """
+        sizes = [len(state[f"mean.{i}"]) for i in range(len(state) // 2) if f"mean.{i}" in state]
+        if state and (self.memory is None or sizes != self.network.sizes):
+            raise InputError("The film's state is of another network, and cannot be gone on with.")
+        if self.memory:
+            device = self.row.device
+            self.memory.moments[:] = [
+                (state[f"mean.{i}"].to(device), state[f"variance.{i}"].to(device))
+                for i in range(len(sizes))
+            ]
+
     def statistics(self, frame: Tensor) -> list[Moments]:
         """Mean and variance of every normalisation's input."""
-        return self.network.moments(frame, self.row)
+        return self.network.moments(frame, self.row, self.memory)
 
     def __call__(self, frame: Tensor, statistics: Sequence[Moments] | None = None) -> Tensor:
         """Paint a framed picture (1, 3, H, W), or a part of one whose statistics are known."""
-        painted: Tensor = self.network(frame, self.row, statistics)
+        painted: Tensor = self.network(frame, self.row, statistics, self.memory)
         return painted
 
 

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.core.card import Card
+from impasto.core.errors import KnobError
 from impasto.core.knobs import knob, strength_knob, style_size_knob
 from impasto.core.request import Request
 from impasto.losses.matting import LocalModels, closed_form
@@ -35,6 +36,7 @@ from impasto.nets.regional import (
     statistics_of_style,
 )
 from impasto.nets.sitting import FeedForward, Place, areas_of, looks
+from impasto.nets.tiles import CORE
 from impasto.nets.transforms import Kind, Statistics, wct
 from impasto.nets.vgg import VGG
 from impasto.weights import store
@@ -47,6 +49,8 @@ EPSILON = 1e-3
 """Of the guided filter: variances of colours above it are edges."""
 COARSER = 4
 """How many times coarser the guided filter's models are fitted (He & Sun 2015)."""
+SLOW = 384
+"""Long side in pixels over which the closed form takes more than some ten seconds."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,11 @@ class PhotoWCT(FeedForward):
 
     def painter(self, request: Request, place: Place) -> Painter:
         """Encoder and decoders, with the styles' statistics taken."""
+        if self.smoothing == "exact" and _long_side(request) > CORE:
+            raise KnobError(
+                f"--smoothing exact takes a whole picture at once, {CORE} px at most: say --size "
+                f"{CORE} or less, or --smoothing guided."
+            )
         painter = Painter(self.weights(request), place, self)
         seen = looks(request, self.style_size)
         painter.look_at(seen.pictures, *seen.shares)
@@ -86,6 +95,15 @@ class PhotoWCT(FeedForward):
     def style_areas(self, request: Request) -> list[int]:
         """They pass the encoder at ``style_size``."""
         return areas_of(request, self.style_size)
+
+    def warnings(self, request: Request) -> tuple[str, ...]:
+        told = super().warnings(request)
+        if self.smoothing == "exact" and _long_side(request) > SLOW:
+            told += (
+                f"--smoothing exact solves for every pixel at once: over {SLOW} px it takes "
+                "minutes, where guided takes a second.",
+            )
+        return told
 
 
 class Painter:
@@ -175,6 +193,10 @@ class Painter:
         if self.knobs.smoothing == "exact":
             return closed_form(painted, photo, tolerance=1e-2).float()
         return painted
+
+
+def _long_side(request: Request) -> int:
+    return request.size or request.content.long_side
 
 
 def guided(painted: Tensor, photo: Tensor) -> Tensor:

@@ -8,12 +8,15 @@ normalisation, and mixing those mixes the styles).
 
 What is ours: a style has two more numbers per colour, how much of the picture itself goes into
 the painting and how much of what the network painted. The style "content" is (1, 0): it gives
-the picture back, and strength is the share of a style in a mixture with it.
+the picture back, and strength is the share of a style in a mixture with it. In a film, the moments
+can be averaged over the frames (:class:`Memory`), so that what enters at the edge of a frame does
+not change the colours of all of it at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import cast
 
 import torch
@@ -29,6 +32,19 @@ WIDTHS = (16, 32, 64)
 BLOCKS = 5
 """Residual blocks."""
 EPS = 1e-5
+
+
+@dataclass
+class Memory:
+    """What the network remembers of the frames of a shot: the average of its moments.
+
+    Attributes:
+        share: of the newest frame in the exponential average, over 0 to 1.
+        moments: of every normalisation, in their order; empty before the first frame.
+    """
+
+    share: float
+    moments: list[Moments] = field(default_factory=list)
 
 
 class Fast(nn.Module):
@@ -75,18 +91,29 @@ class Fast(nn.Module):
         return plain + shares @ (self.table - plain)
 
     def forward(
-        self, pictures: Tensor, rows: Tensor, known: Sequence[Moments] | None = None
+        self,
+        pictures: Tensor,
+        rows: Tensor,
+        known: Sequence[Moments] | None = None,
+        memory: Memory | None = None,
     ) -> Tensor:
         """Paint pictures (N, 3, H, W) in 0..1, sides multiples of 4, each by its row (N, numbers).
 
-        With the moments of a whole picture (N = 1), paint a part of it. The paintings are about
-        0..1, but not cut to it.
+        With the moments of a whole picture (N = 1), paint a part of it. With a memory, the picture
+        (N = 1) is the next frame of a shot. The paintings are about 0..1, but not cut to it.
         """
-        painted, kept = self._painted(pictures, rows, _Known(known) if known else _Own())
+        norm = _Known(known) if known else _Averaged(memory) if memory else _Own()
+        painted, kept = self._painted(pictures, rows, norm)
         return 0.5 + kept * (pictures - 0.5) + painted
 
-    def moments(self, picture: Tensor, row: Tensor) -> list[Moments]:
-        """Mean and variance of every normalisation's input, for one picture (1, 3, H, W)."""
+    def moments(self, picture: Tensor, row: Tensor, memory: Memory | None = None) -> list[Moments]:
+        """Mean and variance of every normalisation's input, for one picture (1, 3, H, W).
+
+        With a memory, the picture is the next frame of a shot, and the moments are the averages.
+        """
+        if memory:
+            self._painted(picture, row, _Averaged(memory))
+            return memory.moments
         seen = _Seen()
         self._painted(picture, row, seen)
         return seen.moments
@@ -127,6 +154,38 @@ class _Seen(_Own):
         variance, mean = torch.var_mean(x.float(), (0, 2, 3), correction=0)
         self.moments.append((mean, variance))
         return super().__call__(x, row)
+
+
+class _Averaged(_Own):
+    """The same with moments averaged over the frames of a shot, this one included.
+
+    One pass normalises by the frame's own moments and tells them; from there to the averages it
+    is another scale and shift.
+    """
+
+    def __init__(self, memory: Memory) -> None:
+        self.share, self.moments = memory.share, memory.moments
+        self.first, self.index = not memory.moments, -1
+
+    def __call__(self, x: Tensor, row: Tensor) -> Tensor:
+        self.index += 1
+        scale, shift = row[0].to(torch.float32 if x.device.type == "cpu" else x.dtype).chunk(2)
+        own, mean, steepness = torch.native_group_norm(
+            x, scale, shift, 1, x.shape[1], x.shape[2] * x.shape[3], x.shape[1], EPS
+        )
+        mean, steepness = mean[0].float(), steepness[0].float()
+        now = mean, (steepness.pow(-2) - EPS).clamp_min(0)
+        if self.first:
+            self.moments.append(now)
+            return own
+        before = self.moments[self.index]
+        average = before[0].lerp(now[0], self.share), before[1].lerp(now[1], self.share)
+        self.moments[self.index] = average
+        steeper = torch.rsqrt(average[1] + EPS)
+        factor = steeper / steepness
+        summand = shift * (1 - factor) + scale * (mean - average[0]) * steeper
+        factor, summand = (each.to(x.dtype)[:, None, None] for each in (factor, summand))
+        return torch.addcmul(summand, own, factor)
 
 
 class _Known(_Own):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -203,12 +203,15 @@ def looks(request: Request, long_side: int) -> Looks:
     return Looks(tuple(pictures), tuple(shares))
 
 
-def small_regions(request: Request, stride: int) -> tuple[str, ...]:
+def small_regions(
+    request: Request, stride: int, *, borrowed: Sequence[str] = ("content", "style")
+) -> tuple[str, ...]:
     """A sentence for every region whose statistics are of few positions, or of none.
 
     Args:
         request: with regions, or without.
         stride: pixels between two positions of the deepest layer.
+        borrowed: pictures of which all is looked at where a region of them has few positions.
     """
     height, width = _small_size(request.content.pixels, request.size or 30_000)
     said = []
@@ -226,7 +229,8 @@ def small_regions(request: Request, stride: int) -> tuple[str, ...]:
             elif covered * pixels < LEAST * stride**2:
                 said.append(
                     f"The region {region.name} has about {covered * pixels:.0f} px in the {role}: "
-                    f"few to know its features by. What is missing is taken from all of the {role}."
+                    "few to know its features by."
+                    + (f" What is missing is taken from all of the {role}." * (role in borrowed))
                 )
     return tuple(said)
 

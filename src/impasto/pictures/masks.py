@@ -72,12 +72,13 @@ class Soft(View):
 
     Args:
         mask: (height, width).
-        feather: width of the ramp in pixels.
+        feather: width of the ramp in pixels; more than twice the mask's long side counts as that.
     """
 
     def __init__(self, mask: Raster, feather: float, *, inwards: bool = False) -> None:
-        self.mask, self.side, self.inwards = mask, max(1, round(feather / 2)), inwards
-        self.shape = mask.shape
+        self.mask, self.inwards, self.shape = mask, inwards, mask.shape
+        # A window is read with margins of it: without a bound, a small mask would fill the memory.
+        self.side = max(1, min(round(feather / 2), max(mask.shape)))
 
     def window(self, top: int, bottom: int, left: int, right: int) -> Pixels:
         reach = self.side - 1

@@ -143,7 +143,9 @@ def _by_labels(
     ]
     regions, remarks = regions_of_labels(own, theirs)
     notes = tuple(note for each in (own, *theirs) for note in each.notes)
-    regions = (replace(regions[0], notes=notes), *regions[1:])
+    # All files, also those of which no label has a partner: they decided that too.
+    sources = {each.name: each.sha256 for each in (own, *theirs)}
+    regions = (replace(regions[0], notes=notes, sources=sources), *regions[1:])
     asked = {"labels": own.name, "style_labels": [each.name for each in theirs]}
     return Division(styles, regions, asked, remarks)
 
@@ -171,7 +173,9 @@ def _automatic(content: Picture, styles: tuple[Picture, ...], asked: str) -> Div
     used = segments.sources()
     regions = tuple(replace(region, sources=used) for region in regions)
     if len(labels.colours) < count:
-        remarks = (f"{content.name} has only {len(labels.colours)} regions that differ.", *remarks)
+        count = len(labels.colours)
+        found = "only one region" if count == 1 else f"only {count} regions that differ"
+        remarks = (f"{content.name} has {found}.", *remarks)
     return Division(styles, regions, {"regions": f"auto:{count}"}, remarks)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from impasto import methods
 from impasto.core.errors import InputError
+from impasto.core.knobs import knobs_of
 from impasto.core.picture import Picture
 from impasto.core.progress import Watch, unwatched
 from impasto.core.recipe import Ingredient, Recipe
@@ -66,16 +67,19 @@ def _request(
     _check_weights(recipe)
     given: Sequence[str | Path | None] = styles or [None] * len(wanted)
     main = {i.role: i for i in recipe.inputs}["content"]
-    # A knob may name a picture too, as init does: it is looked for like the others.
+    kind = methods.find(recipe.method)
+    # A knob may name a picture too, as init does: it is looked for like the others. One of choices
+    # does not, though weights may have the name of a choice, as "wct".
+    chosen = {knob.name for knob in knobs_of(kind) if knob.choices}
     knobs: dict[str, Any] = {
         knob: _find(Ingredient(knob, value, recipe.files[value]), None, path).name
-        if isinstance(value, str) and value in recipe.files
+        if isinstance(value, str) and value in recipe.files and knob not in chosen
         else value
         for knob, value in recipe.knobs.items()
     }
     if recipe.regions and not {"regions", "labels"} & recipe.options.keys():
         raise InputError(f"{path} was made with regions that came from memory: give them again.")
-    named = issubclass(methods.find(recipe.method), NamesStyles)
+    named = issubclass(kind, NamesStyles)
     request = make_request(
         main.name if not content and _blank(main) else _find(main, content, path),
         [

@@ -16,6 +16,8 @@ SEEN = 1024
 """Long side in pixels of the copies that are compared, at most."""
 LEAST = 13
 """The shorter side in pixels from which on there is something to compare."""
+FLAT = 1 / 255
+"""A content whose luminances lie no further apart has no edges."""
 PHOTOGRAPH = 0.8
 """Correlation of the edges from which on a painting of a photograph is one itself."""
 
@@ -29,7 +31,7 @@ def structure(painting: Raster, content: Raster) -> dict[str, float]:
 
     Returns:
         "edges", the correlation of the gradients' magnitudes, and "edge_ssim", their structural
-        similarity, both -1..1; empty for a painting of less than 13 px.
+        similarity, both -1..1; empty for a painting of less than 13 px, or a content without edges.
     """
     import torch
 
@@ -45,6 +47,8 @@ def structure(painting: Raster, content: Raster) -> dict[str, float]:
         return luminance(torch.from_numpy(pixels).permute(2, 0, 1)[None])
 
     found, wanted = seen(painting), seen(content)
+    if float(wanted.max() - wanted.min()) <= FLAT:
+        return {}
     return {
         "edges": round(float(gradient_correlation(found, wanted)), 4),
         "edge_ssim": round(float(edge_ssim(found, wanted)), 4),

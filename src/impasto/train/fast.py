@@ -33,6 +33,7 @@ from impasto.pictures import fit_long_side, read, resize
 from impasto.train.album import Album
 from impasto.train.decoders import grid
 from impasto.train.lesson import Course, Lesson, Share
+from impasto.train.motion import Pair, pairs, unsteadiness
 from impasto.weights import store
 
 CONTENT = "conv3_3"
@@ -54,6 +55,8 @@ class FastCourse(Course):
     tv: float = knob(0.3, "weight of the total variation", low=0)
     style_size: int = knob(384, "long side of the style pictures", low=64, high=4096, unit="px")
     table_only: bool = knob(False, "leave the network as it is and learn the styles only")
+    stable: bool = knob(False, "for films: paint what moves as it was painted before")
+    stable_weight: float = knob(350.0, "weight of the temporal loss, if stable", low=0)
 
 
 class FastLesson(Lesson):
@@ -131,12 +134,18 @@ class FastLesson(Lesson):
         turn, size = step * share.count + share.index, self.course.batch
         content = self.photos.batch(turn, size).to(self.device)
         shares = self.shares(turn, size).to(self.device)
+        pair = self.pair(turn, content) if self.course.stable else None
+        content = pair.first if pair else content
         with torch.no_grad():
             seen = self.judge(content, [CONTENT, *STYLE])
-        frames = framed(content, 4)
         every = content.new_zeros(size, len(self.names))
         every[:, self.taught] = shares
-        painted = unframed(network(frames, self.network.mixture(every)).float(), *content.shape[2:])
+        rows = self.network.mixture(every)
+        shown = framed(content, 4)
+        if pair:
+            shown, rows = torch.cat([shown, framed(pair.second, 4)]), rows.repeat(2, 1)
+        paintings = unframed(network(shown, rows).float(), *content.shape[2:])
+        painted = paintings[:size]
         found = self.judge(painted, [CONTENT, *STYLE])
         styles = []
         for name in STYLE:
@@ -146,12 +155,20 @@ class FastLesson(Lesson):
             whole = shares / shares.sum(1, keepdim=True).clamp_min(1e-6)
             loudness = torch.einsum("ns,scd->ncd", whole, grams)
             styles.append(relative_error(gram_matrices(found[name]), style + own, loudness))
-        return {
+        terms = {
             "content": unexplained(found[CONTENT], seen[CONTENT]),
             "style": self.course.style_weight * torch.stack(styles).mean(),
             "tv": self.course.tv * total_variation(painted),
             "gamut": 10 * out_of_gamut(painted),
         }
+        if pair:
+            apart = unsteadiness(painted, paintings[size:], pair)
+            terms["temporal"] = self.course.stable_weight * apart
+        return terms
+
+    def pair(self, turn: int, content: Tensor) -> Pair:
+        """The batch of a turn as first frames, and second frames that follow them."""
+        return pairs(content, np.random.default_rng([self.course.seed, 3, turn]))
 
     def shares(self, turn: int, size: int) -> Tensor:
         """What the batch of a turn asks for: shares (size, styles taught), each row at most 1."""

@@ -1,0 +1,58 @@
+"""Who paints a film: by the kind of its method."""
+
+from __future__ import annotations
+
+from impasto.core.errors import KnobError
+from impasto.core.plan import Plan
+from impasto.core.request import NamesStyles, Request
+from impasto.losses.optimising import Optimising
+from impasto.nets.sitting import FeedForward
+from impasto.video.flow import find
+from impasto.video.optimised import Optimised
+from impasto.video.steady import Steady
+from impasto.weights.store import load_model
+
+STABLE = "fast-stable"
+"""The network with the package that has learnt to be stable; others say so in their files."""
+
+
+def make_brush(request: Request, plan: Plan, *, stability: float, flow: str) -> Steady | Optimised:
+    """What paints the frames of a film, one after another.
+
+    Its frames are at the plan's size, and in the content's colours if the request asks for that.
+    Beside :class:`impasto.video.run.Brush` it has ``files``: the weights in use, name → sha256.
+
+    Args:
+        request: whose content is a frame of the film, as the first one.
+        plan: for it.
+        stability: 0, every frame by itself, to 1.
+        flow: "auto", "none", "dis", or a checkpoint of RAFT. "auto" is no flow for a fast network
+            that has learnt to be stable by itself, and "dis" for all else.
+
+    Raises:
+        KnobError: settings that do not fit, or a method that paints no films.
+        MissingExtraError: what the flow needs is not installed.
+        ImpastoError: weights that cannot be used.
+    """
+    if not 0 <= stability <= 1:
+        raise KnobError(f"stability = {stability!r} does not fit: it must be 0 to 1.")
+    if request.regions:
+        raise KnobError("A film has no regions: their masks are those of one frame.")
+    method = request.method
+    if isinstance(method, FeedForward):
+        if flow == "auto" and _stable(request, method):
+            flow = "none"
+        found = find(flow, plan.setting.device) if stability else None
+        return Steady(request, plan, stability=stability, flow=found)
+    if isinstance(method, Optimising):
+        found = find(flow, plan.setting.device) if stability else None
+        return Optimised(request, plan, stability=stability, flow=found)
+    raise KnobError(f"The method {method.name} paints no films: take fast, adain, wct or gatys.")
+
+
+def _stable(request: Request, method: FeedForward) -> bool:
+    """Whether the weights are of a network that has learnt to be stable by itself."""
+    if not isinstance(method, NamesStyles):
+        return False
+    model = load_model(method.weights(request), method.name)
+    return model.name == STABLE or bool(model.about.get("stable"))
