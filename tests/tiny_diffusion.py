@@ -22,6 +22,7 @@ def write_all(folder):
             places[kind] = write_model(folder / kind, kind)
             places[f"adapter-{kind}"] = write_adapter(folder / "adapter", kind)
             places[f"control-{kind}"] = write_control(folder / f"control-{kind}", kind)
+            places[f"motion-{kind}"] = write_motion(folder / f"motion-{kind}")
     return {name: str(place) for name, place in places.items()}
 
 
@@ -181,4 +182,20 @@ def write_control(folder, kind, seed=3):
             if not parameter.any():
                 parameter.normal_(std=0.3)
     net.save_pretrained(folder)
+    return folder
+
+
+def write_motion(folder, channels=(8, 16, 16), length=32):
+    """A motion adapter that has learnt something, if only noise."""
+    from diffusers import MotionAdapter
+
+    adapter = MotionAdapter(
+        block_out_channels=channels, motion_layers_per_block=2, motion_num_attention_heads=2,
+        motion_norm_num_groups=4, motion_max_seq_length=length, use_motion_mid_block=False,
+    )  # fmt: skip
+    with torch.no_grad():
+        for parameter in adapter.parameters():
+            if not parameter.any():
+                parameter.normal_(std=0.3)
+    adapter.save_pretrained(folder)
     return folder

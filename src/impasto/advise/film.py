@@ -45,10 +45,11 @@ def video(
     """Restyle a film.
 
     Args:
-        content: a film, numbered pictures as "frames/%05d.png", a folder of them, or a still.
+        content: a film, numbered pictures as "frames/%05d.png", a folder of them, or a still. For
+            animatediff also a size, as "512x512".
         styles: one or several, as :func:`impasto.stylize` takes them.
         output: a film (.mp4, .mov, .mkv, .webm), or numbered pictures as "out/%05d.png".
-        method: fast, adain, wct, photowct or gatys.
+        method: fast, adain, wct, photowct, gatys or animatediff.
         stability: how much a frame holds on to those before it: 0, every one by itself, to 1.
         flow: who finds the motion: "auto", "none", "dis", or a checkpoint of RAFT.
         start: where the part that is painted begins, in seconds.
@@ -99,6 +100,8 @@ def planned(content: str, styles: object, output: str, take: Take, **asked: Any)
     return Job(content, styles, output, take, weights=weights, **asked)
 
 
-def gauge_for(job: Job) -> FilmGauge:
-    """What measures a film while it is painted."""
+def gauge_for(job: Job) -> FilmGauge | None:
+    """What measures a film while it is painted; None where there is nothing to compare it with."""
+    if job.request.content.blank or not job.request.styles:
+        return None
     return FilmGauge(job.request.styles, job.request.shares, every=EVERY)

@@ -14,11 +14,11 @@ from impasto.cli.words import plain
 from impasto.core.errors import WeightsError
 from impasto.core.knobs import Knob, flag_name, knobs_of
 from impasto.core.request import NamesStyles
-from impasto.methods import find, names
+from impasto.methods import films, find, names
 
 
 def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    return [CompletionItem(name) for name in names() if name.startswith(incomplete)]
+    return [CompletionItem(name) for name in (*names(), *films()) if name.startswith(incomplete)]
 
 
 @click.command("methods")
@@ -28,7 +28,7 @@ def methods(name: str | None, as_json: bool) -> None:
     """List the methods; with NAME, its card and every knob."""
     voice = Voice(as_json=as_json)
     if name is None:
-        voice.data([_facts(each) for each in names()])
+        voice.data([_facts(each) for each in (*names(), *films())])
         if not as_json:
             _list()
         return
@@ -38,7 +38,7 @@ def methods(name: str | None, as_json: bool) -> None:
 
 
 def _list() -> None:
-    cards = {name: find(name).card for name in names()}
+    cards = {name: find(name).card for name in (*names(), *films())}
     show_table(
         ("method", "what it is", "good for", "supports"),
         [(n, c.title, c.good_for, ", ".join(c.supports)) for n, c in cards.items()],

@@ -17,7 +17,7 @@ from impasto.cli.colour_flags import colour_flags
 from impasto.cli.flags import (
     SECTIONS,
     pick,
-    pictures,
+    pictures_or_regions,
     request_flags,
     talk_flags,
     voice_of,
@@ -33,14 +33,17 @@ from impasto.cli.words import duration, memory
 from impasto.core.errors import InterruptedRun, KnobError
 from impasto.core.progress import Clock, Tick
 from impasto.judge.film import FILM_MEASURES
+from impasto.methods import find
 from impasto.pictures import write
 from impasto.video.run import Film, Job
-from impasto.video.sequence import is_pictures
+from impasto.video.sequence import is_pictures, is_still
 from impasto.video.take import Take
 from impasto.weights.catalogue import CATALOGUE
 
 F = TypeVar("F", bound=Callable[..., Any])
 OWN = ("seed", "style_weights", "size", "fit", "weights", "device", "precision")
+FROM_WORDS = "512x512"
+"""The size of a film of which there is only a style picture."""
 COLOURS = ("keep_colour", "colour_share", "colour_when", "colour_mask")
 
 
@@ -81,36 +84,75 @@ def _film_method(command: F) -> F:
     for param in command.__click_params__:  # type: ignore[attr-defined]
         if isinstance(param, click.Option) and param.name == "method":
             param.default = METHOD
-            param.help = f"fast, adain, wct, photowct or gatys [default {METHOD}]."
+            param.help = f"fast, adain, wct, photowct, gatys or animatediff [default {METHOD}]."
     return command
 
 
 @click.command("video", cls=FilmCommand)
-@pictures
-@click.option("-o", "--output", required=True, type=click.Path(), metavar="OUT",
-              help="The film: .mp4, .mov, .mkv or .webm; or pictures, as out/%05d.png. Replaced "
-              "if it exists.")
-@click.option("--quality", type=int, default=18, metavar="INT",
-              help="Of H.264 or VP9, its crf [0, the best, to 51; default 18].")
+@pictures_or_regions
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(),
+    metavar="OUT",
+    help="The film: .mp4, .mov, .mkv or .webm; or pictures, as out/%05d.png. Replaced "
+    "if it exists.",
+)
+@click.option(
+    "--quality",
+    type=int,
+    default=18,
+    metavar="INT",
+    help="Of H.264 or VP9, its crf [0, the best, to 51; default 18].",
+)
 @click.option("--lossless", is_flag=True, help="Keep every frame exactly; large.")
 @click.option("--sound/--no-sound", default=True, help="Copy the sound [default: yes].")
 @click.option("--side-by-side", is_flag=True, help="Show the film as it was to the left.")
-@click.option("--preview", metavar="TIME,…", callback=_times,
-              help="Paint only the frames at these times, to a sheet beside OUT.")
-@click.option("--start", default="0", metavar="TIME", callback=_seconds,
-              help="Where to begin, in seconds or as 1:02.5.")
+@click.option(
+    "--preview",
+    metavar="TIME,…",
+    callback=_times,
+    help="Paint only the frames at these times, to a sheet beside OUT.",
+)
+@click.option(
+    "--start",
+    default="0",
+    metavar="TIME",
+    callback=_seconds,
+    help="Where to begin, in seconds or as 1:02.5.",
+)
 @click.option("--end", metavar="TIME", callback=_seconds, help="Where to end.")
-@click.option("--fps", type=float, metavar="NUMBER",
-              help="Of numbered pictures and stills [0.1 to 240; default 25].")
-@click.option("--seconds", type=float, metavar="NUMBER", help="How long a still is seen.")
-@click.option("--stability", type=float, default=1.0, metavar="NUMBER",
-              help="How much a frame holds on to those before it: 0, every one by itself, to 1 "
-              "[default 1].")
-@click.option("--flow", default="auto", metavar="auto|none|dis|FILE",
-              help="Who finds the motion: OpenCV's DIS, or a checkpoint of RAFT; auto: none for a "
-              "network that is stable by itself, else dis.")
-@click.option("--shots/--no-shots", default=True,
-              help="Look for cuts, and begin anew at each [default: yes].")
+@click.option(
+    "--fps",
+    type=float,
+    metavar="NUMBER",
+    help="Of numbered pictures and stills [0.1 to 240; default 25], and of films from "
+    "words [default 8].",
+)
+@click.option(
+    "--seconds",
+    type=float,
+    metavar="NUMBER",
+    help="How long a still is seen, or a film from words.",
+)
+@click.option(
+    "--stability",
+    type=float,
+    default=1.0,
+    metavar="NUMBER",
+    help="How much a frame holds on to those before it: 0, every one by itself, to 1 [default 1].",
+)
+@click.option(
+    "--flow",
+    default="auto",
+    metavar="auto|none|dis|FILE",
+    help="Who finds the motion: OpenCV's DIS, or a checkpoint of RAFT; auto: none for a "
+    "network that is stable by itself, else dis.",
+)
+@click.option(
+    "--shots/--no-shots", default=True, help="Look for cuts, and begin anew at each [default: yes]."
+)
 @click.option("--loop", is_flag=True, help="Let the end flow into the beginning.")
 @click.option("--ramp", is_flag=True, help="Fade the painting in over the whole film.")
 @_film_method
@@ -123,15 +165,19 @@ def video(ctx: click.Context) -> int:
 
     CONTENT may also be numbered pictures (frames/%05d.png), a folder of them, or a still. Ctrl-C
     keeps the film so far, and --resume goes on with it later, also after a crash.
+
+    --method animatediff --prompt TEXT makes a film from words: its CONTENT is a size, as 512x512,
+    or is left out.
     """
     voice, flags = voice_of(ctx), ctx.params
+    content, styles = _roles(flags["content"], list(flags["styles"]), flags["method"])
     if flags["weights"] in CATALOGUE:
         fetch(flags["weights"], voice)
     asked = {name: flags[name] for name in (*OWN, *COLOURS)}
     with waiting(voice, "Planning"):
         job = planned(
-            flags["content"],
-            list(flags["styles"]),
+            content,
+            styles,
             flags["output"],
             pick(Take, ctx),
             method=flags["method"],
@@ -151,12 +197,22 @@ def video(ctx: click.Context) -> int:
     return 0 if film.recipe.finished else InterruptedRun.exit_code
 
 
+def _roles(content: str, styles: list[str], method: str) -> tuple[str, list[str]]:
+    """Content and styles: a still by itself is the style of a film that is made from words."""
+    if styles:
+        return content, styles
+    if "prompt" not in find(method).card.supports:
+        raise click.UsageError("Missing argument 'STYLE…'.")
+    return (FROM_WORDS, [content]) if is_still(content) else (content, [])
+
+
 def _tell(job: Job, voice: Voice) -> None:
     """The plan in a line, then what is worth knowing before waiting."""
     facts, plan = job.source.facts, job.plan
     styles = " and ".join(Path(style.name).name for style in job.request.styles)
+    manner = f"in the manner of {styles}" if styles else "from words"
     voice.say(
-        f"{Path(facts.name).name} in the manner of {styles}, by {job.request.method.name}: "
+        f"{Path(facts.name).name} {manner}, by {job.request.method.name}: "
         f"{duration(float(facts.seconds))} of {facts.width} x {facts.height} px at "
         f"{float(facts.rate):.4g} frames a second, {facts.frames} frames; "
         f"{plan.setting.precision} on {plan.setting.device}, "
@@ -171,9 +227,7 @@ def _tell(job: Job, voice: Voice) -> None:
 def _painted(job: Job, resume: bool, voice: Voice) -> Film:
     with Meter(voice, "Painting") as meter:
         try:
-            return job.run(
-                resume=resume, watch=_Teller(meter), gauge=gauge_for(job), say=voice.say
-            )
+            return job.run(resume=resume, watch=_Teller(meter), gauge=gauge_for(job), say=voice.say)
         except KeyboardInterrupt as error:  # the second one: at once
             raise InterruptedRun(
                 f"Stopped at once; {job.output} was not written. --resume goes on."

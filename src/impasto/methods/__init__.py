@@ -18,11 +18,17 @@ _METHODS = {
     "deep-photo": "impasto.methods.deep_photo:DeepPhoto",
     "sdxl": "impasto.methods.sdxl:SDXL",
 }
+_FILMS = {"animatediff": "impasto.methods.animatediff:AnimateDiff"}
 
 
 def names() -> tuple[str, ...]:
-    """The names of all methods."""
+    """The names of all methods that paint pictures."""
     return tuple(_METHODS)
+
+
+def films() -> tuple[str, ...]:
+    """The names of those that paint films alone."""
+    return tuple(_FILMS)
 
 
 def find(name: str) -> type[Method]:
@@ -31,9 +37,10 @@ def find(name: str) -> type[Method]:
     Raises:
         KnobError: no such method; the message names the nearest.
     """
-    if name not in _METHODS:
-        near = nearest(name, _METHODS)
-        hint = f"Did you mean {near}?" if near else f"There is {', '.join(_METHODS)}."
+    every = _METHODS | _FILMS
+    if name not in every:
+        near = nearest(name, every)
+        hint = f"Did you mean {near}?" if near else f"There is {', '.join(every)}."
         raise KnobError(f"There is no method {name!r}. {hint}")
-    module, _, attribute = _METHODS[name].partition(":")
+    module, _, attribute = every[name].partition(":")
     return cast(type[Method], getattr(importlib.import_module(module), attribute))

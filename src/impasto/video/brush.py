@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from impasto.core.errors import KnobError
 from impasto.core.plan import Plan
 from impasto.core.request import NamesStyles, Request
 from impasto.losses.optimising import Optimising
+from impasto.methods.animatediff import AnimateDiff
 from impasto.nets.sitting import FeedForward
+from impasto.video.animated import Animated, animated
 from impasto.video.flow import find
 from impasto.video.optimised import Optimised
+from impasto.video.source import Source
 from impasto.video.steady import Steady
 from impasto.weights.store import load_model
 
@@ -16,7 +21,15 @@ STABLE = "fast-stable"
 """The network with the package that has learnt to be stable; others say so in their files."""
 
 
-def make_brush(request: Request, plan: Plan, *, stability: float, flow: str) -> Steady | Optimised:
+def make_brush(
+    request: Request,
+    plan: Plan,
+    *,
+    stability: float,
+    flow: str,
+    source: Callable[[], Source] | None = None,
+    find_shots: bool = True,
+) -> Steady | Optimised | Animated:
     """What paints the frames of a film, one after another.
 
     Its frames are at the plan's size, and in the content's colours if the request asks for that.
@@ -28,6 +41,8 @@ def make_brush(request: Request, plan: Plan, *, stability: float, flow: str) -> 
         stability: 0, every frame by itself, to 1.
         flow: "auto", "none", "dis", or a checkpoint of RAFT. "auto" is no flow for a fast network
             that has learnt to be stable by itself, and "dis" for all else.
+        source: opens the film once more, for a brush that reads ahead.
+        find_shots: whether that one looks for cuts.
 
     Raises:
         KnobError: settings that do not fit, or a method that paints no films.
@@ -39,6 +54,9 @@ def make_brush(request: Request, plan: Plan, *, stability: float, flow: str) -> 
     if request.regions:
         raise KnobError("A film has no regions: their masks are those of one frame.")
     method = request.method
+    if isinstance(method, AnimateDiff):
+        film = source() if source else None
+        return animated(request, plan, film, find_shots, stability, flow)
     if isinstance(method, FeedForward):
         if flow == "auto" and _stable(request, method):
             flow = "none"
@@ -47,7 +65,9 @@ def make_brush(request: Request, plan: Plan, *, stability: float, flow: str) -> 
     if isinstance(method, Optimising):
         found = find(flow, plan.setting.device) if stability else None
         return Optimised(request, plan, stability=stability, flow=found)
-    raise KnobError(f"The method {method.name} paints no films: take fast, adain, wct or gatys.")
+    raise KnobError(
+        f"The method {method.name} paints no films: take fast, adain, wct, gatys or animatediff."
+    )
 
 
 def _stable(request: Request, method: FeedForward) -> bool:

@@ -25,6 +25,7 @@ from impasto.core.stop import Stop
 from impasto.pictures import sheet
 from impasto.run import make_plan, make_request
 from impasto.run.stylize import identity, recipe_of
+from impasto.video.animated import BEGINNING, Animated, Blank, is_size
 from impasto.video.brush import make_brush
 from impasto.video.film import FilmFile
 from impasto.video.out import made_for
@@ -134,15 +135,7 @@ class Job:
         self.source = opened(content, take, asked.pop("size", None))
         facts = self.source.facts
         self._out = made_for(output, self.source, take)
-        first = next(self.source.frames())
-        picture = Picture(
-            first.pixels,
-            name=facts.name,
-            sha256=facts.sha256,
-            bits=facts.bits,
-            notes=(*facts.notes, *self._out.notes),
-        )
-        self.request: Request = make_request(picture, styles, **asked)
+        self.request: Request = make_request(self._picture(), styles, **asked)
         self.plan: Plan = make_plan(self.request)
         if warning := guards.frame_by_frame(take.stability):
             self.plan = dataclasses.replace(self.plan, warnings=(*self.plan.warnings, warning))
@@ -150,8 +143,21 @@ class Job:
         if (setting.height, setting.width) != (facts.height, facts.width):  # fitted to the memory
             self.source = opened(content, take, max(setting.height, setting.width))
         self.brush: Brush = make_brush(
-            self.request, self.plan, stability=take.stability, flow=take.flow
+            self.request,
+            self.plan,
+            stability=take.stability,
+            flow=take.flow,
+            source=lambda: opened(content, take, max(setting.height, setting.width)),
+            find_shots=take.shots,
         )
+
+    def _picture(self) -> Picture:
+        """The first frame; of a film from words, its size."""
+        facts, notes = self.source.facts, (*self.source.facts.notes, *self._out.notes)
+        if isinstance(self.source, Blank):
+            return dataclasses.replace(self.source.picture, name=facts.name, notes=notes)
+        first = next(self.source.frames()).pixels
+        return Picture(first, name=facts.name, sha256=facts.sha256, bits=facts.bits, notes=notes)
 
     def preview(self, times: Sequence[float]) -> Pixels:
         """A sheet of frames and their paintings, each painted as the first of a shot.
@@ -164,13 +170,17 @@ class Job:
         """
         wanted = sorted({t - self.take.start for t in times})
         rows: list[tuple[str, Pixels]] = []
-        for frame in self.source.frames():
+        for number, frame in enumerate(self.source.frames()):
             if not wanted:
                 break
             if frame.time >= 0 and wanted[0] < frame.time + 1 / self.source.facts.rate:
+                if isinstance(self.brush, Animated):
+                    self.brush.alone(number)
                 self.brush.begin()
                 at = f"{self.take.start + wanted.pop(0):.2f} s"
                 rows += [(at, frame.pixels), (self.request.method.name, self.brush(frame.pixels))]
+        if isinstance(self.brush, Animated):
+            self.brush.restore(BEGINNING)
         if wanted or not rows:
             raise InputError(
                 f"{self.source.facts.name} has no frame at "
@@ -236,12 +246,10 @@ class Job:
 class _Run:
     """One run of a job: what it has done so far."""
 
-    def __init__(
-        self, job: Job, parts: Parts, watch: Watch, gauge: Gauge | None, say: Say
-    ) -> None:
+    def __init__(self, job: Job, parts: Parts, watch: Watch, gauge: Gauge | None, say: Say) -> None:
         self._job, self._parts, self._watch, self._gauge = job, parts, watch, gauge
         self._say = say
-        self._start = time.monotonic()
+        self._start, self._share = time.monotonic(), 0.0
         state = parts.state or {"frames": 0, "read": 0, "shots": 0, "ends": 0.0}
         self._frames, self._read, self._shots = state["frames"], state["read"], state["shots"]
         self.seconds: float = state["ends"]
@@ -257,6 +265,8 @@ class _Run:
         if done:
             self._say(f"Going on after frame {self._frames} of about {facts.frames}.")
         frames = shots(job.source.frames(), job.take.shots)
+        if isinstance(job.brush, Animated):
+            job.brush.listen(lambda share: self._ahead(stop, share))
         with contextlib.closing(frames):
             for frame, cut in frames:
                 stop.check()
@@ -273,11 +283,19 @@ class _Run:
                 out.add(painted, frame, self._frames)
                 self.seconds = float(frame.time + 1 / rate)
                 share = min(1.0, float(frame.time + 1 / rate) / float(facts.seconds))
+                share = self._share = max(share, self._share)
                 self._watch(Tick(self._frames, facts.frames, share, {}, lambda p=painted: p, dict))  # type: ignore[misc]
         if number is not None:
             self._commit(out.close(), read)
         if not self._frames:
             raise InputError(f"{facts.name} is too short for a loop.")
+
+    def _ahead(self, stop: Stop, share: float) -> None:
+        """A brush that works ahead has come so far, and may be stopped."""
+        stop.check()
+        self._share = max(share, self._share)
+        frames, still = self._job.source.facts.frames, self._job.request.content.pixels
+        self._watch(Tick(self._frames, frames, self._share, {}, lambda: still, dict))
 
     def _painted(self, frame: Frame, cut: bool) -> Pixels:
         job = self._job
@@ -352,9 +370,16 @@ def opened(content: str, take: Take, size: int | None) -> Source:
         KnobError: settings that do not fit it.
     """
     source: Source
+    fps = None if take.fps is None else Fraction(take.fps).limit_denominator(1001)
     part: dict[str, Any] = {"start": take.start, "end": take.end, "size": size}
-    if is_pictures(content):
-        fps = None if take.fps is None else Fraction(take.fps).limit_denominator(1001)
+    if is_size(content):
+        if take.loop or take.ramp or take.side_by_side or take.start or take.end is not None:
+            raise KnobError(
+                f"{content} is only a size: --loop, --ramp, --side-by-side, --start and --end are "
+                "for films."
+            )
+        source = Blank(content, fps=fps, seconds=take.seconds, size=size)
+    elif is_pictures(content):
         if take.seconds is not None and not is_still(content):
             raise KnobError("--seconds says how long a still is seen; for a film, say --end.")
         source = Pictures(content, fps=fps, seconds=take.seconds, **part)

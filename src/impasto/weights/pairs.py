@@ -36,6 +36,11 @@ CONTROLS = {
     ("sd15", "tile"): "lllyasviel/control_v11f1e_sd15_tile",
 }
 """Kind of model, kind of control → the ControlNet that is taken where none is named."""
+MOTIONS = {
+    "sdxl": "guoyww/animatediff-motion-adapter-sdxl-beta",
+    "sd15": "guoyww/animatediff-motion-adapter-v1-5-3",
+}
+"""Kind of model → its motion adapter."""
 ENCODERS = {
     (1024, 1280): ("CLIP ViT-H", "h94/IP-Adapter:models/image_encoder"),
     (1280, 1664): ("CLIP ViT-bigG", "h94/IP-Adapter:sdxl_models/image_encoder"),
@@ -291,6 +296,49 @@ def check_control(base: Base, kind: str, name: str) -> Source:
                 f" the model is {base.title} ({key} {have} and {wants}). {fits}"
             )
     return source
+
+
+def check_motion(base: Base, name: str) -> tuple[Source, int]:
+    """Where a motion adapter is, and how many frames it sees at once; refuse one that does not fit.
+
+    Args:
+        base: the model.
+        name: "" is the one for the model's kind.
+
+    Raises:
+        WeightsError: it does not fit; names the pair that does.
+    """
+    source = locate(name or MOTIONS[base.kind])
+    config = source.json("config.json")
+    fits = f"--motion {MOTIONS[base.kind]} fits {TITLES[base.kind]}."
+    if config.get("_class_name") != "MotionAdapter":
+        raise WeightsError(f"{source.title} is a {config.get('_class_name')}, no motion: {fits}")
+    if config.get("conv_in_channels"):
+        raise WeightsError(
+            f"The motion adapter {source.title} wants {config['conv_in_channels']} channels, as "
+            f"those that start from a picture do; 4 are needed: {fits}"
+        )
+    count = len(base.unet["block_out_channels"])
+    have = (list(config["block_out_channels"]), _each(config["motion_layers_per_block"], count))
+    wants = (
+        list(base.unet["block_out_channels"]),
+        _each(base.unet.get("layers_per_block", 2), count),
+    )
+    if have != wants:
+        other = [f"--model {MODELS[k]}" for k, widths in _MOVED.items() if widths == have[0]]
+        raise WeightsError(
+            f"The motion adapter {source.title} has blocks of {_listed(have[0])} channels; the model "
+            f"{base.title} has {_listed(wants[0])}. {fits}"
+            + (f" {other[0]} fits the adapter." if other else "")
+        )
+    return source, int(config.get("motion_max_seq_length", 32))
+
+
+_MOVED = {"sd15": [320, 640, 1280, 1280], "sdxl": [320, 640, 1280]}
+
+
+def _listed(values: Sequence[int]) -> str:
+    return ", ".join(map(str, values))
 
 
 def _plain(value: Any) -> Any:

@@ -103,18 +103,19 @@ class Sizes:
     parts: Mapping[str, int]
     base: Base
 
-    def peak(self, setting: Setting, step: Step, guided: bool) -> int:
+    def peak(self, setting: Setting, step: Step, guided: bool, frames: int = 1) -> int:
         """Bytes on the device at the peak.
 
         Args:
             setting: of the picture.
             step: how it is fitted.
             guided: whether every pass is of two pictures, with the prompt and without.
+            frames: pictures in a pass; they are decoded one by one.
         """
         each = BYTES[setting.precision]
         weights = {name: count * each for name, count in self.parts.items()}
         area = setting.height * setting.width
-        latent = area / self.base.factor**2 * (2 if guided else 1)
+        latent = frames * area / self.base.factor**2 * (2 if guided else 1)
         unet = LIVE[self.base.kind] * latent * int(self.base.unet["block_out_channels"][0]) * each
         full = 4 if self.base.vae.get("force_upcast", True) else each
         seen = min(area, TILE**2) if step.tiled else area
@@ -149,21 +150,22 @@ def weigh(
     Raises:
         WeightsError: a configuration is missing.
     """
-    parts = {"unet": _count("UNet2DConditionModel", base.unet),
-             "vae": _count("AutoencoderKL", base.vae)}  # fmt: skip
+    parts = {"unet": counted("UNet2DConditionModel", base.unet),
+             "vae": counted("AutoencoderKL", base.vae)}  # fmt: skip
     for name in base.texts:
-        parts[name] = _count(str(base.parts[name][1]), base.source.json(f"{name}/config.json"))
+        parts[name] = counted(str(base.parts[name][1]), base.source.json(f"{name}/config.json"))
     if adapter is not None:
         parts["adapter"] = 2 * sum(adapter.layers) * adapter.width
         parts["adapter"] += adapter.tokens * adapter.width * adapter.seen
     if encoder is not None:
-        parts["encoder"] = _count("CLIPVisionModelWithProjection", encoder.json("config.json"))
+        parts["encoder"] = counted("CLIPVisionModelWithProjection", encoder.json("config.json"))
     for i, (kind, source) in enumerate(controls.items()):
-        parts[f"control {i} {kind}"] = _count("ControlNetModel", source.json("config.json"))
+        parts[f"control {i} {kind}"] = counted("ControlNetModel", source.json("config.json"))
     return Sizes(parts, base)
 
 
-def _count(kind: str, config: Mapping[str, Any]) -> int:
+def counted(kind: str, config: Mapping[str, Any]) -> int:
+    """Parameters of a network of diffusers or transformers, from its configuration."""
     return _counted(kind, json.dumps(dict(config), sort_keys=True))
 
 

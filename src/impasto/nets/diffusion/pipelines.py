@@ -47,6 +47,7 @@ class Parts:
         device: "cpu", "cuda", "cuda:1", "mps".
         precision: "fp32", "fp16" or "bf16".
         step: name of a :class:`~impasto.nets.diffusion.memory.Step`.
+        motion: where the motion adapter is; None: without.
     """
 
     base: Source
@@ -56,6 +57,7 @@ class Parts:
     device: str
     precision: str
     step: str
+    motion: Source | None = None
 
 
 class Loaded:
@@ -65,12 +67,14 @@ class Loaded:
         parts: what it was made of.
         files: sha256 by name, for the recipe.
         encoder: the image encoder, or None.
+        worn: LoRAs that a film left on, or None.
     """
 
     def __init__(self, parts: Parts, base: Base, adapter: Adapter | None) -> None:
         self.parts = parts
         self.files: dict[str, str] = {}
         self.encoder: Any = None
+        self.worn: Any = None
         self._pipes: dict[str, Any] = {}
         self._current = ""
         half = parts.precision != "fp32"
@@ -91,7 +95,11 @@ class Loaded:
             self.scheduler_config = dict(self._base.scheduler.config)
             if parts.adapter is not None and adapter is not None:
                 self._adapt(*parts.adapter)
-            self._nets = [self._control(source, half) for source in parts.controls]
+            self._nets = [self._single(s, diffusers.ControlNetModel) for s in parts.controls]
+            if parts.motion is not None:
+                moving = self._single(parts.motion, diffusers.MotionAdapter)
+                unet = diffusers.UNetMotionModel.from_unet2d(self._base.unet, moving)
+                self._base.register_modules(unet=unet.eval())
         self._base.vae.eval()
         if STEPS[parts.step].tiled:
             self._base.vae.enable_tiling()
@@ -119,11 +127,10 @@ class Loaded:
             dtype=DTYPES[self.parts.precision],
         ).eval()
 
-    def _control(self, source: Source, half: bool) -> Any:
-        from diffusers import ControlNetModel
-
+    def _single(self, source: Source, kind: Any) -> Any:
+        """A ControlNet or a motion adapter."""
         stem = "diffusion_pytorch_model"
-        listed = hub.names_of(source)
+        listed, half = hub.names_of(source), self.parts.precision != "fp32"
         variant = half and source.path(f"{stem}.fp16.safetensors") in listed
         file = f"{stem}.fp16.safetensors" if variant else f"{stem}.safetensors"
         names = [source.path("config.json"), source.path(file)]
@@ -131,7 +138,7 @@ class Loaded:
         self.files |= digests(root, names, titled(source))
         return _pretrained(
             source,
-            ControlNetModel,
+            kind,
             root / source.inside,
             torch_dtype=DTYPES[self.parts.precision],
             variant="fp16" if variant else None,
@@ -237,6 +244,18 @@ class Loaded:
         if again:
             picture = self._decoded(latents, torch.float32)
         return (picture.float() / 2 + 0.5).clamp(0, 1).cpu(), again
+
+    @torch.inference_mode()
+    def encode(self, picture: Tensor) -> Tensor:
+        """Latents of a picture (1, 3, height, width) in 0..1, scaled as the UNet has them."""
+        vae, config, before = self.vae, self.vae.config, self.vae.dtype
+        wide = before == torch.float16 and config.force_upcast
+        vae.to(torch.float32 if wide else before)
+        try:
+            found = vae.encode((2 * picture - 1).to(vae.dtype)).latent_dist.mode()
+        finally:
+            vae.to(before)
+        return torch.as_tensor(found * config.scaling_factor)
 
     def _decoded(self, latents: Tensor, dtype: torch.dtype) -> Tensor:
         vae, config = self.vae, self.vae.config

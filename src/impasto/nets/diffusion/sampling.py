@@ -129,7 +129,7 @@ def sample(loaded: Loaded, job: Job, told: Told) -> Sampled:
         given |= {"image": job.picture, "strength": max(job.denoise, 1.0001 / job.steps)}
     if not from_picture or job.controls:
         given |= {"height": job.height, "width": job.width}
-    given |= _seen(job, guided) | _controlled(job, from_picture)
+    given |= seen(job, guided) | _controlled(job, from_picture)
     done = [0]
 
     def each(_: Any, index: int, __: Any, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -170,7 +170,7 @@ def _watch_guesses(scheduler: Any) -> list[Tensor]:
     return kept
 
 
-def _seen(job: Job, guided: bool) -> dict[str, Any]:
+def seen(job: Job, guided: bool) -> dict[str, Any]:
     """The references, as a pipeline takes them."""
     if job.looks is None:
         return {}
