@@ -1,4 +1,4 @@
-"""Sliding windows: closed forms of the blend, and that waves along a film are all frames at once."""
+"""Sliding windows: closed forms of the blend, and waves along a film."""
 
 from itertools import pairwise
 

@@ -91,7 +91,9 @@ def test_a_single_window_is_diffusers_own_pipeline(tiny, kind, scheduler, styles
     name = "AnimateDiffPipeline" if kind == "sd15" else "AnimateDiffSDXLPipeline"
     pipe = theirs(tiny, kind, name, scheduler, adapter=bool(styles))
     start = noise / made._scheduler.init_noise_sigma
-    given = {"ip_adapter_image_embeds": made._images} if styles else {}
+    given = {}
+    if styles:  # of two squares, with a mask for each
+        given = {"ip_adapter_image_embeds": made._images, "cross_attention_kwargs": made._masks}
     found = pipe(
         HOUSE, num_frames=FRAMES, height=made._what.job.height, width=made._what.job.width,
         num_inference_steps=3, guidance_scale=7.5, latents=start.permute(1, 0, 2, 3)[None],

@@ -55,8 +55,8 @@ class AnimateDiff:
     name: ClassVar[str] = "animatediff"
     card: ClassVar[Card] = Card(
         title="Films by a diffusion model with a sense of motion",
-        good_for="Short films from a prompt in the manner of a style picture, and clips that may be "
-        "painted anew.",
+        good_for="Short films from a prompt in the manner of a style picture, and clips that may "
+        "be painted anew.",
         not_for="Pictures (it paints films alone), content that must stay as it is, and machines "
         "without a GPU.",
         paper="Guo et al.: AnimateDiff, ICLR 2024; Ye et al.: IP-Adapter, 2023",
@@ -280,8 +280,8 @@ class AnimateDiff:
             KnobError: always.
         """
         raise KnobError(
-            "The method animatediff paints films: impasto video CONTENT STYLE --method animatediff"
-            ". For a picture there is --method sdxl."
+            "The method animatediff paints films: impasto video CONTENT STYLE --method "
+            "animatediff. For a picture there is --method sdxl."
         )
 
     def animation(self, request: Request, plan: Plan) -> Animation:

@@ -110,7 +110,7 @@ class Animated:
         self._tick = tick
 
     def alone(self, number: int) -> None:
-        """The next frame is that of this number, in a film that is a single window from there on."""
+        """The next frame is that of this number; from there on the film is a single window."""
         self._painted, self._most, self._film = number, self._method.window, None
 
     @property

@@ -327,8 +327,8 @@ def check_motion(base: Base, name: str) -> tuple[Source, int]:
     if have != wants:
         other = [f"--model {MODELS[k]}" for k, widths in _MOVED.items() if widths == have[0]]
         raise WeightsError(
-            f"The motion adapter {source.title} has blocks of {_listed(have[0])} channels; the model "
-            f"{base.title} has {_listed(wants[0])}. {fits}"
+            f"The motion adapter {source.title} has blocks of {_listed(have[0])} channels; the "
+            f"model {base.title} has {_listed(wants[0])}. {fits}"
             + (f" {other[0]} fits the adapter." if other else "")
         )
     return source, int(config.get("motion_max_seq_length", 32))

@@ -1,10 +1,10 @@
 """Films of any length by a model that sees a few frames at once: windows that overlap.
 
-Every step of the noise is taken for all frames, a window of them at a time. Where windows overlap,
-what they predict is mixed with weights that rise and fall linearly and sum to 1, so that there is no
-seam (Bar-Tal et al., "MultiDiffusion: Fusing Diffusion Paths for Controlled Image Generation",
-ICML 2023, here in time). Every other step the windows are moved by half a stride, so that what one
-step could not see across, the next one does.
+Every step of the noise is taken for all frames, a window of them at a time. Where windows
+overlap, what they predict is mixed with weights that rise and fall linearly and sum to 1, so that
+there is no seam (Bar-Tal et al., "MultiDiffusion: Fusing Diffusion Paths for Controlled Image
+Generation", ICML 2023, here in time). Every other step the windows are moved by half a stride, so
+that what one step could not see across, the next one does.
 
 Ours: a frame depends on those near it alone, so the steps run after one another along the film like
 waves. A frame comes out as soon as all that it depends on was read, and the memory is that of the
@@ -49,15 +49,16 @@ def check_window(window: int, overlap: int, most: int) -> None:
         )
     if not 0 < overlap <= window // 2:
         raise KnobError(
-            f"overlap = {overlap} does not fit: windows of {window} frames share 1 to {window // 2}."
+            f"overlap = {overlap} does not fit: windows of {window} frames share 1 to "
+            f"{window // 2}."
         )
 
 
 def ramp(count: int, overlap: int) -> list[float]:
     """Weights of a window's frames: up over its first ``overlap`` frames, and down over its last.
 
-    Those of two windows that share just so many frames sum to 1 there: i / (overlap + 1) of one, and
-    1 - i / (overlap + 1) of the other. Where more is shared they are scaled to that sum.
+    Those of two windows that share just so many frames sum to 1 there: i / (overlap + 1) of one,
+    and 1 - i / (overlap + 1) of the other. Where more is shared they are scaled to that sum.
     """
     return [min(i + 1, count - i, overlap + 1) / (overlap + 1) for i in range(count)]
 
