@@ -15,4 +15,6 @@ def plain(value: object) -> str:
         return ",".join(plain(item) for item in value) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return f"{value:g}"
+    return str(value) or "none"

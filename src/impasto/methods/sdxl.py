@@ -269,7 +269,8 @@ class SDXL:
         canvas = self.canvas(request, kit, setting)
         size = f"It paints at {canvas.width} x {canvas.height} px"
         if (canvas.height, canvas.width) != (setting.height, setting.width):
-            size += ", as the model knows it, and the result is resized"
+            known = "" if self.paint_size else ", as the model knows it"
+            size += f"{known}, and the result is resized"
         return (*kits.told(kit), f"{size}.", self._fitted(kit, canvas).words)
 
     def warnings(self, request: Request) -> tuple[str, ...]:
