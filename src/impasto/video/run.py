@@ -165,7 +165,7 @@ class Job:
         wanted = sorted({t - self.take.start for t in times})
         rows: list[tuple[str, Pixels]] = []
         for frame in self.source.frames():
-            if not wanted:
+            if not wanted or wanted[0] < 0:
                 break
             if frame.time >= 0 and wanted[0] < frame.time + 1 / self.source.facts.rate:
                 self.brush.begin()
@@ -222,7 +222,10 @@ class Job:
             raise InputError(f"{error}{where}{way}") from error
         for remark in self.source.remarks:
             say(remark)
-        path = self._out.finish(parts.files(), run.recipe(True), run.seconds)
+        try:
+            path = self._out.finish(parts.files(), run.recipe(True), run.seconds)
+        except InputError as error:
+            raise InputError(f"{error} All is painted: --resume only writes it.") from error
         parts.remove()
         return run.film(path, finished=True)
 
@@ -245,7 +248,7 @@ class _Run:
         state = parts.state or {"frames": 0, "read": 0, "shots": 0, "ends": 0.0}
         self._frames, self._read, self._shots = state["frames"], state["read"], state["shots"]
         self.seconds: float = state["ends"]
-        self.saved = self.seconds
+        self.saved, self._kept = self.seconds, (self._frames, self._shots)
         if "brush" in state:
             job.brush.restore(state["brush"])
 
@@ -316,24 +319,25 @@ class _Run:
                 "ends": self.seconds,
             },
         )
-        self.saved = self.seconds
+        self.saved, self._kept = self.seconds, (self._frames, self._shots)
 
     def film(self, path: Path | None, finished: bool) -> Film:
         recipe = self.recipe(finished)
         facts = self._job.source.facts
-        return Film(path, self._frames, self.seconds, float(facts.rate), self._measures(), recipe)
+        frames, seconds = recipe.film["frames"], self.seconds if finished else self.saved
+        return Film(path, frames, seconds, float(facts.rate), self._measures(), recipe)
 
     def recipe(self, finished: bool) -> Recipe:
+        """How it was made; of a run that was stopped, what the finished parts hold."""
         job = self._job
-        painting = Painting(
-            job.request.content.pixels, {}, self._frames, finished, job.brush.files, {}
-        )
+        frames, shots = (self._frames, self._shots) if finished else self._kept
+        painting = Painting(job.request.content.pixels, {}, frames, finished, job.brush.files, {})
         recipe = recipe_of(job.request, job.plan, painting, {}, time.monotonic() - self._start)
         film = {
-            "frames": self._frames,
-            "seconds": round(self.seconds, 3),
+            "frames": frames,
+            "seconds": round(self.seconds if finished else self.saved, 3),
             "fps": round(float(job.source.facts.rate), 3),
-            "shots": self._shots,
+            "shots": shots,
             "sound": list(job.source.facts.sound) if job.take.sound else [],
             "take": dataclasses.asdict(job.take),
             "measures": {n: round(v, 5) for n, v in self._measures().items()},
