@@ -323,3 +323,11 @@ def test_transparency_is_kept_in_pictures_and_told_of_in_films(job, tmp_path):
     assert read(tmp_path / "out" / "2.png").alpha == pytest.approx(alpha, abs=0.01)
     made = job(tmp_path / "in", tmp_path / "out.mp4")
     assert any("transparency is lost" in note for note in made.request.content.notes)
+
+
+def test_a_still_is_not_overwritten_by_its_film(job, tmp_path):
+    for name in ("00001.png", "still.png"):
+        write(np.zeros((16, 16, 3), np.float32), tmp_path / name)
+    with pytest.raises(InputError, match="would be overwritten"):
+        job(tmp_path / "00001.png", tmp_path / "%05d.png", seconds=0.1)
+    job(tmp_path / "still.png", tmp_path / "%05d.png", seconds=0.1)

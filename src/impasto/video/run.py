@@ -29,7 +29,7 @@ from impasto.video.brush import make_brush
 from impasto.video.film import FilmFile
 from impasto.video.out import made_for
 from impasto.video.parts import Parts, folder_for
-from impasto.video.sequence import Pictures, is_pictures, is_still
+from impasto.video.sequence import Pictures, counts, is_pictures, is_still
 from impasto.video.shots import shots
 from impasto.video.source import Frame, Loop, Source
 from impasto.video.take import Take
@@ -372,6 +372,8 @@ def opened(content: str, take: Take, size: int | None) -> Source:
 def _overwrites(output: str, content: str) -> bool:
     """Whether the output is the input, or lies among its pictures."""
     one, other = Path(output), Path(content)
-    if is_pictures(output) and is_pictures(content) and not is_still(content):
+    if is_pictures(output) and is_pictures(content):
+        if is_still(content) and not counts(output, other):
+            return False
         one, other = one.parent, other if other.is_dir() else other.parent
     return os.path.realpath(one) == os.path.realpath(other)
