@@ -130,6 +130,17 @@ def test_other_settings_begin_anew_and_say_so(job, tmp_path):
     assert counts(film.path) == list(range(1, 26))
 
 
+def test_a_network_that_was_taught_anew_begins_anew(job, tmp_path):
+    source, said = two_shots(tmp_path), []
+    with pytest.raises(KilledError):
+        job(source, tmp_path / "out.mp4", Dying(14)).run()
+    brush = Counting()
+    brush.files = {"own": "another sha256"}
+    job(source, tmp_path / "out.mp4", brush).run(resume=True, say=said.append)
+    assert "files differ" in said[0]
+    assert len(brush.seen) == 25
+
+
 def test_without_resume_it_begins_anew_and_says_so(job, tmp_path):
     source = two_shots(tmp_path)
     with pytest.raises(KilledError):
@@ -274,6 +285,15 @@ def test_pictures_in_and_out(job, tmp_path):
     assert recipe_in(str(film.path)).film["frames"] == 25
     again = job(tmp_path / "frames" / "%04d.png", tmp_path / "b.mp4", fps=10).run()
     assert again.frames == 25
+
+
+def test_pictures_of_an_earlier_longer_film_are_told(job, tmp_path):
+    source, out, said = two_shots(tmp_path), tmp_path / "frames" / "%04d.png", []
+    job(source, out).run(say=said.append)
+    assert not said
+    job(source, out, end=0.5).run(say=said.append)
+    left = tmp_path / "frames" / "0006.png"
+    assert said == [f"{left} and what follows it are of an earlier film: delete them."]
 
 
 def test_a_film_of_one_frame_stays_one(job, tmp_path):

@@ -227,13 +227,21 @@ class Job:
         except InputError as error:
             raise InputError(f"{error} All is painted: --resume only writes it.") from error
         parts.remove()
-        return run.film(path, finished=True)
+        film = run.film(path, finished=True)
+        if left := self._out.beyond(film.frames):
+            say(f"{left} and what follows it are of an earlier film: delete them.")
+        return film
 
     def _identity(self) -> dict[str, Any]:
         """All that decides the frames."""
         take = dataclasses.asdict(self.take)
         del take["sound"]
-        return {**identity(self.request, self.plan), **take, "coding": repr(self._out.coding)}
+        return {
+            **identity(self.request, self.plan),
+            **take,
+            "coding": repr(self._out.coding),
+            "files": dict(self.brush.files),
+        }
 
 
 class _Run:
