@@ -145,6 +145,8 @@ def test_bad_settings_are_told(impasto, line, flags, said):
 
 def test_bad_films_are_told(impasto, line, tmp_path):
     (tmp_path / "bad.mp4").write_text("no film")
+    done = impasto("video", "", *line[2:])
+    assert (done.code, "no name" in done.err) == (2, True)
     for name, said in (("bad.mp4", "it is no film"), ("none.mp4", "there is no such file")):
         done = impasto("video", tmp_path / name, *line[2:])
         assert done.code == 2

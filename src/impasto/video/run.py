@@ -363,6 +363,8 @@ def opened(content: str, take: Take, size: int | None) -> Source:
         InputError: it cannot be read.
         KnobError: settings that do not fit it.
     """
+    if not content:  # which would be the folder at hand
+        raise InputError("The film has no name: give a file, numbered pictures or a folder.")
     source: Source
     part: dict[str, Any] = {"start": take.start, "end": take.end, "size": size}
     if is_pictures(content):
