@@ -12,9 +12,6 @@ from impasto.video.optimised import Optimised
 from impasto.video.steady import Steady
 from impasto.weights.store import load_model
 
-STABLE = "fast-stable"
-"""The network with the package that has learnt to be stable; others say so in their files."""
-
 
 def make_brush(request: Request, plan: Plan, *, stability: float, flow: str) -> Steady | Optimised:
     """What paints the frames of a film, one after another.
@@ -40,10 +37,12 @@ def make_brush(request: Request, plan: Plan, *, stability: float, flow: str) -> 
         raise KnobError("A film has no regions: their masks are those of one frame.")
     method = request.method
     if isinstance(method, FeedForward):
-        if flow == "auto" and _stable(request, method):
+        stable = _stable(request, method)
+        if flow == "auto" and stable:
             flow = "none"
         found = find(flow, plan.setting.device) if stability else None
-        return Steady(request, plan, stability=stability, flow=found)
+        averaged = not stable or found is not None
+        return Steady(request, plan, stability=stability, flow=found, averaged=averaged)
     if isinstance(method, Optimising):
         found = find(flow, plan.setting.device) if stability else None
         return Optimised(request, plan, stability=stability, flow=found)
@@ -54,5 +53,4 @@ def _stable(request: Request, method: FeedForward) -> bool:
     """Whether the weights are of a network that has learnt to be stable by itself."""
     if not isinstance(method, NamesStyles):
         return False
-    model = load_model(method.weights(request), method.name)
-    return model.name == STABLE or bool(model.about.get("stable"))
+    return bool(load_model(method.weights(request), method.name).about.get("stable"))
