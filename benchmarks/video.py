@@ -53,7 +53,7 @@ class Way:
     frames: int | None = None
 
 
-SLOW_FRAMES = 12
+SLOW_FRAMES = 6
 GATYS = ("--method", "gatys", "--steps", "200")
 FAST = ("--method", "fast", "--weights", "fast")
 WAYS = {

@@ -36,11 +36,12 @@ def clip(
     options=None,
     tags=None,
     aspect=None,
+    heard=None,
 ):
     """Write a film; returns its path.
 
     ``times`` are in ``unit``; ``turn`` is (degrees counter-clockwise, hflip, vflip); ``tags`` are
-    set on the encoder; pictures may be frames of PyAV's too.
+    set on the encoder; pictures may be frames of PyAV's too. ``heard`` are the seconds of sound.
     """
     unit = unit or Fraction(1, 12800)
     with av.open(str(path), "w") as out:
@@ -56,7 +57,7 @@ def clip(
             setattr(stream.codec_context, name, value)
         if turn:
             stream.set_display_rotation(turn[0], hflip=turn[1], vflip=turn[2])
-        heard = [out.add_stream(name, rate=RATE) for name in ([sound] if sound else [])]
+        tracks = [out.add_stream(name, rate=RATE) for name in ([sound] if sound else [])]
         for i, picture in enumerate(pictures):
             frame = picture
             if array:
@@ -66,8 +67,8 @@ def clip(
             frame.time_base = unit
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
-        for track in heard:
-            _hum(out, track, len(pictures) / Fraction(rate))
+        for track in tracks:
+            _hum(out, track, heard or len(pictures) / Fraction(rate))
     return str(path)
 
 

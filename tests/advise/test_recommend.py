@@ -7,6 +7,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+import clips
 import numpy as np
 import pytest
 from PIL import Image
@@ -169,6 +170,36 @@ def test_a_prompt_gets_the_nearest_method_and_hears_what_is_missing(photo, paint
     assert refused(answer)["sdxl"].limit in ("weights", "extra")
     assert "nearest" in rules(answer)
     assert answer.verdict.startswith("Nothing that is here quite suits")
+
+
+def test_a_film_is_for_the_command_that_paints_films(tmp_path, monkeypatch, painting):
+    monkeypatch.chdir(tmp_path)
+    clips.clip(tmp_path / "clip.mp4", clips.frames(3))
+    learnt, other = (
+        impasto.recommend("clip.mp4", style, purpose="video") for style in ("scream", painting)
+    )
+    assert learnt.command == "impasto video clip.mp4 scream -o clip-fast.mp4 --method fast"
+    assert other.command == "impasto video clip.mp4 painting.png -o clip-adain.mp4 --method adain"
+    assert learnt.fits
+    assert other.fits
+    assert "gatys" in refused(other)  # minutes a frame
+    assert [each.method for each in other.planned] == ["animatediff"]
+    film = impasto.video("clip.mp4", output="out.mp4", **learnt.arguments)
+    assert (film.frames, film.recipe.method) == (3, "fast")
+
+
+def test_of_numbered_pictures_the_folder_names_the_film(tmp_path, monkeypatch, painting, photo):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "walk").mkdir()
+    (tmp_path / photo).rename(tmp_path / "walk" / "001.png")
+    for content in ("walk", "walk/%03d.png"):
+        command = impasto.recommend(content, painting, purpose="video").command
+        assert f"{content} painting.png -o walk-adain.mp4" in command
+
+
+def test_a_frame_stands_for_a_film_that_is_not_there(photo, painting):
+    command = impasto.recommend(photo, painting, purpose="video").command
+    assert command == "impasto video FILM painting.png -o adain.mp4 --method adain"
 
 
 def test_a_planned_method_is_taken_up_once_it_is_registered(photo, painting, monkeypatch):

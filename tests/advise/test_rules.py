@@ -53,7 +53,7 @@ def first_here(**case):
         ("live", True, ["fast", "adain"]),
         ("batch", False, ["fast", "adain", "wct"]),
         ("print", True, ["gatys", "fast", "adain"]),
-        ("video", True, ["stable-fast", "animatediff", "fast", "adain"]),
+        ("video", True, ["fast", "adain", "wct", "gatys"]),
         ("photo", True, ["photowct", "deep-photo", "gatys"]),
         ("text", False, ["sdxl", "gatys"]),
         ("brand", True, ["sdxl", "fast", "adain"]),

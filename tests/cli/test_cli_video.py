@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from pathlib import Path
 
 import clips
 import pytest
@@ -52,6 +53,17 @@ def test_show_tells_how_it_was_made_and_the_command(impasto, line, tmp_path):
         tmp_path / "out.mp4", "video"
     )
     assert impasto("show", tmp_path / "in.mp4").code == 2
+
+
+def test_show_puts_pictures_again_into_a_folder_of_their_own(impasto, line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frames = str(Path("walk", "%03d.png"))
+    assert impasto(*line[:3], "-o", frames, *line[5:], "--end", "0.2").code == 0
+    command = impasto("show", frames).out.splitlines()[-1].split()
+    assert command[command.index("-o") + 1] == str(Path("walk-again", "%03d.png"))
+    done = impasto("rerun", frames, "-o", "b.png")
+    assert done.code == 2
+    assert "impasto show" in done.err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of another kind")
@@ -118,6 +130,7 @@ def test_python_paints_the_same_film(impasto, line, film, models, tmp_path):
     [
         (("--start", "9"), "no frame from 9 s on"),
         (("--start", "1:xx"), "write a time as"),
+        (("--start", "1", "--preview", "0.5"), "no frame at 0.5 s"),
         (("--stability", "2"), "it must be 0 to 1"),
         (("--quality", "99"), "it must be 0 to 51"),
         (("--fps", "5"), "a film has its own"),
@@ -132,6 +145,8 @@ def test_bad_settings_are_told(impasto, line, flags, said):
 
 def test_bad_films_are_told(impasto, line, tmp_path):
     (tmp_path / "bad.mp4").write_text("no film")
+    done = impasto("video", "", *line[2:])
+    assert (done.code, "no name" in done.err) == (2, True)
     for name, said in (("bad.mp4", "it is no film"), ("none.mp4", "there is no such file")):
         done = impasto("video", tmp_path / name, *line[2:])
         assert done.code == 2

@@ -66,6 +66,14 @@ def test_true_motion_makes_it_exact(films, tmp_path):
         evaluate_film(films["film"], [films["style"]], films["film"], flow_truth=str(tmp_path))
 
 
+def test_a_film_whose_sound_goes_on_is_measured(films, tmp_path):
+    import clips
+
+    frames = [np.uint8(255 * frame) for frame in panning(8)]
+    film = clips.clip(tmp_path / "a.mkv", frames, sound="flac", heard=4)
+    assert evaluate_film(film, [films["style"]], films["steady"]).frames == 8
+
+
 def test_films_that_do_not_go_together(films, tmp_path):
     short = write(tmp_path / "short", panning(5))
     tall = write(tmp_path / "tall", panning(8, height=128))

@@ -416,7 +416,7 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
         (b"PK\x03\x04" + b"\0" * 30, "ZIP"),
         (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
         (b"<!DOCTYPE html><html>404</html>", "web page"),
-        (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", "video"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", "impasto video paints"),
         (b"\xff\x0a" + b"\0" * 20, "JPEG XL"),
         ("Grüße aus Arles".encode() * 500, "text"),
         (bytes(range(256)), "unknown kind"),

@@ -42,6 +42,12 @@ def test_a_model_holds_what_was_taught_and_says_how(loop_of, taught, album_folde
     assert not any(folder in json.dumps(card) for folder in folders)
 
 
+def test_a_network_says_that_it_has_learnt_to_be_stable(loop_of):
+    about = loop_of("fast", stable=True).product()[1]
+    assert about["stable"] is True
+    assert "stable" not in loop_of("fast", output="other.safetensors").product()[1]
+
+
 def test_a_compact_encoder_that_was_taught_can_be_seen_with(loop_of, taught):
     from impasto.nets.vgg import VGG
 

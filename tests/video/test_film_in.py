@@ -205,6 +205,16 @@ def test_a_film_that_is_cut_off_is_read_as_far_as_it_goes(tmp_path):
     assert "it may have been cut off" in film.remarks[0]
 
 
+def test_sound_that_goes_on_makes_a_film_no_longer(tmp_path):
+    whole = clips.clip(tmp_path / "a.mkv", clips.frames(20), sound="flac", heard=5)
+    film, found = read(whole)
+    assert (len(found), film.facts.frames, film.remarks) == (20, 20, [])
+    data = Path(whole).read_bytes()
+    (tmp_path / "b.mkv").write_bytes(data[: len(data) // 3])
+    film, _ = read(tmp_path / "b.mkv")
+    assert "it may have been cut off" in film.remarks[0]
+
+
 def test_damaged_frames_are_left_out_and_told(tmp_path):
     whole = clips.clip(tmp_path / "a.mov", clips.frames(30), codec="png", layout="rgb24")
     data = bytearray(Path(whole).read_bytes())
@@ -213,6 +223,8 @@ def test_damaged_frames_are_left_out_and_told(tmp_path):
     (tmp_path / "b.mov").write_bytes(data)
     film, found = read(tmp_path / "b.mov")
     assert 28 <= len(found) <= 30
+    assert any("damaged" in remark for remark in film.remarks)
+    film, _ = read(tmp_path / "b.mov", end=2.9)
     assert any("damaged" in remark for remark in film.remarks)
 
 

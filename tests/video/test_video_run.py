@@ -1,5 +1,7 @@
 """The loop: parts, shots, resuming, loops, ramps, and disks that fill up."""
 
+from fractions import Fraction
+
 import clips
 import numpy as np
 import pytest
@@ -128,6 +130,17 @@ def test_other_settings_begin_anew_and_say_so(job, tmp_path):
     assert counts(film.path) == list(range(1, 26))
 
 
+def test_a_network_that_was_taught_anew_begins_anew(job, tmp_path):
+    source, said = two_shots(tmp_path), []
+    with pytest.raises(KilledError):
+        job(source, tmp_path / "out.mp4", Dying(14)).run()
+    brush = Counting()
+    brush.files = {"own": "another sha256"}
+    job(source, tmp_path / "out.mp4", brush).run(resume=True, say=said.append)
+    assert "files differ" in said[0]
+    assert len(brush.seen) == 25
+
+
 def test_without_resume_it_begins_anew_and_says_so(job, tmp_path):
     source = two_shots(tmp_path)
     with pytest.raises(KilledError):
@@ -145,7 +158,9 @@ def test_a_stop_leaves_the_film_so_far(job, tmp_path):
     assert not film.recipe.finished
     assert film.path == tmp_path / "out.partial.mp4"
     assert counts(film.path) == [*range(1, 8), 1, 2, 3]
-    assert not recipe_in(str(film.path)).finished
+    recipe = recipe_in(str(film.path))
+    assert not recipe.finished
+    assert (film.frames, film.seconds) == (recipe.film["frames"], recipe.film["seconds"]) == (10, 1)
     last = clips.packets(film.path, "audio")[-1][1]
     assert 0.9 < last < 1.05
     film = job(source, tmp_path / "out.mp4").run(resume=True)
@@ -173,6 +188,23 @@ def test_a_full_disk_in_the_middle_leaves_what_fitted(job, tmp_path, monkeypatch
     assert len(clips.decoded(tmp_path / "out.partial.mp4")) == 10
     film = job(source, tmp_path / "out.mp4").run(resume=True)
     assert counts(film.path) == [*range(1, 8), *range(1, 19)]
+
+
+def test_what_is_painted_and_finds_no_room_is_only_written_later(job, tmp_path, monkeypatch):
+    from impasto.video import out
+
+    def full(*_):
+        raise InputError("Cannot write it: the system says 'No space left on device'.")
+
+    source = two_shots(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(out, "join", full)
+        with pytest.raises(InputError, match=r"No space left.* --resume only writes it"):
+            job(source, tmp_path / "out.mp4").run()
+    brush = Counting()
+    film = job(source, tmp_path / "out.mp4", brush).run(resume=True)
+    assert counts(film.path) == [*range(1, 8), *range(1, 19)]
+    assert not brush.seen
 
 
 def test_no_room_for_anything_leaves_nothing(job, tmp_path, monkeypatch):
@@ -204,6 +236,16 @@ def test_a_loop_flows_into_its_beginning(job, tmp_path):
     mixed = [(1 - i / 6) * (19 + i) + i / 6 * (i - 1) for i in range(1, 6)]
     assert shown[15:] == pytest.approx(mixed, abs=0.06)
     assert len(brush.seen) == 25  # what leads in is painted, and not shown
+
+
+def test_a_loop_of_frames_at_uneven_times_shows_none_before_its_beginning(tmp_path):
+    times = [0, 4, 8, 9, 10, 11, 12, 13, 14, 15, 16, 20]
+    source = clips.clip(tmp_path / "in.mp4", clips.frames(12), times=times, unit=Fraction(1, 10))
+    looped = opened(source, Take(loop=True), None)
+    shown = [frame.time for frame in looped.frames()]
+    hidden = looped.length
+    assert shown == [Fraction(t - times[hidden], 10) for t in times]
+    assert looped.origin == Fraction(times[hidden], 10)
 
 
 def test_the_sound_ends_where_the_part_does(job, tmp_path):
@@ -243,6 +285,15 @@ def test_pictures_in_and_out(job, tmp_path):
     assert recipe_in(str(film.path)).film["frames"] == 25
     again = job(tmp_path / "frames" / "%04d.png", tmp_path / "b.mp4", fps=10).run()
     assert again.frames == 25
+
+
+def test_pictures_of_an_earlier_longer_film_are_told(job, tmp_path):
+    source, out, said = two_shots(tmp_path), tmp_path / "frames" / "%04d.png", []
+    job(source, out).run(say=said.append)
+    assert not said
+    job(source, out, end=0.5).run(say=said.append)
+    left = tmp_path / "frames" / "0006.png"
+    assert said == [f"{left} and what follows it are of an earlier film: delete them."]
 
 
 def test_a_film_of_one_frame_stays_one(job, tmp_path):
@@ -292,3 +343,11 @@ def test_transparency_is_kept_in_pictures_and_told_of_in_films(job, tmp_path):
     assert read(tmp_path / "out" / "2.png").alpha == pytest.approx(alpha, abs=0.01)
     made = job(tmp_path / "in", tmp_path / "out.mp4")
     assert any("transparency is lost" in note for note in made.request.content.notes)
+
+
+def test_a_still_is_not_overwritten_by_its_film(job, tmp_path):
+    for name in ("00001.png", "still.png"):
+        write(np.zeros((16, 16, 3), np.float32), tmp_path / name)
+    with pytest.raises(InputError, match="would be overwritten"):
+        job(tmp_path / "00001.png", tmp_path / "%05d.png", seconds=0.1)
+    job(tmp_path / "still.png", tmp_path / "%05d.png", seconds=0.1)

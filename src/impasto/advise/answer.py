@@ -81,7 +81,11 @@ class Recommendation:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What ``impasto.stylize(content, **arguments)`` takes to paint the best candidate."""
+        """What paints the best candidate.
+
+        As in ``impasto.stylize(content, **arguments)``; of a film,
+        ``impasto.video(film, output="out.mp4", **arguments)``.
+        """
         if self.best is None:
             return {}
         best = self.best

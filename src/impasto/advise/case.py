@@ -23,9 +23,14 @@ from impasto.core.picture import Picture
 from impasto.core.request import Fetches
 from impasto.pictures import from_any
 from impasto.run import make_request
+from impasto.video.run import opened
+from impasto.video.sequence import is_pictures, is_still
+from impasto.video.take import Take
 
 WHO = ("CONTENT", "STYLE")
 """What a command calls pictures that came from memory."""
+FILM = "FILM"
+"""What it calls a film of which a frame was given."""
 
 
 class Case:
@@ -55,11 +60,12 @@ class Case:
         self.device, self.precision, self.size = device, precision, size
         self.given = dict(knobs or {})
         chosen = devices.choose_device(device)
-        self.content: Picture = from_any(content, "content")
+        film = purpose == "video" and _is_film(content)
+        self.content: Picture = _frame_of(content) if film else from_any(content, "content")
         several = style if isinstance(style, (list, tuple)) else [style]
         if not several:
             raise InputError("No style picture: give at least one.")
-        self.sources = (content, *several)
+        self.sources = (FILM if purpose == "video" and not film else content, *several)
         self.styles = tuple(look_at(each, i) for i, each in enumerate(several, start=1))
         self.small = replace(self.content, pixels=reduced(self.content.pixels), alpha=None)
         self.held = devices.resident_bytes()
@@ -191,9 +197,11 @@ class Case:
 
     def _command(self, method: str, found: Fit, knobs: Mapping[str, Any]) -> Iterator[str]:
         content = _typed(self.sources[0], WHO[0])
-        yield from ("impasto", "stylize", content)
+        film = self.situation.purpose == "video"
+        yield from ("impasto", "video" if film else "stylize", content)
         yield from (_typed(each, WHO[1]) for each in self._sources_for(method))
-        yield from ("-o", _free_name(content, method), "--method", method)
+        yield from ("-o", _free_name(content, method, ".mp4" if film else ".png"))
+        yield from ("--method", method)
         if self.size is not None or found.size != self.content.long_side:
             yield from ("--size", str(found.size))
         for flag, value in (("--device", self.device), ("--precision", self.precision)):
@@ -202,14 +210,33 @@ class Case:
         yield from spell(methods.find(method), knobs)
 
 
+def _is_film(content: object) -> bool:
+    """Whether a content is the name of a film, or of a film's numbered pictures."""
+    return isinstance(content, (str, os.PathLike)) and not is_still(os.fspath(content))
+
+
+def _frame_of(film: Any) -> Picture:
+    """The first frame of a film.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    source = opened(os.fspath(film), Take(), None)
+    pixels = next(source.frames()).pixels
+    return Picture(pixels, name=source.facts.name, sha256=source.facts.sha256)
+
+
 def _typed(source: object, placeholder: str) -> str:
     """A picture as an argument; what begins with a dash would be taken for a flag."""
     name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else placeholder
     return f"./{name}" if name.startswith("-") else name
 
 
-def _free_name(content: str, method: str) -> str:
-    """A name for the painting, in the folder at hand, that no file has."""
-    stem = f"{Path(content).stem}-{method}" if content != WHO[0] else method
-    names = (f"{stem}{suffix}.png" for suffix in ("", *(f"-{i}" for i in range(2, 1000))))
-    return _typed(next((n for n in names if not Path(n).exists()), f"{stem}.png"), method)
+def _free_name(content: str, method: str, kind: str) -> str:
+    """A name for the painting, in the folder at hand, that no file has; ``kind`` is its suffix."""
+    path = Path(content)
+    if is_pictures(content) and not is_still(content) and not path.is_dir():
+        path = path.absolute().parent  # of numbered pictures, whose own name has no end but %05d
+    stem = f"{path.stem}-{method}" if content not in (WHO[0], FILM) else method
+    names = (f"{stem}{suffix}{kind}" for suffix in ("", *(f"-{i}" for i in range(2, 1000))))
+    return _typed(next((n for n in names if not Path(n).exists()), f"{stem}{kind}"), method)

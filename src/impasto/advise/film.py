@@ -15,7 +15,7 @@ METHOD = "fast"
 """What paints a film unless another is asked for."""
 STABLE = {"fast": "fast-stable"}
 """Method → the weights that have learnt to be stable by themselves."""
-EVERY = 6
+EVERY = 12
 """Every so many frames are measured."""
 
 

@@ -37,14 +37,9 @@ PLANNED: dict[str, Planned] = {
             "the method itself: masks and the matting Laplacian",
         ),
         Planned(
-            "stable-fast",
-            "a fast network taught with a temporal loss (Huang et al., CVPR 2017)",
-            "reading and writing video, and the network",
-        ),
-        Planned(
             "animatediff",
-            "diffusion of whole clips (Guo et al., ICLR 2024)",
-            f"reading and writing video, {_DIFFUSION}",
+            "diffusion of whole clips (Guo et al., ICLR 2024), by `impasto video` alone",
+            "the extra diffusion, weights of several GB and a GPU",
         ),
     )
 }

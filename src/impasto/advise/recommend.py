@@ -27,7 +27,8 @@ def recommend(
     these pictures; nothing is painted.
 
     Args:
-        content: a path, a PIL image, an array (H, W, 3) or a tensor (3, H, W); of a video, a frame.
+        content: a path, a PIL image, an array (H, W, 3) or a tensor (3, H, W); for
+            "video" a film as :func:`impasto.video` takes it, or a frame of one.
         style: one such picture, or a list of them; or the name of a style that ``fast`` has learnt.
         purpose: a name among ``impasto.advise.situation.PURPOSES``: "picture", "preview", "live",
             "batch", "print", "video", "photo", "text", "brand", "leak".

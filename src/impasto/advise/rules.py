@@ -142,10 +142,10 @@ RULES: tuple[Rule, ...] = (
         "video",
         "`--for video`",
         _for("video"),
-        "Frames that are painted one by one flicker; a temporal loss keeps them together.",
-        favours=("stable-fast", "animatediff"),
-        instead=("fast", "adain"),
-        nearest="fast and adain paint a frame at once, but each on its own: the film will flicker.",
+        "Frames that are painted one by one flicker; `impasto video` keeps them together. fast "
+        "does it by a network that has learnt it, at once; adain and wct, for any style, by "
+        "following the film's motion; gatys by a temporal loss, at minutes a frame.",
+        favours=("fast", "adain", "wct", "gatys", "animatediff"),
     ),
     Rule(
         "photo",

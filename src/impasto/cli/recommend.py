@@ -81,7 +81,7 @@ def recommend(ctx: click.Context) -> int:
     """Say which method suits CONTENT and STYLE here, why, and the command to run.
 
     Nothing is painted. Times and memory are forecasts for these pictures on this machine;
-    docs/recommend.md has the rules. Of a video, give a frame.
+    docs/recommend.md has the rules. For a video, CONTENT is the film, or a frame of it.
     """
     from impasto.advise.recommend import recommend as ask
 

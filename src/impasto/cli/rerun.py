@@ -13,10 +13,12 @@ from impasto.cli.order import files_named
 from impasto.cli.target import Target
 from impasto.cli.voice import Voice
 from impasto.cli.work import paint
+from impasto.core.errors import InputError
 from impasto.core.knobs import as_mapping
 from impasto.core.recipe import Recipe
 from impasto.run import show
 from impasto.run.rerun import rerun_request, use_threads
+from impasto.video.out import is_film
 
 
 @click.command("rerun", cls=ContextCommand)
@@ -38,6 +40,8 @@ def rerun(ctx: click.Context) -> int:
     The pictures are looked for where they were, and beside PAINTING.
     """
     painting, voice = ctx.params["painting"], voice_of(ctx)
+    if is_film(painting):
+        raise InputError(f"{painting} is a film: impasto show {painting} says its command.")
     recipe = show(painting)
     request = rerun_request(painting, content=ctx.params["content"], styles=ctx.params["styles"])
     use_threads(recipe)

@@ -21,6 +21,7 @@ from impasto.run.regions import described
 from impasto.run.structure import told as structure_told
 from impasto.video.out import is_film
 from impasto.video.out import recipe_in as film_recipe_in
+from impasto.video.sequence import NUMBER
 from impasto.video.take import Take
 
 COLOUR = tuple(
@@ -41,8 +42,7 @@ def show(painting: str, as_json: bool) -> None:
     voice.data(dataclasses.asdict(recipe))
     for label, text in _rows(recipe):
         voice.result(f"{label:<10}{text}".rstrip())
-    path = Path(painting)
-    again = str(path.with_name(f"{path.stem}-again{path.suffix}"))
+    again = _beside(Path(painting))
     if not recipe.film:
         voice.result("\nThe same again, to the pixel on the same machine:")
         voice.result("  " + shlex.join(["impasto", "rerun", painting, "-o", again]))
@@ -53,6 +53,14 @@ def show(painting: str, as_json: bool) -> None:
     else:
         voice.result("\nAs a command to change:")
         voice.result("  " + shlex.join(line))
+
+
+def _beside(path: Path) -> str:
+    """Where the same would go again: a name of its own; for numbered pictures, a folder."""
+    if NUMBER.search(path.name):
+        folder = path.parent if path.parent.name else path.parent.absolute()
+        return str(folder.with_name(f"{folder.name}-again") / path.name)
+    return str(path.with_name(f"{path.stem}-again{path.suffix}"))
 
 
 def command_line(recipe: Recipe, output: str) -> list[str]:

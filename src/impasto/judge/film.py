@@ -139,11 +139,12 @@ def evaluate_film(
             f"{result} has {other[1]} x {other[0]} px and {content} {shape[1]} x {shape[0]}: "
             "they are not of the same shape, so one is no painting of the other."
         )
-    painted = painting.frames()
-    count = 0
-    for frame, cut in shots(film.frames()):
+    painted, originals = painting.frames(), shots(film.frames())
+    count = more = 0
+    for frame, cut in originals:
         shown = next(painted, None)
         if shown is None:
+            more = 1 + sum(1 for _ in originals)
             break
         if cut:
             gauge.begin()
@@ -153,10 +154,10 @@ def evaluate_film(
             watch(count, film.facts.frames)
     if count < 2:
         raise InputError(f"{result} and {content} have {count} frame in common: nothing moves.")
-    if abs(count - film.facts.frames) > 1 or next(painted, None) is not None:
+    if more > 1 or next(painted, None) is not None:
         raise InputError(
-            f"{result} has another number of frames than {content} ({film.facts.frames}): give "
-            "the part of the film that was painted."
+            f"{result} has another number of frames than {content} ({count + more}): give the part "
+            "of the film that was painted."
         )
     return FilmScores(result, count, gauge.measures())
 

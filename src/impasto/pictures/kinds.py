@@ -39,8 +39,8 @@ _OTHERS = (
     (b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
     (b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
     (b"gimp xcf", "a GIMP document"),
-    (b"\x1aE\xdf\xa3", "a Matroska or WebM video"),
-    (b"RIFF", "a sound or AVI video"),
+    (b"\x1aE\xdf\xa3", "a Matroska or WebM video (impasto video paints those)"),
+    (b"RIFF", "a sound or AVI video (impasto video paints those)"),
     (b"OggS", "an Ogg sound or video"),
     (b"ID3", "an MP3 sound"),
     (b"fLaC", "a FLAC sound"),
@@ -94,7 +94,7 @@ def _by_brand(head: bytes, path: str | os.PathLike[str]) -> str:
     for at in (8, *range(16, len(box), 4)):
         if kind := _BRANDS.get(box[at : at + 4]):
             return kind
-    raise _wrong(path, "a video, or HEIF of an unknown kind")
+    raise _wrong(path, "a video (impasto video paints those), or HEIF of an unknown kind")
 
 
 def _is_text(head: bytes) -> bool:

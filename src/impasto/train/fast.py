@@ -203,6 +203,7 @@ class FastLesson(Lesson):
             "styles": self.names,
             "widths": self.network.widths,
             "blocks": self.network.blocks,
+            **({"stable": True} if self.course.stable else {}),
         }
 
 

@@ -17,9 +17,6 @@ from impasto.video.source import Source
 from impasto.video.steady import Steady
 from impasto.weights.store import load_model
 
-STABLE = "fast-stable"
-"""The network with the package that has learnt to be stable; others say so in their files."""
-
 
 def make_brush(
     request: Request,
@@ -58,10 +55,12 @@ def make_brush(
         film = source() if source else None
         return animated(request, plan, film, find_shots, stability, flow)
     if isinstance(method, FeedForward):
-        if flow == "auto" and _stable(request, method):
+        stable = _stable(request, method)
+        if flow == "auto" and stable:
             flow = "none"
         found = find(flow, plan.setting.device) if stability else None
-        return Steady(request, plan, stability=stability, flow=found)
+        averaged = not stable or found is not None
+        return Steady(request, plan, stability=stability, flow=found, averaged=averaged)
     if isinstance(method, Optimising):
         found = find(flow, plan.setting.device) if stability else None
         return Optimised(request, plan, stability=stability, flow=found)
@@ -74,5 +73,4 @@ def _stable(request: Request, method: FeedForward) -> bool:
     """Whether the weights are of a network that has learnt to be stable by itself."""
     if not isinstance(method, NamesStyles):
         return False
-    model = load_model(method.weights(request), method.name)
-    return model.name == STABLE or bool(model.about.get("stable"))
+    return bool(load_model(method.weights(request), method.name).about.get("stable"))

@@ -149,11 +149,15 @@ class FilmFile(Source):
                 for frame in found:
                     time = time + step if frame.pts is None else frame.pts * unit - zero
                     if self._end is not None and time >= self._end:
+                        self._tell(damaged)
                         return
                     if time >= self._start:
                         yield time, frame
-            if damaged:
-                self.remarks.append(f"{self.path} is damaged: {damaged} frames are left out.")
+            self._tell(damaged)
+
+    def _tell(self, damaged: int) -> None:
+        if damaged:
+            self.remarks.append(f"{self.path} is damaged: {damaged} frames are left out.")
 
     def _pixels(self, frame: Any) -> tuple[Pixels, Pixels | None]:
         av = pyav()
@@ -217,10 +221,17 @@ def _length(container: Any, stream: Any) -> Fraction:
     unit = Fraction(stream.time_base)
     if stream.duration:
         return Fraction(stream.duration * unit)
-    if container.duration:
-        return Fraction(container.duration, 1_000_000)
-    ends = [(p.pts + (p.duration or 0)) * unit for p in container.demux(stream) if p.pts]
-    return Fraction(max(ends, default=0)) - (stream.start_time or 0) * unit
+    named = Fraction(container.duration or 0, 1_000_000)
+    if named and len(container.streams) == 1:
+        return named
+    ends: dict[int, Fraction] = {}
+    for packet in _as_far_as_it_goes(container.demux()):
+        if packet.pts is not None:
+            end = (packet.pts + (packet.duration or 0)) * Fraction(packet.time_base)
+            ends[packet.stream.index] = max(end, ends.get(packet.stream.index, end))
+    if named - max(ends.values(), default=Fraction(0)) > SHORT:  # cut off
+        return named
+    return ends.get(stream.index, Fraction(0)) - (stream.start_time or 0) * unit
 
 
 def _turning(frame: Any) -> tuple[bool, bool, bool]:

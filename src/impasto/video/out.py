@@ -63,6 +63,10 @@ class Out(ABC):
         """It was stopped: where what there is can be seen, if anything can."""
         return None
 
+    def beyond(self, frames: int) -> Path | None:
+        """What an earlier, longer film left there and would be taken for a part of this one."""
+        return None
+
 
 class FilmOut(Out):
     """A film file."""
@@ -142,6 +146,10 @@ class PicturesOut(Out):
 
     def close(self) -> None:
         return None
+
+    def beyond(self, frames: int) -> Path | None:
+        next_one = numbered(str(self.path), frames + 1)
+        return next_one if next_one.exists() else None
 
     def finish(self, parts: Sequence[Path], recipe: Recipe, seconds: float) -> Path:
         place = self.path.parent / SIDECAR

@@ -8,14 +8,13 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from impasto.core import guards
-from impasto.core.errors import InputError, KnobError
+from impasto.core.errors import InputError
 from impasto.core.picture import Picture, Pixels
 from impasto.core.plan import Plan
 from impasto.core.progress import Tick, Watch, unwatched
@@ -25,14 +24,14 @@ from impasto.core.stop import Stop
 from impasto.pictures import sheet
 from impasto.run import make_plan, make_request
 from impasto.run.stylize import identity, recipe_of
-from impasto.video.animated import BEGINNING, Animated, Blank, is_size
+from impasto.video.animated import BEGINNING, Animated, Blank
 from impasto.video.brush import make_brush
-from impasto.video.film import FilmFile
+from impasto.video.opening import opened
 from impasto.video.out import made_for
 from impasto.video.parts import Parts, folder_for
-from impasto.video.sequence import Pictures, is_pictures, is_still
+from impasto.video.sequence import counts, is_pictures, is_still
 from impasto.video.shots import shots
-from impasto.video.source import Frame, Loop, Source
+from impasto.video.source import Frame
 from impasto.video.take import Take
 
 Say = Callable[[str], None]
@@ -171,7 +170,7 @@ class Job:
         wanted = sorted({t - self.take.start for t in times})
         rows: list[tuple[str, Pixels]] = []
         for number, frame in enumerate(self.source.frames()):
-            if not wanted:
+            if not wanted or wanted[0] < 0:
                 break
             if frame.time >= 0 and wanted[0] < frame.time + 1 / self.source.facts.rate:
                 if isinstance(self.brush, Animated):
@@ -232,15 +231,26 @@ class Job:
             raise InputError(f"{error}{where}{way}") from error
         for remark in self.source.remarks:
             say(remark)
-        path = self._out.finish(parts.files(), run.recipe(True), run.seconds)
+        try:
+            path = self._out.finish(parts.files(), run.recipe(True), run.seconds)
+        except InputError as error:
+            raise InputError(f"{error} All is painted: --resume only writes it.") from error
         parts.remove()
-        return run.film(path, finished=True)
+        film = run.film(path, finished=True)
+        if left := self._out.beyond(film.frames):
+            say(f"{left} and what follows it are of an earlier film: delete them.")
+        return film
 
     def _identity(self) -> dict[str, Any]:
         """All that decides the frames."""
         take = dataclasses.asdict(self.take)
         del take["sound"]
-        return {**identity(self.request, self.plan), **take, "coding": repr(self._out.coding)}
+        return {
+            **identity(self.request, self.plan),
+            **take,
+            "coding": repr(self._out.coding),
+            "files": dict(self.brush.files),
+        }
 
 
 class _Run:
@@ -253,7 +263,7 @@ class _Run:
         state = parts.state or {"frames": 0, "read": 0, "shots": 0, "ends": 0.0}
         self._frames, self._read, self._shots = state["frames"], state["read"], state["shots"]
         self.seconds: float = state["ends"]
-        self.saved = self.seconds
+        self.saved, self._kept = self.seconds, (self._frames, self._shots)
         if "brush" in state:
             job.brush.restore(state["brush"])
 
@@ -334,24 +344,25 @@ class _Run:
                 "ends": self.seconds,
             },
         )
-        self.saved = self.seconds
+        self.saved, self._kept = self.seconds, (self._frames, self._shots)
 
     def film(self, path: Path | None, finished: bool) -> Film:
         recipe = self.recipe(finished)
         facts = self._job.source.facts
-        return Film(path, self._frames, self.seconds, float(facts.rate), self._measures(), recipe)
+        frames, seconds = recipe.film["frames"], self.seconds if finished else self.saved
+        return Film(path, frames, seconds, float(facts.rate), self._measures(), recipe)
 
     def recipe(self, finished: bool) -> Recipe:
+        """How it was made; of a run that was stopped, what the finished parts hold."""
         job = self._job
-        painting = Painting(
-            job.request.content.pixels, {}, self._frames, finished, job.brush.files, {}
-        )
+        frames, shots = (self._frames, self._shots) if finished else self._kept
+        painting = Painting(job.request.content.pixels, {}, frames, finished, job.brush.files, {})
         recipe = recipe_of(job.request, job.plan, painting, {}, time.monotonic() - self._start)
         film = {
-            "frames": self._frames,
-            "seconds": round(self.seconds, 3),
+            "frames": frames,
+            "seconds": round(self.seconds if finished else self.saved, 3),
             "fps": round(float(job.source.facts.rate), 3),
-            "shots": self._shots,
+            "shots": shots,
             "sound": list(job.source.facts.sound) if job.take.sound else [],
             "take": dataclasses.asdict(job.take),
             "measures": {n: round(v, 5) for n, v in self._measures().items()},
@@ -362,37 +373,11 @@ class _Run:
         return self._gauge.measures() if self._gauge else {}
 
 
-def opened(content: str, take: Take, size: int | None) -> Source:
-    """The source of that name, with its frames at ``size`` pixels on the long side.
-
-    Raises:
-        InputError: it cannot be read.
-        KnobError: settings that do not fit it.
-    """
-    source: Source
-    fps = None if take.fps is None else Fraction(take.fps).limit_denominator(1001)
-    part: dict[str, Any] = {"start": take.start, "end": take.end, "size": size}
-    if is_size(content):
-        if take.loop or take.ramp or take.side_by_side or take.start or take.end is not None:
-            raise KnobError(
-                f"{content} is only a size: --loop, --ramp, --side-by-side, --start and --end are "
-                "for films."
-            )
-        source = Blank(content, fps=fps, seconds=take.seconds, size=size)
-    elif is_pictures(content):
-        if take.seconds is not None and not is_still(content):
-            raise KnobError("--seconds says how long a still is seen; for a film, say --end.")
-        source = Pictures(content, fps=fps, seconds=take.seconds, **part)
-    elif take.fps is not None or take.seconds is not None:
-        raise KnobError("--fps and --seconds are for pictures: a film has its own.")
-    else:
-        source = FilmFile(content, **part)
-    return Loop(source) if take.loop else source
-
-
 def _overwrites(output: str, content: str) -> bool:
     """Whether the output is the input, or lies among its pictures."""
     one, other = Path(output), Path(content)
-    if is_pictures(output) and is_pictures(content) and not is_still(content):
+    if is_pictures(output) and is_pictures(content):
+        if is_still(content) and not counts(output, other):
+            return False
         one, other = one.parent, other if other.is_dir() else other.parent
     return os.path.realpath(one) == os.path.realpath(other)

@@ -130,14 +130,25 @@ def files_of(name: str) -> list[Path]:
         return sorted(found, key=_by_numbers)
     if not (match := NUMBER.search(path.name)):
         return [path]
-    before, after = path.name[: match.start()], path.name[match.end() :]
-    digits = rf"(\d{{{int(match[1])},}})" if match[1] else r"(\d+)"
-    wanted = re.compile(re.escape(before) + digits + re.escape(after))
+    wanted = _names(path.name, match)
     beside = path.parent.iterdir() if path.parent.is_dir() else iter(())
     numbered = [(int(m[1]), p) for p in beside if (m := wanted.fullmatch(p.name))]
     if not numbered:
         raise InputError(f"There are no pictures as {name}: check the pattern.")
     return [p for _, p in sorted(numbered)]
+
+
+def counts(pattern: str, picture: Path) -> bool:
+    """Whether the name of a picture is one of those that a pattern stands for."""
+    name = Path(pattern).name
+    match = NUMBER.search(name)
+    return bool(match and _names(name, match).fullmatch(picture.name))
+
+
+def _names(name: str, match: re.Match[str]) -> re.Pattern[str]:
+    """What the names of a pattern look like; the number is their first group."""
+    digits = rf"(\d{{{int(match[1])},}})" if match[1] else r"(\d+)"
+    return re.compile(re.escape(name[: match.start()]) + digits + re.escape(name[match.end() :]))
 
 
 def numbered(pattern: str, number: int) -> Path:

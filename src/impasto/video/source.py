@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 
 import numpy as np
 
@@ -109,21 +110,20 @@ class Loop(Source):
         self._source, self.remarks = source, source.remarks
         facts = source.facts
         self.length = max(1, min(round(LOOP * facts.rate), (facts.frames - 1) // 2))
-        self._lead = self.length / facts.rate
+        usual = self.length / facts.rate
+        self._lead = next((f.time for f in islice(source.frames(), self.length, None)), usual)
         self.origin = source.origin + self._lead
         self.facts = dataclasses.replace(facts, seconds=facts.seconds - self._lead)
 
     def frames(self) -> Iterator[Frame]:
         first: list[Frame] = []
         last: deque[Frame] = deque()
-        zero: Fraction | None = None
         for frame in self._source.frames():
             if len(first) < self.length:
                 first.append(frame)
                 yield dataclasses.replace(frame, time=frame.time - self._lead)
                 continue
-            zero = frame.time if zero is None else zero
-            last.append(dataclasses.replace(frame, time=frame.time - zero))
+            last.append(dataclasses.replace(frame, time=frame.time - self._lead))
             if len(last) > self.length:
                 yield last.popleft()
         others = first[len(first) - len(last) :]
