@@ -2,9 +2,9 @@
 
 Both use the same weights, scheduler, steps, guidance, prompt, seed and precision, on a GPU. Each is
 a process of its own, so that neither finds the other's memory: it loads, paints once to warm up,
-then several times. Told are the median of seconds a picture and the GPU's peak. The aim is: no slower,
-with less memory. Ours runs twice, fitted as the plan chooses and in tiles. The result goes to
-docs/benchmarks/diffusion.json and diffusion.md.
+then several times. Told are the median of seconds a picture and the GPU's peak. The aim is: no
+slower, with less memory. Ours runs twice, fitted as the plan chooses and in tiles. The result goes
+to docs/benchmarks/diffusion.json and diffusion.md.
 
 Without a GPU or without the weights on this machine it says so and measures nothing.
 

@@ -10,8 +10,9 @@ import tiny_models
 from impasto.core.errors import InputError, KnobError
 from impasto.pictures import read, write
 from impasto.video import run as room
+from impasto.video.opening import opened
 from impasto.video.out import recipe_in
-from impasto.video.run import Job, opened
+from impasto.video.run import Job
 from impasto.video.take import Take
 
 

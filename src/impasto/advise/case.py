@@ -23,7 +23,7 @@ from impasto.core.picture import Picture
 from impasto.core.request import Fetches
 from impasto.pictures import from_any
 from impasto.run import make_request
-from impasto.video.run import opened
+from impasto.video.opening import opened
 from impasto.video.sequence import is_pictures, is_still
 from impasto.video.take import Take
 

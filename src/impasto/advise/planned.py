@@ -22,7 +22,6 @@ class Planned:
     missing: str
 
 
-_DIFFUSION = "the method itself, then the extra diffusion and weights of several GB"
 PLANNED: dict[str, Planned] = {
     p.name: p
     for p in (

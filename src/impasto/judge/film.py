@@ -18,7 +18,7 @@ from impasto.judge.judge import Judge
 from impasto.nets.flow import joined
 from impasto.pictures import from_any
 from impasto.video.flow import DIS, find, read_flow
-from impasto.video.run import opened
+from impasto.video.opening import opened
 from impasto.video.shots import shots
 from impasto.video.steadiness import MEASURES, Gauge, Truth
 from impasto.video.take import Take
