@@ -99,6 +99,8 @@ class Loaded:
             if parts.motion is not None:
                 moving = self._single(parts.motion, diffusers.MotionAdapter)
                 unet = diffusers.UNetMotionModel.from_unet2d(self._base.unet, moving)
+                if parts.kind == "sdxl":  # which from_unet2d leaves as it was drawn
+                    unet.add_embedding.load_state_dict(self.unet.add_embedding.state_dict())
                 self._base.register_modules(unet=unet.eval())
         self._base.vae.eval()
         if STEPS[parts.step].tiled:
