@@ -283,7 +283,7 @@ class _Run:
                 self._frames += 1
                 out.add(painted, frame, self._frames)
                 self.seconds = float(frame.time + 1 / rate)
-                share = min(1.0, float(frame.time + 1 / rate) / float(facts.seconds))
+                share = min(1.0, self.seconds / float(facts.seconds))
                 self._watch(Tick(self._frames, facts.frames, share, {}, lambda p=painted: p, dict))  # type: ignore[misc]
         if number is not None:
             self._commit(out.close(), read)
