@@ -46,7 +46,7 @@ PAIRS = (
 )
 SIZES = (256, 512, 1024)
 METHODS = ("photowct", "deep-photo", "wct", "gatys", "lut")
-SLOW = {"deep-photo": {256: 8, 512: 8, 1024: 2}, "gatys": {256: 8, 512: 4, 1024: 1}}
+SLOW = {"deep-photo": {256: 8, 512: 8, 1024: 1}, "gatys": {256: 4, 512: 2, 1024: 1}}
 """Method → size → pairs that it paints; the others paint all."""
 ROUNDS = 5
 STEPS = (75, 150, 300, 600)

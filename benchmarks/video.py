@@ -53,8 +53,8 @@ class Way:
     frames: int | None = None
 
 
-SLOW_FRAMES = 6
-GATYS = ("--method", "gatys", "--steps", "200")
+SLOW_FRAMES = 8
+GATYS = ("--method", "gatys", "--steps", "100")
 FAST = ("--method", "fast", "--weights", "fast")
 WAYS = {
     "fast, frame by frame": Way((*FAST, "--stability", "0")),

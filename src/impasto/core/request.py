@@ -244,6 +244,11 @@ class Request:
             _check_region(region, self)
 
     @property
+    def long_side(self) -> int:
+        """Of the result, as it is asked for, in pixels."""
+        return self.size or self.content.long_side
+
+    @property
     def shares(self) -> tuple[float, ...]:
         """The style weights scaled to the sum 1; with regions, those of the rest.
 

@@ -100,7 +100,7 @@ class Gatys(Optimising):
         return untuned_balance(self.beta_now() / self.alpha)
 
     def _stroke_warning(self, request: Request) -> str | None:
-        side = (self.style_size or request.size or request.content.long_side) * self.style_scale
+        side = (self.style_size or request.long_side) * self.style_scale
         small = [s for s in request.styles if s.long_side < round(side)]
         if not small or (self.style_scale <= 1 and self.style_size is None):
             return None

@@ -82,7 +82,7 @@ class PhotoWCT(FeedForward):
 
     def painter(self, request: Request, place: Place) -> Painter:
         """Encoder and decoders, with the styles' statistics taken."""
-        if self.smoothing == "exact" and _long_side(request) > CORE:
+        if self.smoothing == "exact" and request.long_side > CORE:
             raise KnobError(
                 f"--smoothing exact takes a whole picture at once, {CORE} px at most: say --size "
                 f"{CORE} or less, or --smoothing guided."
@@ -98,7 +98,7 @@ class PhotoWCT(FeedForward):
 
     def warnings(self, request: Request) -> tuple[str, ...]:
         told = super().warnings(request)
-        if self.smoothing == "exact" and _long_side(request) > SLOW:
+        if self.smoothing == "exact" and request.long_side > SLOW:
             told += (
                 f"--smoothing exact solves for every pixel at once: over {SLOW} px it takes "
                 "minutes, where guided takes a second.",
@@ -193,10 +193,6 @@ class Painter:
         if self.knobs.smoothing == "exact":
             return closed_form(painted, photo, tolerance=1e-2).float()
         return painted
-
-
-def _long_side(request: Request) -> int:
-    return request.size or request.content.long_side
 
 
 def guided(painted: Tensor, photo: Tensor) -> Tensor:

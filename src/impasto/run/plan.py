@@ -35,7 +35,7 @@ def make_plan(request: Request) -> Plan:
     if film := _film_warning(Path(request.content.name)):
         warnings.append(film)
 
-    size = request.size or request.content.long_side
+    size = request.long_side
     setting = _setting(request, size, device, precision)
     forecast = request.method.forecast(request, setting)
     free = devices.available_bytes(device) + devices.resident_bytes()

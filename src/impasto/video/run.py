@@ -292,9 +292,8 @@ class _Run:
                 self._frames += 1
                 out.add(painted, frame, self._frames)
                 self.seconds = float(frame.time + 1 / rate)
-                share = min(1.0, float(frame.time + 1 / rate) / float(facts.seconds))
-                share = self._share = max(share, self._share)
-                self._watch(Tick(self._frames, facts.frames, share, {}, lambda p=painted: p, dict))  # type: ignore[misc]
+                self._share = max(self._share, min(1.0, self.seconds / float(facts.seconds)))
+                self._watch(Tick(self._frames, facts.frames, self._share, {}, lambda p=painted: p, dict))  # type: ignore[misc]
         if number is not None:
             self._commit(out.close(), read)
         if not self._frames:
