@@ -293,7 +293,7 @@ class _Run:
                 out.add(painted, frame, self._frames)
                 self.seconds = float(frame.time + 1 / rate)
                 self._share = max(self._share, min(1.0, self.seconds / float(facts.seconds)))
-                self._watch(Tick(self._frames, facts.frames, self._share, {}, lambda p=painted: p, dict))  # type: ignore[misc]
+                self._tell(painted)
         if number is not None:
             self._commit(out.close(), read)
         if not self._frames:
@@ -303,7 +303,10 @@ class _Run:
         """A brush that works ahead has come so far, and may be stopped."""
         stop.check()
         self._share = max(share, self._share)
-        frames, still = self._job.source.facts.frames, self._job.request.content.pixels
+        self._tell(self._job.request.content.pixels)
+
+    def _tell(self, still: Pixels) -> None:
+        frames = self._job.source.facts.frames
         self._watch(Tick(self._frames, frames, self._share, {}, lambda: still, dict))
 
     def _painted(self, frame: Frame, cut: bool) -> Pixels:
