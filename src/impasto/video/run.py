@@ -303,7 +303,7 @@ class _Run:
         """A brush that works ahead has come so far, and may be stopped."""
         stop.check()
         self._share = max(share, self._share)
-        self._tell(self._job.request.content.pixels)
+        self._tell(np.asarray(self._job.request.content.pixels))
 
     def _tell(self, still: Pixels) -> None:
         frames = self._job.source.facts.frames
