@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from impasto.advise.planned import PLANNED, planned
 from impasto.advise.rules import LIMITS, RULES, filled
 from impasto.advise.situation import PURPOSES
 from impasto.core.words import short
@@ -43,7 +42,7 @@ def rules() -> str:
         (rule.when, names(rule.favours), names(rule.instead), said(rule.why, rule.nearest))
         for rule in RULES
     ]
-    return table(("when", "favours", "while none of them is here", "why"), rows)
+    return table(("when", "favours", "else", "why"), rows)
 
 
 def said(*sentences: str) -> str:
@@ -51,18 +50,12 @@ def said(*sentences: str) -> str:
 
 
 def names(methods: Sequence[str]) -> str:
-    missing = planned()
-    return ", ".join(f"*{name}*" if name in missing else f"`{name}`" for name in methods)
+    return ", ".join(f"`{name}`" for name in methods)
 
 
 def limits() -> str:
     rows = [(limit.when, re.sub(r"\{\w+\}", "…", limit.why)) for limit in LIMITS.values()]
     return table(("ruled out are", "what is said"), rows)
-
-
-def missing() -> str:
-    rows = [(f"*{n}*", PLANNED[n].title, PLANNED[n].missing) for n in planned()]
-    return table(("name", "what it is", "what it takes"), rows)
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -74,7 +67,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "purposes": purposes,
     "rules": rules,
     "limits": limits,
-    "planned": missing,
 }
 PAGES = ("recommend.md",)
 

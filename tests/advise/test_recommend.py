@@ -183,9 +183,23 @@ def test_a_film_is_for_the_command_that_paints_films(tmp_path, monkeypatch, pain
     assert learnt.fits
     assert other.fits
     assert "gatys" in refused(other)  # minutes a frame
-    assert [each.method for each in other.planned] == ["animatediff"]
+    assert refused(other)["animatediff"].limit in ("weights", "extra")
     film = impasto.video("clip.mp4", output="out.mp4", **learnt.arguments)
     assert (film.frames, film.recipe.method) == (3, "fast")
+
+
+def test_a_model_of_whole_clips_takes_part_in_films_where_its_weights_are(
+    tmp_path, monkeypatch, painting, tiny
+):
+    monkeypatch.chdir(tmp_path)
+    clips.clip(tmp_path / "clip.mp4", clips.frames(3))
+    given = {"model": tiny["sd15"], "motion": tiny["motion-sd15"]}
+    given |= {"ip_adapter": tiny["adapter-sd15"]}
+    monkeypatch.setattr(methods, "_METHODS", {})  # the others have no such knobs
+    [(found, _)] = Case("clip.mp4", painting, purpose="video", knobs=given).tried()
+    assert found.method == "animatediff"
+    assert found.command[:4] == ("impasto", "video", "clip.mp4", painting)
+    assert found.command[found.command.index("--motion") + 1] == tiny["motion-sd15"]
 
 
 def test_of_numbered_pictures_the_folder_names_the_film(tmp_path, monkeypatch, painting, photo):
@@ -202,11 +216,10 @@ def test_a_frame_stands_for_a_film_that_is_not_there(photo, painting):
     assert command == "impasto video FILM painting.png -o adain.mp4 --method adain"
 
 
-def test_a_planned_method_is_taken_up_once_it_is_registered(photo, painting, monkeypatch):
+def test_a_method_that_serves_needs_no_nearest(photo, painting, monkeypatch):
     register(monkeypatch, "sdxl")
     answer = impasto.recommend(photo, painting, purpose="brand")
     assert (answer.best.method, answer.fits) == ("sdxl", True)
-    assert not answer.planned
     assert "nearest" not in rules(answer)
 
 

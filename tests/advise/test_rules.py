@@ -9,11 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from toy_method import register
 
 from impasto import methods
 from impasto.advise.figures import PLACE, by_error, figures
-from impasto.advise.planned import PLANNED, planned
 from impasto.advise.rules import RULES, Rule, filled, fired, ranked
 from impasto.advise.situation import PURPOSES, Situation
 from impasto.core.errors import KnobError
@@ -35,13 +33,9 @@ def script(path):
 
 
 def order(**case):
-    """Every method that there is or will be, the best first."""
-    everyone = (*methods.names(), *planned())
+    """Every method, the best first."""
+    everyone = (*methods.names(), *methods.films())
     return ranked(everyone, fired(Situation(**case)))
-
-
-def first_here(**case):
-    return next(name for name in order(**case) if name in methods.names())
 
 
 @pytest.mark.parametrize(
@@ -72,9 +66,9 @@ def test_every_purpose_has_one_rule_of_its_name():
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_a_rule_names_only_methods_that_are_here_or_planned(rule):
+def test_a_rule_names_only_methods_that_are_here(rule):
     named = {*rule.favours, *rule.instead, *rule.knobs}
-    assert named <= {*methods.names(), *PLANNED}
+    assert named <= {*methods.names(), *methods.films()}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
@@ -130,13 +124,6 @@ def test_a_small_print_is_told_the_pixels_of_a_page():
     assert said == ["At 300 dots an inch 1000 px are 8 cm: for an A4 page say --size 3508."]
     small, large = (fired(Situation(purpose="print", side=side)) for side in (3507, 3508))
     assert [any(r.name == "page" for r in rules) for rules in (small, large)] == [True, False]
-
-
-def test_a_registered_method_is_planned_no_more(monkeypatch):
-    assert "animatediff" in planned()
-    register(monkeypatch, "animatediff")
-    assert "animatediff" not in planned()
-    assert first_here(purpose="video") == "animatediff"
 
 
 def test_the_nearest_to_the_style_comes_first_in_our_figures():

@@ -60,7 +60,6 @@ class Recommendation:
         fits: whether the best one serves the purpose; False if it is only the nearest that is here.
         reasons: the rules that fired, and what was cut down, one sentence each.
         refused: methods that are here and ruled out, the otherwise better first.
-        planned: methods that would serve, and that this version does not have.
     """
 
     situation: Situation
@@ -68,7 +67,6 @@ class Recommendation:
     fits: bool
     reasons: tuple[Reason, ...]
     refused: tuple[Refused, ...]
-    planned: tuple[Refused, ...]
 
     @property
     def best(self) -> Candidate | None:

@@ -13,12 +13,11 @@ from impasto.advise import licences
 from impasto.advise.answer import Candidate, Reason, Recommendation, Refused
 from impasto.advise.fitting import Fit, RuledOut, fit
 from impasto.advise.look import contrast, knows_by_name, look_at, reduced
-from impasto.advise.planned import PLANNED, planned
-from impasto.advise.rules import LIMITS, filled, fired, ranked
+from impasto.advise.rules import filled, fired, ranked
 from impasto.advise.situation import Situation
 from impasto.core import devices
 from impasto.core.errors import InputError
-from impasto.core.knobs import knobs_of, spell
+from impasto.core.knobs import build, knobs_of, spell
 from impasto.core.picture import Picture
 from impasto.core.request import Fetches
 from impasto.pictures import from_any
@@ -92,7 +91,8 @@ class Case:
         Yields:
             A candidate and what was cut down for it, or why the method is ruled out.
         """
-        for method in ranked(methods.names(), self.rules):
+        films = methods.films() if self.situation.purpose == "video" else ()
+        for method in ranked((*methods.names(), *films), self.rules):
             try:
                 self._check(method)
                 yield self._candidate(method)
@@ -121,20 +121,7 @@ class Case:
             reasons += [Reason("nearest", filled(r.nearest, words)) for r in serving]
         if best and self.situation.licence == "commercial":
             reasons.append(Reason("licence", licences.commercial_note(best)))
-        named = dict.fromkeys(m for r in self.rules for m in (*r.favours, *r.instead))
-        away = [PLANNED[m] for m in named if m in planned()]
-        why = LIMITS["missing"].why
-        return Recommendation(
-            self.situation,
-            candidates,
-            fits,
-            (*reasons, *cuts),
-            refused,
-            tuple(
-                Refused(p.name, "missing", why.format(title=p.title, missing=p.missing))
-                for p in away
-            ),
-        )
+        return Recommendation(self.situation, candidates, fits, (*reasons, *cuts), refused)
 
     def _check(self, method: str) -> None:
         """The limits that need no forecast.
@@ -152,15 +139,15 @@ class Case:
             raise RuledOut("shown", style=hidden, knowing=knowing)
         if card.extra and licences.lacks(card.extra):
             raise RuledOut("extra", extra=card.extra)
-        kind = methods.find(method)
-        if issubclass(kind, Fetches) and (lacking := kind.lacking()):
+        painter = build(methods.find(method), self._knobs(method))
+        if isinstance(painter, Fetches) and (lacking := painter.lacking()):
             raise RuledOut("weights", lacking=lacking)
         licence = licences.licence_of(method)
         if self.situation.licence == "commercial" and licences.FORBIDS.search(licence):
             raise RuledOut("licence", licence=licence)
 
     def _candidate(self, method: str) -> tuple[Candidate, tuple[str, ...]]:
-        knobs = {**self._ruled_knobs(method), **self.given}
+        knobs = self._knobs(method)
         request = make_request(
             self.small,
             self.styles_for(method),
@@ -183,13 +170,13 @@ class Case:
         )
         return candidate, found.cuts
 
-    def _ruled_knobs(self, method: str) -> dict[str, Any]:
-        """What the rules set, and what of it the method has; an earlier rule counts more."""
+    def _knobs(self, method: str) -> dict[str, Any]:
+        """What was asked for, and what the rules set of its knobs; an earlier rule counts more."""
         known = {knob.name for knob in knobs_of(methods.find(method))}
         ruled: dict[str, Any] = {}
         for rule in reversed(self.rules):
             ruled |= rule.knobs.get(method, {})
-        return {name: value for name, value in ruled.items() if name in known}
+        return {n: value for n, value in ruled.items() if n in known} | self.given
 
     def _sources_for(self, method: str) -> tuple[object, ...]:
         """The styles as the caller gave them, or as learnt names."""

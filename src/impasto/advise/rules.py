@@ -244,11 +244,6 @@ LIMITS: dict[str, Limit] = {
     limit.name: limit
     for limit in (
         Limit(
-            "missing",
-            "methods that this version does not have",
-            "{title}: it takes {missing}.",
-        ),
-        Limit(
             "extra",
             "methods whose optional packages are not installed",
             'It needs an extra: pip install "impasto[{extra}]"',

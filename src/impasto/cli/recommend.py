@@ -111,7 +111,6 @@ def _tell(answer: Recommendation, voice: Voice) -> None:
         show_table(heads[:width], [row[:width] for row in rows])
     _list(voice, "Why", [(reason.rule, reason.sentence) for reason in answer.reasons])
     _list(voice, "Ruled out", [(each.method, each.why) for each in answer.refused])
-    _list(voice, "Not in this version", [(each.method, each.why) for each in answer.planned])
     if answer.command:
         voice.result(f"\nRun:\n  {answer.command}")
 
@@ -157,6 +156,5 @@ def facts(answer: Recommendation) -> dict[str, Any]:
         ],
         "reasons": [dataclasses.asdict(reason) for reason in answer.reasons],
         "refused": [dataclasses.asdict(each) for each in answer.refused],
-        "planned": [dataclasses.asdict(each) for each in answer.planned],
         "situation": {**dataclasses.asdict(case), "learnt": sorted(case.learnt)},
     }

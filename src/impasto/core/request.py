@@ -99,9 +99,8 @@ class NamesStyles(Protocol):
 class Fetches(Protocol):
     """What a method offers besides if its weights are large and come from elsewhere."""
 
-    @classmethod
-    def lacking(cls) -> str:
-        """What of its default weights is not on this machine, in a sentence; "": nothing."""
+    def lacking(self) -> str:
+        """What of its weights is not on this machine, in a sentence; "": nothing."""
         ...
 
     def notes(self, request: Request, setting: Setting) -> tuple[str, ...]:

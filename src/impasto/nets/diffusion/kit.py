@@ -125,14 +125,22 @@ def find(
     """
     require_extra()
     kit = _found(model, adapter, encoder, tuple(controls), tuple(loras))
-    if not accept_licence:
-        for title, licence in kit.licences:
-            if hub.NON_COMMERCIAL.search(licence):
-                raise KnobError(
-                    f"The licence of {title} is {licence}: it does not allow commercial use. Say "
-                    "--accept-licence if yours is none."
-                )
+    for title, licence in kit.licences:
+        check_licence(title, licence, accept_licence)
     return kit
+
+
+def check_licence(title: str, licence: str, accepted: bool) -> None:
+    """Refuse a licence that forbids commercial use, unless it was accepted.
+
+    Raises:
+        KnobError: it was not.
+    """
+    if hub.NON_COMMERCIAL.search(licence) and not accepted:
+        raise KnobError(
+            f"The licence of {title} is {licence}: it does not allow commercial use. Say "
+            "--accept-licence if yours is none."
+        )
 
 
 @functools.lru_cache(maxsize=8)

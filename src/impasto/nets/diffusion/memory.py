@@ -184,7 +184,14 @@ def _counted(kind: str, config: str) -> int:
     return sum(p.numel() for p in net.parameters())
 
 
-def choose(sizes: Sizes, setting: Setting, guided: bool, free: int, wanted: str = "auto") -> Step:
+def choose(
+    sizes: Sizes,
+    setting: Setting,
+    guided: bool,
+    free: int,
+    wanted: str = "auto",
+    frames: int = 1,
+) -> Step:
     """The first step that fits, or else the last; or the one that is asked for.
 
     Args:
@@ -193,6 +200,7 @@ def choose(sizes: Sizes, setting: Setting, guided: bool, free: int, wanted: str 
         guided: as in :meth:`Sizes.peak`.
         free: bytes on the device.
         wanted: "auto", or a step's name.
+        frames: pictures in a pass.
 
     Raises:
         ResourceError: the device has no such step.
@@ -205,7 +213,7 @@ def choose(sizes: Sizes, setting: Setting, guided: bool, free: int, wanted: str 
                 f"{', '.join(known)}: use --memory auto."
             )
         return known[wanted]
-    fitting = (s for s in known.values() if sizes.peak(setting, s, guided) <= free)
+    fitting = (s for s in known.values() if sizes.peak(setting, s, guided, frames) <= free)
     return next(fitting, list(known.values())[-1])
 
 
