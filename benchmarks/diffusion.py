@@ -71,7 +71,7 @@ def plain(kind: str, model: str, steps: int, precision: str) -> Paint:
     """A painter as the documentation of diffusers makes one."""
     import diffusers
 
-    from impasto.nets.diffusion.pipelines import fetched_model
+    from impasto.nets.diffusion.files import fetched_model
     from impasto.weights import hub, pairs
 
     source = hub.locate(model)

@@ -116,7 +116,7 @@ def test_the_offline_cache_is_enough(tiny, tmp_path, monkeypatch):
 
 
 def test_a_cache_with_a_part_missing_is_refused_with_the_line(tiny, tmp_path, monkeypatch):
-    from impasto.nets.diffusion.pipelines import fetched_model
+    from impasto.nets.diffusion.files import fetched_model
 
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     snapshot = in_cache(tiny, tmp_path, monkeypatch, revision="part")
@@ -177,7 +177,7 @@ def test_a_missing_shard_is_refused(copied):
 
 
 def test_a_folder_without_safetensors_is_refused(copied):
-    from impasto.nets.diffusion.pipelines import fetched_model
+    from impasto.nets.diffusion.files import fetched_model
 
     for path in copied.rglob("*.safetensors"):
         path.rename(path.with_suffix(".bin"))
@@ -187,7 +187,7 @@ def test_a_folder_without_safetensors_is_refused(copied):
 
 
 def test_files_of_fp16_are_taken_where_they_are_enough(tiny, copied):
-    from impasto.nets.diffusion.pipelines import wanted
+    from impasto.nets.diffusion.files import wanted
 
     for path in list(copied.rglob("*.safetensors")):
         shutil.copy(path, path.with_name(path.name.replace(".safetensors", ".fp16.safetensors")))

@@ -54,7 +54,7 @@ class FrozenBase:
         self.device, self._known = "cpu", dict[str, tuple[Tensor, Tensor]]()
 
     def _load(self, source: hub.Source, looked: pairs.Base) -> None:
-        from impasto.nets.diffusion.pipelines import fetched_model
+        from impasto.nets.diffusion.files import fetched_model
         from impasto.nets.diffusion.quiet import hushed
 
         root, files = fetched_model(source, looked, half=False)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from impasto.core.errors import KnobError, MissingExtraError, WeightsError
 from impasto.nets.diffusion import memory
+from impasto.nets.diffusion.files import titled
 from impasto.nets.diffusion.memory import Sizes
-from impasto.nets.diffusion.pipelines import Parts, titled
+from impasto.nets.diffusion.pipelines import Parts
 from impasto.weights import hub, pairs
 from impasto.weights.hub import Source
 from impasto.weights.pairs import Adapter, Base

@@ -217,13 +217,33 @@ def choose(
     return next(fitting, list(known.values())[-1])
 
 
-def forecast(sizes: Sizes, setting: Setting, step: Step, steps: int, guided: bool) -> Forecast:
-    """Time and memory of a picture; the time of reading the model is in it."""
+def forecast(
+    sizes: Sizes, setting: Setting, step: Step, steps: int, guided: bool, held: int = 0
+) -> Forecast:
+    """Time and memory of a picture; the time of reading the model is in it.
+
+    Args:
+        sizes: of the model.
+        setting: of the picture.
+        step: how it is fitted.
+        steps: passes of the model.
+        guided: as in :meth:`Sizes.peak`.
+        held: bytes that this process holds for a model already, and would reuse.
+    """
     each = BYTES[setting.precision]
     reading = sum(sizes.parts.values()) * each / READING
     speed = SPEED * _speed(setting.device, setting.precision)
     seconds = reading + step.slower * sizes.operations(setting, steps, guided) / speed
-    return Forecast(seconds, resident_bytes() + sizes.peak(setting, step, guided))
+    return Forecast(seconds, resident_bytes() - held + sizes.peak(setting, step, guided))
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a GPU or a processor."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    said = str(error).lower()
+    words = ("out of memory", "allocate memory", "not enough memory", "alloc_failed")
+    return isinstance(error, RuntimeError) and any(word in said for word in words)
 
 
 @functools.cache

@@ -22,10 +22,10 @@ from impasto.core.plan import Forecast, Setting
 from impasto.nets.diffusion import memory, pipelines, prompts
 from impasto.nets.diffusion.adapter import Blocks, Looks, look, set_scales
 from impasto.nets.diffusion.controls import control_picture
+from impasto.nets.diffusion.files import titled
 from impasto.nets.diffusion.kit import Kit
 from impasto.nets.diffusion.lora import Loras, Use
 from impasto.nets.diffusion.memory import Step
-from impasto.nets.diffusion.pipelines import titled
 from impasto.nets.diffusion.quiet import hushed
 from impasto.nets.diffusion.sampling import Job, seen
 from impasto.nets.diffusion.windows import Wave
@@ -125,7 +125,7 @@ class Animator:
         kit, canvas = animation.kit, animation.canvas
         parts = kit.parts(canvas.device, canvas.precision, animation.step.name)
         parts = replace(parts, motion=animation.motion)
-        self._loaded = pipelines.load(parts, kit.base, kit.adapter)
+        self._loaded = pipelines.load(parts, kit.base)
         self.files: dict[str, str] = dict(self._loaded.files)
         self._pipe: Any = self._loaded.pipe(False)
         if (worn := self._loaded.worn) is not None:

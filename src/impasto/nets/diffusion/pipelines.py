@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from impasto.core.errors import ResourceError, WeightsError
+from impasto.core.errors import ResourceError
+from impasto.nets.diffusion.files import fetched_model, pretrained, titled
 from impasto.nets.diffusion.memory import STEPS
 from impasto.nets.diffusion.quiet import hushed
 from impasto.weights import hub
 from impasto.weights.hub import Source
-from impasto.weights.pairs import Adapter, Base
+from impasto.weights.pairs import Base
 from impasto.weights.whole import digests
 
 SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -61,20 +63,20 @@ class Parts:
 
 
 class Loaded:
-    """A model in memory, with its adapter and ControlNets.
+    """A model in memory, with its adapter and ControlNets, which may be changed for others.
 
     Attributes:
-        parts: what it was made of.
-        files: sha256 by name, for the recipe.
+        parts: what it is made of now.
         encoder: the image encoder, or None.
         worn: LoRAs that a film left on, or None.
     """
 
-    def __init__(self, parts: Parts, base: Base, adapter: Adapter | None) -> None:
-        self.parts = parts
-        self.files: dict[str, str] = {}
+    def __init__(self, parts: Parts, base: Base) -> None:
+        self.parts = replace(parts, adapter=None, controls=())
         self.encoder: Any = None
         self.worn: Any = None
+        self._files: dict[object, dict[str, str]] = {}
+        self._nets: dict[Source, Any] = {}
         self._pipes: dict[str, Any] = {}
         self._current = ""
         half = parts.precision != "fp32"
@@ -82,8 +84,8 @@ class Loaded:
             import diffusers
 
             root, names = fetched_model(parts.base, base, half)
-            self.files |= digests(root, names, titled(parts.base))
-            self._base = _pretrained(
+            self._files[parts.base] = digests(root, names, titled(parts.base))
+            self._base = pretrained(
                 parts.base,
                 getattr(diffusers, _CLASSES[parts.kind, False, False]),
                 root,
@@ -93,24 +95,65 @@ class Loaded:
                    if parts.kind == "sd15" else {"add_watermarker": False}),
             )  # fmt: skip
             self.scheduler_config = dict(self._base.scheduler.config)
-            if parts.adapter is not None and adapter is not None:
-                self._adapt(*parts.adapter)
-            self._nets = [self._single(s, diffusers.ControlNetModel) for s in parts.controls]
-            if parts.motion is not None:
+            if parts.motion is not None:  # it takes over what its U-Net wears
+                self._adapt(parts.adapter)
                 moving = self._single(parts.motion, diffusers.MotionAdapter)
                 unet = diffusers.UNetMotionModel.from_unet2d(self._base.unet, moving)
                 if parts.kind == "sdxl":  # which from_unet2d leaves as it was drawn
                     unet.add_embedding.load_state_dict(self.unet.add_embedding.state_dict())
                 self._base.register_modules(unet=unet.eval())
+                self.parts = replace(self.parts, adapter=parts.adapter)
         self._base.vae.eval()
         if STEPS[parts.step].tiled:
             self._base.vae.enable_tiling()
 
-    def _adapt(self, place: Source, encoder: Source) -> None:
+    @property
+    def files(self) -> dict[str, str]:
+        """Name → sha256 of all that is loaded, for the recipe."""
+        return {name: digest for each in self._files.values() for name, digest in each.items()}
+
+    def wear(self, parts: Parts) -> None:
+        """Change adapter and ControlNets for those of a request; what both have stays loaded.
+
+        Raises:
+            WeightsError: one cannot be had or read.
+        """
+        if parts == self.parts:
+            return
+        import diffusers
+
+        for pipe in self._pipes.values():
+            pipe.remove_all_hooks()
+        self._pipes.clear()
+        self._current = ""
+        self.parts = replace(self.parts, controls=())
+        with hushed():
+            for gone in self._nets.keys() - set(parts.controls):
+                del self._nets[gone], self._files[gone]
+            if parts.adapter != self.parts.adapter:
+                self._unadapt()
+                self._adapt(parts.adapter)
+            for source in parts.controls:
+                if source not in self._nets:
+                    self._nets[source] = self._single(source, diffusers.ControlNetModel)
+        self.parts = parts
+
+    def _unadapt(self) -> None:
+        """Without an adapter."""
+        if self.parts.adapter is not None:
+            self._base.unload_ip_adapter()
+            for source in self.parts.adapter:
+                self._files.pop(source, None)
+        self.encoder, self.parts = None, replace(self.parts, adapter=None)
+
+    def _adapt(self, adapter: tuple[Source, Source] | None) -> None:
+        if adapter is None:
+            return
         from transformers import CLIPVisionModelWithProjection
 
+        place, encoder = adapter
         root = hub.fetch(place, [place.path()])
-        self.files |= digests(root, [place.path()], titled(place))
+        self._files[place] = digests(root, [place.path()], titled(place))
         file = Path(place.path())
         self._base.load_ip_adapter(
             str(root),
@@ -121,8 +164,8 @@ class Loaded:
         )
         names = [encoder.path("config.json"), encoder.path("model.safetensors")]
         root = hub.fetch(encoder, names)
-        self.files |= digests(root, names, titled(encoder))
-        self.encoder = _pretrained(
+        self._files[encoder] = digests(root, names, titled(encoder))
+        self.encoder = pretrained(
             encoder,
             CLIPVisionModelWithProjection,
             root / encoder.inside,
@@ -137,8 +180,8 @@ class Loaded:
         file = f"{stem}.fp16.safetensors" if variant else f"{stem}.safetensors"
         names = [source.path("config.json"), source.path(file)]
         root = hub.fetch(source, names)
-        self.files |= digests(root, names, titled(source))
-        return _pretrained(
+        self._files[source] = digests(root, names, titled(source))
+        return pretrained(
             source,
             kind,
             root / source.inside,
@@ -163,15 +206,17 @@ class Loaded:
         """
         import diffusers
 
-        name = _CLASSES[self.parts.kind, bool(self._nets), picture]
+        nets = [self._nets[source] for source in self.parts.controls]
+        name = _CLASSES[self.parts.kind, bool(nets), picture]
         if name not in self._pipes:
             parts = dict(self._base.components)
-            if self._nets:
-                parts["controlnet"] = self._nets if len(self._nets) > 1 else self._nets[0]
+            if nets:
+                parts["controlnet"] = nets if len(nets) > 1 else nets[0]
             if self.parts.kind == "sd15":
                 parts["requires_safety_checker"] = False
             else:
-                parts["add_watermarker"] = False
+                zeros = self._base.config.get("force_zeros_for_empty_prompt", True)
+                parts |= {"add_watermarker": False, "force_zeros_for_empty_prompt": zeros}
             with hushed():
                 self._pipes[name] = getattr(diffusers, name)(**parts)
         pipe = self._pipes[name]
@@ -221,6 +266,13 @@ class Loaded:
         finally:
             self.encoder.to("cpu")
 
+    @property
+    def _wide(self) -> bool:
+        """Whether the autoencoder works in fp32, as that of SDXL overflows in half precision."""
+        vae = self.vae
+        upcast = self.parts.kind == "sdxl" and vae.config.force_upcast
+        return bool(vae.dtype == torch.float16 and upcast)
+
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> tuple[Tensor, bool]:
         """Pictures from latents, and whether fp32 was needed, as half precision gave no numbers.
@@ -239,20 +291,18 @@ class Loaded:
                 f"The model gave no numbers in {self.parts.precision}: use --precision bf16, or "
                 "fp32."
             )
-        vae = self.vae
-        wide = vae.dtype == torch.float16 and vae.config.force_upcast
-        picture = self._decoded(latents, torch.float32 if wide else vae.dtype)
-        again = not bool(torch.isfinite(picture).all())
-        if again:
-            picture = self._decoded(latents, torch.float32)
+        with hushed():
+            picture = self._decoded(latents, torch.float32 if self._wide else self.vae.dtype)
+            again = not bool(torch.isfinite(picture).all())
+            if again:
+                picture = self._decoded(latents, torch.float32)
         return (picture.float() / 2 + 0.5).clamp(0, 1).cpu(), again
 
     @torch.inference_mode()
     def encode(self, picture: Tensor) -> Tensor:
         """Latents of a picture (1, 3, height, width) in 0..1, scaled as the UNet has them."""
         vae, config, before = self.vae, self.vae.config, self.vae.dtype
-        wide = before == torch.float16 and config.force_upcast
-        vae.to(torch.float32 if wide else before)
+        vae.to(torch.float32 if self._wide else before)
         try:
             found = vae.encode((2 * picture - 1).to(vae.dtype)).latent_dist.mode()
         finally:
@@ -281,12 +331,22 @@ class Loaded:
         """Give the memory back; whoever still refers to the networks finds them empty."""
         for pipe in self._pipes.values():
             pipe.remove_all_hooks()
-        for net in (*self._base.components.values(), self.encoder, *self._nets):
-            if isinstance(net, nn.Module):
-                nn.Module.to(net, "meta")
+        for net in self._modules():
+            nn.Module.to(net, "meta")
         self._pipes.clear()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+    def held(self, device: str) -> int:
+        """Bytes of its numbers on a device."""
+        kind = torch.device(device).type
+        numbers = {p for net in self._modules() for p in net.parameters()}
+        return sum(p.numel() * p.element_size() for p in numbers if p.device.type == kind)
+
+    def _modules(self) -> list[nn.Module]:
+        every = (*self._base.components.values(), self.encoder, *self._nets.values())
+        return [net for net in every if isinstance(net, nn.Module)]
 
 
 _CLASSES = {
@@ -302,96 +362,35 @@ _CLASSES = {
 """Kind, ControlNets, from a picture → diffusers' class."""
 
 _KEPT: dict[Parts, Loaded] = {}
+WORK = threading.RLock()
+"""Held by whoever loads a model or paints with it: one is in memory, and it wears one request's
+scales, LoRAs and controls at a time."""
 
 
-def load(parts: Parts, base: Base, adapter: Adapter | None) -> Loaded:
-    """A model in memory: the one of the last request if it is of the same parts.
+def load(parts: Parts, base: Base) -> Loaded:
+    """A model in memory: that of the last request, if it can be changed into this one.
+
+    To be called, and the model used, while :data:`WORK` is held.
 
     Raises:
         WeightsError: it cannot be had or read.
         ResourceError: it does not fit.
     """
-    if parts in _KEPT:
-        return _KEPT[parts]
-    drop()
-    _KEPT[parts] = Loaded(parts, base, adapter)
-    return _KEPT[parts]
+    core = parts if parts.motion else replace(parts, adapter=None)
+    core = replace(core, controls=())
+    if core not in _KEPT:
+        drop()
+        _KEPT[core] = Loaded(parts, base)
+    _KEPT[core].wear(parts)
+    return _KEPT[core]
+
+
+def held(device: str) -> int:
+    """Bytes on a device that the model of the last request holds, and the next one may have."""
+    return sum(loaded.held(device) for loaded in _KEPT.values())
 
 
 def drop() -> None:
     """Forget the model that is kept."""
     while _KEPT:
         _KEPT.popitem()[1].close()
-
-
-def stepped(parts: Parts, step: str) -> Parts:
-    """The same parts, fitted another way."""
-    return replace(parts, step=step)
-
-
-def titled(source: Source) -> str:
-    """What a recipe calls a source: with its commit, if it is of the hub."""
-    if source.folder is not None:
-        return source.folder.name
-    return f"{source.repo}@{hub.commit(source) or source.revision}"
-
-
-def fetched_model(source: Source, base: Base, half: bool) -> tuple[Path, list[str]]:
-    """A model's folder on this machine, and the files that are loaded from it.
-
-    Raises:
-        WeightsError: it is not to be had, or not whole.
-    """
-    names = wanted(hub.names_of(source), base, half)
-    root = hub.fetch(source, names)
-    return root, names
-
-
-def wanted(listed: Sequence[str], base: Base, half: bool) -> list[str]:
-    """The files of a model that are loaded: of fp16, if there are such and that is enough.
-
-    Raises:
-        WeightsError: it has no safetensors.
-    """
-    nets = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model"}
-    nets |= dict.fromkeys(base.texts, "model")
-    kinds = (".fp16", "") if half else ("",)
-    for kind in kinds:
-        files = [_weights(listed, part, stem, kind) for part, stem in nets.items()]
-        if all(files):
-            others = [
-                n for n in listed if _small(n, (*nets, "scheduler", "tokenizer", "tokenizer_2"))
-            ]
-            return sorted({"model_index.json", *(f for f in files if f), *others})
-    lacking = [part for part, stem in nets.items() if not _weights(listed, part, stem, "")]
-    raise WeightsError(
-        f"{base.source.title} has no .safetensors, which alone are loaded, for "
-        f"{', '.join(lacking)}. {base.source.again()}"
-    )
-
-
-def _weights(listed: Sequence[str], part: str, stem: str, kind: str) -> str:
-    """The file of a part's weights, or the index of several; "" if there is none."""
-    names = (f"{part}/{stem}{kind}.safetensors", f"{part}/{stem}.safetensors.index{kind}.json")
-    return next((name for name in names if name in listed), "")
-
-
-def _small(name: str, parts: Sequence[str]) -> bool:
-    folder, _, file = name.partition("/")
-    return folder in parts and file.endswith((".json", ".txt")) and "index" not in file
-
-
-def _pretrained(source: Source, kind: Any, folder: Path, **how: Any) -> Any:
-    """``from_pretrained`` of a local folder, its errors in our words."""
-    given = {
-        name: value for name, value in how.items() if value is not None or name == "safety_checker"
-    }
-    try:
-        return kind.from_pretrained(
-            str(folder), local_files_only=True, use_safetensors=True, **given
-        )
-    except torch.OutOfMemoryError:
-        raise
-    except Exception as error:  # the libraries' own errors are of a dozen kinds
-        why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise WeightsError(f"{source.title} cannot be loaded: {why} {source.again()}") from error

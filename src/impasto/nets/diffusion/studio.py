@@ -17,11 +17,12 @@ from impasto.core.progress import Tick, Watch
 from impasto.core.request import Painting
 from impasto.nets.diffusion import controls, memory, pipelines
 from impasto.nets.diffusion.adapter import Blocks, Looks, look, set_scales
+from impasto.nets.diffusion.files import titled
 from impasto.nets.diffusion.kit import Kit
 from impasto.nets.diffusion.leak import LeakCheck
 from impasto.nets.diffusion.lora import Loras, Use
-from impasto.nets.diffusion.memory import Step
-from impasto.nets.diffusion.pipelines import Loaded, titled
+from impasto.nets.diffusion.memory import Step, out_of_memory
+from impasto.nets.diffusion.pipelines import Loaded
 from impasto.nets.diffusion.sampling import Control, Job, Sampled, sample
 from impasto.pictures import resize
 from impasto.weights import hub
@@ -100,10 +101,17 @@ class Work:
 def paint(work: Work, step: Step, watch: Watch) -> Painting:
     """Paint; if memory runs out, once more in a way that takes less.
 
+    Of several threads, one paints at a time.
+
     Raises:
         ResourceError: memory ran out twice, or there is nothing that takes less.
         ImpastoError: parts that cannot be loaded.
     """
+    with pipelines.WORK:
+        return _painted(work, step, watch)
+
+
+def _painted(work: Work, step: Step, watch: Watch) -> Painting:
     try:
         return _Studio(work, step, watch).paint()
     except Exception as error:
@@ -124,16 +132,6 @@ def paint(work: Work, step: Step, watch: Watch) -> Painting:
     return replace(painting, notes=(said, *painting.notes))
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on a GPU or a processor."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    said = str(error).lower()
-    return isinstance(error, RuntimeError) and (
-        "out of memory" in said or "allocate memory" in said
-    )
-
-
 def _too_large(work: Work) -> ResourceError:
     side = round((work.canvas.height * work.canvas.width) ** 0.5)
     return ResourceError(
@@ -150,7 +148,7 @@ class _Studio:
         self.losses: dict[str, float] = {}
         kit, canvas = work.kit, work.canvas
         parts = kit.parts(canvas.device, canvas.precision, step.name)
-        self.loaded: Loaded = pipelines.load(parts, kit.base, kit.adapter)
+        self.loaded: Loaded = pipelines.load(parts, kit.base)
         self.files: dict[str, str] = dict(self.loaded.files)
 
     def paint(self) -> Painting:
