@@ -113,6 +113,13 @@ class AnimateDiff(Steered):
             step.words,
         )
 
+    def digests(self, request: Request, setting: Setting) -> Mapping[str, str]:
+        """See :class:`impasto.core.request.Fetches`."""
+        if self.unchanged(request):
+            return {}
+        kit, moving = self.parts(request)
+        return kit.digests(setting.precision, moving)
+
     def warnings(self, request: Request) -> tuple[str, ...]:
         """Known mistakes."""
         if self.unchanged(request):

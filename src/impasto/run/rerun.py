@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from impasto.core.knobs import knobs_of
 from impasto.core.picture import Picture
 from impasto.core.progress import Watch, unwatched
 from impasto.core.recipe import Ingredient, Recipe
-from impasto.core.request import NamesStyles, Request
+from impasto.core.request import Fetches, NamesStyles, Request
 from impasto.core.result import Result
 from impasto.pictures import read, read_recipe
 from impasto.run.plan import make_plan
@@ -136,6 +136,22 @@ def _check_weights(recipe: Recipe) -> None:
             )
 
 
+def _check_parts(recipe: Recipe, now: Mapping[str, str]) -> None:
+    """Refuse a model of several files of which one is another now.
+
+    Raises:
+        InputError: names the first of them.
+    """
+    for name, digest in now.items():
+        then = recipe.files.get(name)
+        if then != digest:
+            was = f"then {then[:12]}…" if then else "then there was no such file"
+            raise InputError(
+                f"The weights {name} are other ones now: sha256 {digest[:12]}…, {was}. Put the "
+                "ones of then there."
+            )
+
+
 def rerun(
     path: str | Path,
     *,
@@ -152,9 +168,13 @@ def rerun(
 
     request = rerun_request(path, content=content, styles=styles)
     threads = torch.get_num_threads()
-    use_threads(show(path))
+    recipe = show(path)
+    use_threads(recipe)
     try:
-        return perform(request, make_plan(request), watch=watch)
+        plan = make_plan(request)
+        if isinstance(request.method, Fetches):
+            _check_parts(recipe, request.method.digests(request, plan.setting))
+        return perform(request, plan, watch=watch)
     finally:
         torch.set_num_threads(threads)
 

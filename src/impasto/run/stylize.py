@@ -106,7 +106,10 @@ def _content(content: object, method: Method) -> Picture:
     size = re.fullmatch(r"(\d{2,5})x(\d{2,5})", content) if isinstance(content, str) else None
     if size is None or Path(str(content)).exists() or "prompt" not in method.card.supports:
         return from_any(content, "content")
-    return blank(int(size[1]), int(size[2]))
+    width, height = int(size[1]), int(size[2])
+    if not 1 <= min(width, height) <= max(width, height) <= 30_000:
+        raise InputError(f"{content} does not fit: both sides must be 1 to 30000 pixels.")
+    return blank(width, height)
 
 
 def _style(style: object, name: str, method: Method, weights: str) -> Picture:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from impasto.core.errors import WeightsError
@@ -11,6 +11,7 @@ from impasto.nets.diffusion.memory import out_of_memory
 from impasto.weights import hub
 from impasto.weights.hub import Source
 from impasto.weights.pairs import Base
+from impasto.weights.whole import digests
 
 
 def titled(source: Source) -> str:
@@ -31,6 +32,40 @@ def fetched_model(source: Source, base: Base, half: bool) -> tuple[Path, list[st
     names = wanted(listed, base, half)
     root = hub.fetch(source, [source.path(name) for name in names])
     return root / source.inside, names
+
+
+def fetched_net(source: Source, half: bool) -> tuple[Path, list[str]]:
+    """The same of a ControlNet or a motion adapter; its files count from the folder on."""
+    stem = "diffusion_pytorch_model"
+    variant = half and source.path(f"{stem}.fp16.safetensors") in hub.names_of(source)
+    names = ["config.json", f"{stem}.fp16.safetensors" if variant else f"{stem}.safetensors"]
+    return hub.fetch(source, [source.path(name) for name in names]) / source.inside, names
+
+
+def fetched_encoder(source: Source) -> tuple[Path, list[str]]:
+    """The same of an image encoder."""
+    names = ["config.json", "model.safetensors"]
+    return hub.fetch(source, [source.path(name) for name in names]) / source.inside, names
+
+
+def fetched_file(source: Source) -> tuple[Path, list[str]]:
+    """The same of an IP-Adapter or a LoRA, which is a single file."""
+    place = PurePosixPath(source.path())
+    return hub.fetch(source, [source.path()]) / place.parent, [place.name]
+
+
+def told(source: Source, fetched: tuple[Path, list[str]], file: bool = False) -> dict[str, str]:
+    """Name and sha256 of every file of a source, as a recipe lists them.
+
+    Args:
+        source: the model.
+        fetched: as one of the functions above gives it.
+        file: whether the source is a single file.
+    """
+    root, names = fetched
+    inside = str(PurePosixPath(source.inside).parent) if file else source.inside
+    title = titled(source) + (f"/{inside}" if inside not in ("", ".") else "")
+    return digests(root, names, title)
 
 
 def wanted(listed: Sequence[str], base: Base, half: bool) -> list[str]:

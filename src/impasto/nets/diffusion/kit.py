@@ -8,11 +8,12 @@ from __future__ import annotations
 import functools
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from impasto.core.errors import KnobError, MissingExtraError, WeightsError
-from impasto.nets.diffusion import memory
+from impasto.nets.diffusion import files, memory
 from impasto.nets.diffusion.files import titled
+from impasto.nets.diffusion.lora import Use
 from impasto.nets.diffusion.memory import Sizes
 from impasto.nets.diffusion.pipelines import Parts
 from impasto.weights import hub, pairs
@@ -79,6 +80,28 @@ class Kit:
         nets = tuple(source for _, source in self.controls)
         return Parts(self.base.source, self.base.kind, adapter, nets, device, precision, step)
 
+    def digests(self, precision: str, motion: Source | None = None) -> dict[str, str]:
+        """Name → sha256 of all files that are loaded, for the recipe; they are fetched for it."""
+        half = precision != "fp32"
+        found = files.told(self.base.source, files.fetched_model(self.base.source, self.base, half))
+        if self.adapter is not None and self.encoder is not None:
+            place = self.adapter.source
+            found |= files.told(place, files.fetched_file(place), file=True)
+            found |= files.told(self.encoder, files.fetched_encoder(self.encoder))
+        for net in (*(source for _, source in self.controls), *([motion] if motion else [])):
+            found |= files.told(net, files.fetched_net(net, half))
+        for lora in self.loras:
+            found |= files.told(lora, files.fetched_file(lora), file=True)
+        return found
+
+    def taken(self, uses: Sequence[Use]) -> list[Use]:
+        """LoRAs as they are on this machine, in the kit's order."""
+        found = []
+        for use, source in zip(uses, self.loras, strict=True):
+            root, (name,) = files.fetched_file(source)
+            found.append(replace(use, file=root / name))
+        return found
+
     @property
     def native(self) -> int:
         """Side in pixels of the square that the model was made for."""
@@ -108,6 +131,7 @@ def find(
     controls: Sequence[tuple[str, str]],
     loras: Sequence[str],
     accept_licence: bool,
+    depth: str = "",
 ) -> Kit:
     """Find the parts and check that they fit.
 
@@ -118,6 +142,7 @@ def find(
         controls: kind of each ControlNet, and its name or "".
         loras: files or names.
         accept_licence: whether licences that forbid commercial use are accepted.
+        depth: a folder or a name of a depth model; "": none is needed.
 
     Raises:
         MissingExtraError: the optional packages are not installed.
@@ -125,7 +150,7 @@ def find(
         KnobError: a licence that was not accepted.
     """
     require_extra()
-    kit = _found(model, adapter, encoder, tuple(controls), tuple(loras))
+    kit = _found(model, adapter, encoder, tuple(controls), tuple(loras), depth)
     for title, licence in kit.licences:
         check_licence(title, licence, accept_licence)
     return kit
@@ -151,6 +176,7 @@ def _found(
     encoder: str,
     controls: tuple[tuple[str, str], ...],
     loras: tuple[str, ...],
+    depth: str,
 ) -> Kit:
     base = pairs.look_at_model(hub.locate(model))
     seeing = eyes = None
@@ -160,7 +186,11 @@ def _found(
         pairs.check_adapter(base, seeing, eyes)
     nets = tuple((kind, pairs.check_control(base, kind, name)) for kind, name in controls)
     taught = tuple(pairs.check_lora(base, name) for name in loras)
-    sources = [base.source, *([seeing.source] if seeing else []), *(s for _, s in nets), *taught]
+    sources = [base.source, *([seeing.source] if seeing else []), *([eyes] if eyes else [])]
+    sources += [*(s for _, s in nets), *taught]
+    if depth:
+        sources.append(hub.locate(depth))
+        sources[-1].json("config.json")
     licences = {_title(source): _licence(source) for source in sources}
     return Kit(base, seeing, eyes, nets, taught, tuple(licences.items()))
 

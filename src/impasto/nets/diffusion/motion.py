@@ -22,7 +22,6 @@ from impasto.core.plan import Forecast, Setting
 from impasto.nets.diffusion import memory, pipelines, prompts
 from impasto.nets.diffusion.adapter import Blocks, Looks, look, set_scales
 from impasto.nets.diffusion.controls import control_picture
-from impasto.nets.diffusion.files import titled
 from impasto.nets.diffusion.kit import Kit
 from impasto.nets.diffusion.lora import Loras, Use
 from impasto.nets.diffusion.memory import Step
@@ -30,9 +29,7 @@ from impasto.nets.diffusion.quiet import hushed
 from impasto.nets.diffusion.sampling import Job, seen
 from impasto.nets.diffusion.windows import Wave
 from impasto.pictures import resize
-from impasto.weights import hub
 from impasto.weights.hub import Source
-from impasto.weights.whole import digests
 
 TAUGHT: dict[str, Any] = {
     "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "linear", "steps_offset": 1,
@@ -126,24 +123,16 @@ class Animator:
         parts = kit.parts(canvas.device, canvas.precision, animation.step.name)
         parts = replace(parts, motion=animation.motion)
         self._loaded = pipelines.load(parts, kit.base)
-        self.files: dict[str, str] = dict(self._loaded.files)
+        self.files = kit.digests(canvas.precision, animation.motion)
         self._pipe: Any = self._loaded.pipe(False)
         if (worn := self._loaded.worn) is not None:
             worn.remove()
-        uses = self._uses()
+        uses = kit.taken(animation.loras)
         self._loaded.worn = Loras(self._pipe, uses, kit.base.title) if uses else None
         job = animation.job
         self._guided = job.guidance > 1
         self._schedule(job)
         self._read(replace(job, looks=self._looks()))
-
-    def _uses(self) -> list[Use]:
-        found = []
-        for use, source in zip(self._what.loras, self._what.kit.loras, strict=True):
-            root = hub.fetch(source, [source.path()])
-            self.files |= digests(root, [source.path()], titled(source))
-            found.append(replace(use, file=root / source.path()))
-        return found
 
     def _looks(self) -> Looks | None:
         adapter = self._what.kit.adapter

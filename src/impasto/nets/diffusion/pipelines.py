@@ -6,20 +6,23 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from impasto.core.errors import ResourceError
-from impasto.nets.diffusion.files import fetched_model, pretrained, titled
+from impasto.nets.diffusion.files import (
+    fetched_encoder,
+    fetched_file,
+    fetched_model,
+    fetched_net,
+    pretrained,
+)
 from impasto.nets.diffusion.memory import STEPS
 from impasto.nets.diffusion.quiet import hushed
-from impasto.weights import hub
 from impasto.weights.hub import Source
 from impasto.weights.pairs import Base
-from impasto.weights.whole import digests
 
 SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
     "euler": ("EulerDiscreteScheduler", {}),
@@ -75,7 +78,6 @@ class Loaded:
         self.parts = replace(parts, adapter=None, controls=())
         self.encoder: Any = None
         self.worn: Any = None
-        self._files: dict[object, dict[str, str]] = {}
         self._nets: dict[Source, Any] = {}
         self._pipes: dict[str, Any] = {}
         self._current = ""
@@ -84,7 +86,6 @@ class Loaded:
             import diffusers
 
             root, names = fetched_model(parts.base, base, half)
-            self._files[parts.base] = digests(root, names, titled(parts.base))
             self._base = pretrained(
                 parts.base,
                 getattr(diffusers, _CLASSES[parts.kind, False, False]),
@@ -107,11 +108,6 @@ class Loaded:
         if STEPS[parts.step].tiled:
             self._base.vae.enable_tiling()
 
-    @property
-    def files(self) -> dict[str, str]:
-        """Name → sha256 of all that is loaded, for the recipe."""
-        return {name: digest for each in self._files.values() for name, digest in each.items()}
-
     def wear(self, parts: Parts) -> None:
         """Change adapter and ControlNets for those of a request; what both have stays loaded.
 
@@ -129,7 +125,7 @@ class Loaded:
         self.parts = replace(self.parts, controls=())
         with hushed():
             for gone in self._nets.keys() - set(parts.controls):
-                del self._nets[gone], self._files[gone]
+                del self._nets[gone]
             if parts.adapter != self.parts.adapter:
                 self._unadapt()
                 self._adapt(parts.adapter)
@@ -142,8 +138,6 @@ class Loaded:
         """Without an adapter."""
         if self.parts.adapter is not None:
             self._base.unload_ip_adapter()
-            for source in self.parts.adapter:
-                self._files.pop(source, None)
         self.encoder, self.parts = None, replace(self.parts, adapter=None)
 
     def _adapt(self, adapter: tuple[Source, Source] | None) -> None:
@@ -152,41 +146,31 @@ class Loaded:
         from transformers import CLIPVisionModelWithProjection
 
         place, encoder = adapter
-        root = hub.fetch(place, [place.path()])
-        self._files[place] = digests(root, [place.path()], titled(place))
-        file = Path(place.path())
+        root, (name,) = fetched_file(place)
         self._base.load_ip_adapter(
             str(root),
-            subfolder="" if str(file.parent) == "." else file.parent.as_posix(),
-            weight_name=file.name,
+            subfolder="",
+            weight_name=name,
             image_encoder_folder=None,
             local_files_only=True,
         )
-        names = [encoder.path("config.json"), encoder.path("model.safetensors")]
-        root = hub.fetch(encoder, names)
-        self._files[encoder] = digests(root, names, titled(encoder))
+        root, _ = fetched_encoder(encoder)
         self.encoder = pretrained(
             encoder,
             CLIPVisionModelWithProjection,
-            root / encoder.inside,
+            root,
             dtype=DTYPES[self.parts.precision],
         ).eval()
 
     def _single(self, source: Source, kind: Any) -> Any:
         """A ControlNet or a motion adapter."""
-        stem = "diffusion_pytorch_model"
-        listed, half = hub.names_of(source), self.parts.precision != "fp32"
-        variant = half and source.path(f"{stem}.fp16.safetensors") in listed
-        file = f"{stem}.fp16.safetensors" if variant else f"{stem}.safetensors"
-        names = [source.path("config.json"), source.path(file)]
-        root = hub.fetch(source, names)
-        self._files[source] = digests(root, names, titled(source))
+        root, names = fetched_net(source, self.parts.precision != "fp32")
         return pretrained(
             source,
             kind,
-            root / source.inside,
+            root,
             torch_dtype=DTYPES[self.parts.precision],
-            variant="fp16" if variant else None,
+            variant="fp16" if any(".fp16." in name for name in names) else None,
         ).eval()
 
     @property

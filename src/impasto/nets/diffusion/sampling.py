@@ -107,7 +107,8 @@ def sample(loaded: Loaded, job: Job, told: Told) -> Sampled:
     from_picture = job.denoise < 1 and job.picture is not None
     pipe = loaded.pipe(from_picture, job.scheduler)
     guess = _watch_guesses(pipe.scheduler)
-    guided = job.guidance > 1
+    # A U-Net that has learnt guidance is told of it, and asked once.
+    guided = job.guidance > 1 and loaded.unet.config.time_cond_proj_dim is None
     words = prompts.read(pipe, job.prompt, job.negative)
     given: dict[str, Any] = {
         "prompt_embeds": words.positive,
@@ -126,7 +127,7 @@ def sample(loaded: Loaded, job: Job, told: Told) -> Sampled:
     if from_picture:
         assert job.picture is not None
         # A step at least is made of so many.
-        given |= {"image": job.picture, "strength": max(job.denoise, 1.0001 / job.steps)}
+        given |= {"image": job.picture, "strength": min(1.0, max(job.denoise, 1.0001 / job.steps))}
     if not from_picture or job.controls:
         given |= {"height": job.height, "width": job.width}
     given |= seen(job, guided) | _controlled(job, from_picture)

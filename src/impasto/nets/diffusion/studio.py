@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from impasto.core.errors import KnobError, ResourceError
+from impasto.core.errors import ResourceError
 from impasto.core.picture import Picture, Pixels, Raster
 from impasto.core.plan import Setting
 from impasto.core.progress import Tick, Watch
 from impasto.core.request import Painting
-from impasto.nets.diffusion import controls, memory, pipelines
+from impasto.nets import clip
+from impasto.nets.diffusion import controls, leak, memory, pipelines
 from impasto.nets.diffusion.adapter import Blocks, Looks, look, set_scales
-from impasto.nets.diffusion.files import titled
 from impasto.nets.diffusion.kit import Kit
 from impasto.nets.diffusion.leak import LeakCheck
 from impasto.nets.diffusion.lora import Loras, Use
@@ -25,8 +25,7 @@ from impasto.nets.diffusion.memory import Step, out_of_memory
 from impasto.nets.diffusion.pipelines import Loaded
 from impasto.nets.diffusion.sampling import Control, Job, Sampled, sample
 from impasto.pictures import resize
-from impasto.weights import hub
-from impasto.weights.whole import digests, sha256_of
+from impasto.weights.whole import sha256_of
 
 WEAKER, ATTEMPTS = 0.7, 5
 """What a leak leaves of the adapter's scale, and how often it is tried at most."""
@@ -69,8 +68,9 @@ class Work:
         guides: the ControlNets' pictures, in order.
         controls_out: folder in which they are written, or "".
         depth_model: makes depth pictures.
-        no_leak: lower λ until no more leaks than so much; None: no check.
-        clip: the CLIP that looks for leaks.
+        leak_limit: share of the styles' things that may come in.
+        no_leak: lower λ until no more of them do.
+        clip: the CLIP that looks for them.
     """
 
     kit: Kit
@@ -94,7 +94,8 @@ class Work:
     guides: Sequence[Guide]
     controls_out: str
     depth_model: str
-    no_leak: float | None
+    leak_limit: float
+    no_leak: bool
     clip: str
 
 
@@ -146,14 +147,15 @@ class _Studio:
         self.work, self.step, self.watch = work, step, watch
         self.notes: list[str] = []
         self.losses: dict[str, float] = {}
+        self.check = self._leak_check()
         kit, canvas = work.kit, work.canvas
         parts = kit.parts(canvas.device, canvas.precision, step.name)
         self.loaded: Loaded = pipelines.load(parts, kit.base)
-        self.files: dict[str, str] = dict(self.loaded.files)
+        self.files = kit.digests(canvas.precision)
 
     def paint(self) -> Painting:
         """The picture, at the request's size."""
-        uses = self._uses()
+        uses = self.work.kit.taken(self.work.loras)
         pipe = self.loaded.pipe(self.work.denoise < 1, self.work.scheduler)
         worn = Loras(pipe, uses, self.work.kit.base.title) if uses else None
         try:
@@ -172,15 +174,6 @@ class _Studio:
             state={},
             notes=tuple(self.notes),
         )
-
-    def _uses(self) -> list[Use]:
-        """The LoRAs, on this machine."""
-        found = []
-        for use, source in zip(self.work.loras, self.work.kit.loras, strict=True):
-            root = hub.fetch(source, [source.path()])
-            self.files |= digests(root, [source.path()], titled(source))
-            found.append(replace(use, file=root / source.path()))
-        return found
 
     def _job(self, pipe: object) -> Job:
         work = self.work
@@ -206,23 +199,15 @@ class _Studio:
         adapter = self.work.kit.adapter
         if adapter is None:
             return None
-        less = self._less(pipe, adapter.plus) if self.work.less else None
+        less = self._less(pipe) if self.work.less else None
         with self.loaded.at_work() as encoder:
             return look(encoder, self.work.styles, adapter.plus, less)
 
-    def _less(self, pipe: object, plus: bool) -> Tensor:
+    def _less(self, pipe: object) -> Tensor:
         """What the style shows, in words, as the adapter sees pictures (InstantStyle, eq. 2)."""
         from impasto.nets.diffusion import prompts
 
         words = prompts.read(pipe, self.work.less, "")
-        adapter = self.work.kit.adapter
-        assert adapter is not None
-        width = 0 if words.pooled is None else int(words.pooled.shape[-1])
-        if plus or width != adapter.seen:
-            raise KnobError(
-                "less is subtracted where pictures and words are of one space: with SDXL and the "
-                "adapter sdxl_models/ip-adapter_sdxl.safetensors, whose encoder is CLIP ViT-bigG."
-            )
         assert words.pooled is not None
         return self.work.less_scale * words.pooled
 
@@ -231,11 +216,6 @@ class _Studio:
         height, width = content.shape[:2]
         made = []
         for guide in work.guides:
-            if work.content.blank and not guide.given:
-                raise KnobError(
-                    f"The content is only a size, and {guide.kind} has nothing to look at: give "
-                    "--control-pictures."
-                )
             seen = controls.control_picture(
                 guide.kind, content, height, width, guide.given, work.depth_model
             )
@@ -250,33 +230,42 @@ class _Studio:
             for guide, (_, seen) in zip(work.guides, made, strict=True)
         ]
 
-    def _sampled(self, job: Job) -> Sampled:
-        """A picture; with the leak check as many as it takes."""
-        work = self.work
-        scale, limit = work.scale, work.no_leak
-        if job.looks is None or limit is None:
-            return self._once(job, scale, 0, 1)
-        from impasto.nets.clip import Clip
+    def _leak_check(self) -> LeakCheck | None:
+        """What looks for leaks; None where there can be none, or CLIP is not here.
 
+        Raises:
+            ImpastoError: λ is to be lowered by it, and it cannot be had.
+        """
+        work = self.work
+        if work.kit.adapter is None or not (work.no_leak or clip.here(work.clip)):
+            return None
         content = None if work.content.blank else work.content.pixels
-        check = LeakCheck(Clip(work.clip), work.styles, content, work.prompt)
-        for attempt in range(ATTEMPTS):
-            found = self._once(job, scale, attempt, ATTEMPTS)
+        return LeakCheck(leak.clip_of(work.clip), work.styles, content, work.prompt)
+
+    def _sampled(self, job: Job) -> Sampled:
+        """A picture; where leaks lower λ, as many as it takes."""
+        work, check, scale = self.work, self.check, self.work.scale
+        if job.looks is None or check is None:
+            return self._once(job, scale, 0, 1)
+        attempts = ATTEMPTS if work.no_leak else 1
+        for attempt in range(attempts):
+            found = self._once(job, scale, attempt, attempts)
             self.losses["leak"] = check(self._pixels(found.picture))
             self.losses["scale"] = scale
-            if self.losses["leak"] <= limit or not found.finished:
+            if self.losses["leak"] <= work.leak_limit or not found.finished:
                 break
-            if attempt + 1 < ATTEMPTS:
+            if attempt + 1 < attempts:
                 scale *= WEAKER
         if attempt and found.finished:
             self.notes.append(
                 f"The style's things came in: the adapter's scale was lowered from {work.scale:g} "
                 f"to {scale:.2g}."
             )
-        if self.losses["leak"] > limit and found.finished:
+        if self.losses["leak"] > work.leak_limit and found.finished:
             self.notes.append(
-                f"Even so, {self.losses['leak']:.0%} of the style's things are in the picture: try "
-                "--preset style, or say in --less what the style shows."
+                f"{self.losses['leak']:.0%} of the style's things are in the picture: try "
+                + ("" if work.no_leak else "--no-leak, ")
+                + "--preset style, or say in --less what the style shows."
             )
         return found
 
