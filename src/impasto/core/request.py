@@ -103,7 +103,7 @@ class Fetches(Protocol):
         """What of its weights is not on this machine, in a sentence; "": nothing."""
         ...
 
-    def digests(self, request: Request, setting: Setting) -> Mapping[str, str]:
+    def digests(self, request: Request, precision: str) -> Mapping[str, str]:
         """Name → sha256 of every file of its weights, as a recipe lists them; fetched for it."""
         ...
 

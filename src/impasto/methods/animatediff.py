@@ -113,12 +113,12 @@ class AnimateDiff(Steered):
             step.words,
         )
 
-    def digests(self, request: Request, setting: Setting) -> Mapping[str, str]:
+    def digests(self, request: Request, precision: str) -> Mapping[str, str]:
         """See :class:`impasto.core.request.Fetches`."""
         if self.unchanged(request):
             return {}
         kit, moving = self.parts(request)
-        return kit.digests(setting.precision, moving)
+        return kit.digests(precision, moving)
 
     def warnings(self, request: Request) -> tuple[str, ...]:
         """Known mistakes."""

@@ -162,9 +162,9 @@ class SDXL(Steered):
             size += f"{known}, and the result is resized"
         return (*kits.told(kit), f"{size}.", step.words)
 
-    def digests(self, request: Request, setting: Setting) -> Mapping[str, str]:
+    def digests(self, request: Request, precision: str) -> Mapping[str, str]:
         """See :class:`impasto.core.request.Fetches`."""
-        return {} if self.unchanged(request) else self.kit(request).digests(setting.precision)
+        return {} if self.unchanged(request) else self.kit(request).digests(precision)
 
     def warnings(self, request: Request) -> tuple[str, ...]:
         """Known mistakes."""

@@ -96,6 +96,8 @@ def _request(
     for then, now in zip(wanted, request.styles, strict=True):
         if then.sha256 != now.sha256:
             raise InputError(f"{path} was made with the style {then.name}, not {now.name}.")
+    if isinstance(request.method, Fetches):
+        _check_parts(recipe, request.method.digests(request, request.precision))
     return request
 
 
@@ -168,13 +170,9 @@ def rerun(
 
     request = rerun_request(path, content=content, styles=styles)
     threads = torch.get_num_threads()
-    recipe = show(path)
-    use_threads(recipe)
+    use_threads(show(path))
     try:
-        plan = make_plan(request)
-        if isinstance(request.method, Fetches):
-            _check_parts(recipe, request.method.digests(request, plan.setting))
-        return perform(request, plan, watch=watch)
+        return perform(request, make_plan(request), watch=watch)
     finally:
         torch.set_num_threads(threads)
 
