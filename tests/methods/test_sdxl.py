@@ -349,6 +349,62 @@ def test_ctrl_c_keeps_the_picture_so_far(tiny):
     assert painted(tiny, prompt=HOUSE, steps=2).recipe.finished
 
 
+class Stop:
+    """Stops a run after so many steps, as Ctrl-C does; ``state`` is the checkpoint of then."""
+
+    def __init__(self, step):
+        self.step, self.state, self.seen = step, None, []
+
+    def __call__(self, tick):
+        self.seen.append(tick.step)
+        if tick.step == self.step:
+            self.state = tick.state()
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        *({"scheduler": name, "steps": 6} for name in ("model", "euler-a", "dpm++", "ddim", "unipc",
+                                                       "lcm")),
+        {"steps": 6, "structure": 0.3, "content": CONTENT},
+        {"steps": 6, "controls": ("canny", "tile"), "content": CONTENT},
+        {"steps": 6, "kind": "sd15", "pndm": True},
+    ],
+    ids=lambda knobs: " ".join(str(v) for v in list(knobs.values())[:2]),
+)  # fmt: skip
+def test_a_run_that_was_stopped_ends_with_the_same_bits(tiny, tmp_path, knobs):
+    from impasto.run import make_plan
+
+    kind, content = knobs.pop("kind", "sdxl"), knobs.pop("content", "48x32")
+    if knobs.pop("pndm", False):  # the scheduler that SD 1.5 is published with
+        shutil.copytree(tiny[kind], tmp_path / "model")
+        file = tmp_path / "model/scheduler/scheduler_config.json"
+        told = json.loads(file.read_text()) | {"_class_name": "PNDMScheduler"}
+        file.write_text(json.dumps(told | {"skip_prk_steps": True}))
+        knobs["model"] = str(tmp_path / "model")
+    if "controls" in knobs:
+        knobs["control_models"] = (tiny[f"control-{kind}"],) * 2
+    request = impasto.request(content, ONE, **settings(tiny, kind, prompt=HOUSE, **knobs))
+    plan = make_plan(request)
+
+    def paint(watch, state=None):
+        return request.method.paint(request, plan, watch, state)
+
+    whole, stop = paint(lambda _: None), Stop(3)
+    broken = paint(stop)
+    assert not broken.finished
+    file = tmp_path / "checkpoint"
+    torch.save(dict(broken.state), file)
+    after = Stop(0)
+    again = paint(after, torch.load(file, weights_only=True))
+    assert again.finished
+    assert after.seen[0] == 4
+    assert np.array_equal(again.pixels, whole.pixels)
+    assert again.steps == whole.steps
+    assert np.array_equal(paint(lambda _: None).pixels, whole.pixels)  # nothing stayed silent
+
+
 def test_shares_of_two_styles_lie_between_them(tiny):
     def of(weights):
         return pixels(tiny, styles=(ONE, OTHER), style_weights=weights, prompt=HOUSE, scale=1.5)
@@ -482,11 +538,11 @@ def failing(monkeypatch, times):
 
     real, steps = studio.sample, []
 
-    def sample(loaded, job, told):
+    def sample(loaded, job, told, state=None):
         steps.append(loaded.parts.step)
         if len(steps) <= times:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return real(loaded, job, told)
+        return real(loaded, job, told, state)
 
     monkeypatch.setattr(studio, "sample", sample)
     return steps

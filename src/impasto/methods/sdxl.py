@@ -205,7 +205,8 @@ class SDXL(Steered):
             same = resize(request.content.pixels, setting.height, setting.width)
             return Painting(np.asarray(same), {}, 0, True, {}, {})
         kit = self.kit(request)
-        return studio.paint(self.work(request, kit, setting), self._fitted(kit, setting)[1], watch)
+        work, step = self.work(request, kit, setting), self._fitted(kit, setting)[1]
+        return studio.paint(work, step, watch, state)
 
     def work(self, request: Request, kit: Kit, setting: Setting) -> Work:
         """All that decides the picture."""

@@ -12,11 +12,11 @@ from impasto.core.knobs import knobs_of
 from impasto.core.picture import Picture
 from impasto.core.progress import Watch, unwatched
 from impasto.core.recipe import Ingredient, Recipe
-from impasto.core.request import Fetches, NamesStyles, Request
+from impasto.core.request import NamesStyles, Request
 from impasto.core.result import Result
 from impasto.pictures import read, read_recipe
 from impasto.run.plan import make_plan
-from impasto.run.stylize import make_request, perform
+from impasto.run.stylize import make_request, parts_of, perform
 from impasto.weights import store
 
 ROLES = ("content", "style")
@@ -96,8 +96,7 @@ def _request(
     for then, now in zip(wanted, request.styles, strict=True):
         if then.sha256 != now.sha256:
             raise InputError(f"{path} was made with the style {then.name}, not {now.name}.")
-    if isinstance(request.method, Fetches):
-        _check_parts(recipe, request.method.digests(request, request.precision))
+    _check_parts(recipe, parts_of(request, request.precision))
     return request
 
 

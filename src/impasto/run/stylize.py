@@ -19,7 +19,7 @@ from impasto.core.picture import Picture, blank
 from impasto.core.plan import Plan
 from impasto.core.progress import Tick, Watch, unwatched
 from impasto.core.recipe import Ingredient, Recipe
-from impasto.core.request import Method, NamesStyles, Painting, Request
+from impasto.core.request import Fetches, Method, NamesStyles, Painting, Request
 from impasto.core.result import Result
 from impasto.core.stop import Stop
 from impasto.pictures import from_any, resize, write
@@ -292,7 +292,14 @@ def identity(request: Request, plan: Plan) -> dict[str, Any]:
         "device": plan.setting.device,
         "precision": plan.setting.precision,
         "threads": torch.get_num_threads(),
+        "parts": parts_of(request, plan.setting.precision),
     }
+
+
+def parts_of(request: Request, precision: str) -> dict[str, str]:
+    """Name → sha256 of the files of a method that fetches its own weights."""
+    method = request.method
+    return dict(method.digests(request, precision)) if isinstance(method, Fetches) else {}
 
 
 def recipe_of(

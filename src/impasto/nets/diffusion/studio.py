@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from impasto.nets.diffusion.leak import LeakCheck
 from impasto.nets.diffusion.lora import Loras, Use
 from impasto.nets.diffusion.memory import Step, out_of_memory
 from impasto.nets.diffusion.pipelines import Loaded
-from impasto.nets.diffusion.sampling import Control, Job, Sampled, sample
+from impasto.nets.diffusion.sampling import Control, Job, Sampled, State, sample
 from impasto.pictures import resize
 from impasto.weights.whole import sha256_of
 
@@ -99,7 +100,9 @@ class Work:
     clip: str
 
 
-def paint(work: Work, step: Step, watch: Watch) -> Painting:
+def paint(
+    work: Work, step: Step, watch: Watch, state: Mapping[str, Any] | None = None
+) -> Painting:
     """Paint; if memory runs out, once more in a way that takes less.
 
     Of several threads, one paints at a time.
@@ -109,12 +112,12 @@ def paint(work: Work, step: Step, watch: Watch) -> Painting:
         ImpastoError: parts that cannot be loaded.
     """
     with pipelines.WORK:
-        return _painted(work, step, watch)
+        return _painted(work, step, watch, state or {})
 
 
-def _painted(work: Work, step: Step, watch: Watch) -> Painting:
+def _painted(work: Work, step: Step, watch: Watch, state: Mapping[str, Any]) -> Painting:
     try:
-        return _Studio(work, step, watch).paint()
+        return _Studio(work, step, watch, state).paint()
     except Exception as error:
         if not out_of_memory(error):
             raise
@@ -123,7 +126,7 @@ def _painted(work: Work, step: Step, watch: Watch) -> Painting:
     if lower is None:
         raise _too_large(work)
     try:
-        painting = _Studio(work, lower, watch).paint()
+        painting = _Studio(work, lower, watch, state).paint()
     except Exception as error:
         if not out_of_memory(error):
             raise
@@ -143,8 +146,8 @@ def _too_large(work: Work) -> ResourceError:
 
 
 class _Studio:
-    def __init__(self, work: Work, step: Step, watch: Watch) -> None:
-        self.work, self.step, self.watch = work, step, watch
+    def __init__(self, work: Work, step: Step, watch: Watch, state: Mapping[str, Any]) -> None:
+        self.work, self.step, self.watch, self.state = work, step, watch, state
         self.notes: list[str] = []
         self.losses: dict[str, float] = {}
         self.check = self._leak_check()
@@ -171,7 +174,7 @@ class _Studio:
             steps=found.steps,
             finished=found.finished,
             files=self.files,
-            state={},
+            state=self.state if not found.finished else {},
             notes=tuple(self.notes),
         )
 
@@ -248,7 +251,9 @@ class _Studio:
         if job.looks is None or check is None:
             return self._once(job, scale, 0, 1)
         attempts = ATTEMPTS if work.no_leak else 1
-        for attempt in range(attempts):
+        first = int(self.state.get("attempt", 0))
+        scale *= WEAKER**first
+        for attempt in range(first, attempts):
             found = self._once(job, scale, attempt, attempts)
             self.losses["leak"] = check(self._pixels(found.picture))
             self.losses["scale"] = scale
@@ -273,7 +278,12 @@ class _Studio:
         if job.looks is not None:
             set_scales(self.loaded.unet, scale, self.work.blocks)
 
-        def told(done: int, steps: int, picture: Callable[[], Tensor]) -> None:
+        def later(now: Mapping[str, Any]) -> Mapping[str, Any]:
+            return {**now, "attempt": attempt}
+
+        def told(
+            done: int, steps: int, picture: Callable[[], Tensor], now: Callable[[], State]
+        ) -> None:
             self.watch(
                 Tick(
                     step=done,
@@ -281,21 +291,19 @@ class _Studio:
                     share=(attempt + done / steps) / attempts,
                     losses=dict(self.losses),
                     picture=lambda: self._pixels(picture()),
-                    state=_nothing,
+                    state=lambda: later(now()),
                 )
             )
 
-        return sample(self.loaded, job, told)
+        begun = self.state if self.state and self.state["attempt"] == attempt else None
+        found = sample(self.loaded, job, told, begun)
+        self.state = later(found.state)
+        return found
 
     def _pixels(self, picture: Tensor) -> Pixels:
         """A picture (1, 3, h, w) at the request's size."""
         pixels = np.ascontiguousarray(picture[0].permute(1, 2, 0).float().cpu().numpy())
         return np.asarray(resize(pixels, *self.work.size))
-
-
-def _nothing() -> Mapping[str, object]:
-    """Nothing to go on from: the noise would have to be kept too."""
-    return {}
 
 
 def _tensor(pixels: Pixels) -> Tensor:
