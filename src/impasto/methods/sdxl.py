@@ -22,14 +22,12 @@ from torch import Tensor
 
 from impasto.core import devices
 from impasto.core.card import Card
-from impasto.core.errors import KnobError
 from impasto.core.knobs import Search, knob
 from impasto.core.plan import Forecast, Plan, Setting
 from impasto.core.progress import Watch
 from impasto.core.request import Painting, Request
 from impasto.nets.diffusion import kit as kits
 from impasto.nets.diffusion import memory, studio
-from impasto.nets.diffusion.controls import KINDS
 from impasto.nets.diffusion.kit import Kit
 from impasto.nets.diffusion.memory import Step
 from impasto.nets.diffusion.pipelines import SCHEDULERS
@@ -76,12 +74,8 @@ class SDXL(Steered):
         "model", "how noise is taken away; lcm and lightning for distilled models",
         choices=("model", *SCHEDULERS),
     )  # fmt: skip
-    controls: tuple[str, ...] = knob((), "what of the content ControlNets see", choices=KINDS)
     control_pictures: tuple[str, ...] = knob((), f"files shown instead; {AUTO}: made from content")
-    control_start: tuple[float, ...] = knob((), "part of the steps from which on", low=0, high=1)
-    control_end: tuple[float, ...] = knob((), "part of the steps up to which", low=0, high=1)
     controls_out: str = knob("", "folder in which the control pictures are written")
-    depth_model: str = knob("", "makes depth pictures: folder or name on the hub")
 
     def kit(self, request: Request) -> Kit:
         """The parts that a request needs, checked.
@@ -89,17 +83,8 @@ class SDXL(Steered):
         Raises:
             ImpastoError: a knob, or a part that is missing or does not fit.
         """
-        for name in ("control_pictures", "control_start", "control_end"):
-            self.check_count(name, len(self.controls), "--controls")
-        if any(start >= end for start, end in self._spans()):
-            raise KnobError("control_start must be below control_end.")
+        self.check_count("control_pictures", len(self.controls), "--controls")
         return super().kit(request)
-
-    def _spans(self) -> list[tuple[float, float]]:
-        """Where each ControlNet starts and ends, in parts of the steps."""
-        count = len(self.controls)
-        starts, ends = filled(self.control_start, count, 0.0), filled(self.control_end, count, 1.0)
-        return list(zip(starts, ends, strict=True))
 
     def _fitted(self, kit: Kit, setting: Setting) -> tuple[Setting, Step]:
         """The setting in which the model works, and how it is fitted."""
@@ -177,7 +162,7 @@ class SDXL(Steered):
         return [
             Guide(kind, "" if file == AUTO else file, self.control_scale(i), start, end)
             for i, (kind, file, (start, end)) in enumerate(
-                zip(self.controls, given, self._spans(), strict=True)
+                zip(self.controls, given, self.spans(), strict=True)
             )
         ]
 

@@ -11,6 +11,7 @@ from impasto.nets.diffusion.memory import out_of_memory
 from impasto.weights import hub
 from impasto.weights.hub import Source
 from impasto.weights.pairs import Base
+from impasto.weights.whole import digests
 
 
 def titled(source: Source) -> str:
@@ -31,6 +32,42 @@ def fetched_model(source: Source, base: Base, half: bool) -> tuple[Path, list[st
     names = wanted(listed, base, half)
     root = hub.fetch(source, [source.path(name) for name in names])
     return root / source.inside, names
+
+
+def fetched_net(source: Source, half: bool) -> tuple[Path, list[str]]:
+    """The same of a ControlNet or a motion adapter, from its repository's folder on.
+
+    Raises:
+        WeightsError: it is not to be had, or not whole.
+    """
+    stem = "diffusion_pytorch_model"
+    fp16 = source.path(f"{stem}.fp16.safetensors")
+    file = fp16 if half and fp16 in hub.names_of(source) else source.path(f"{stem}.safetensors")
+    names = [source.path("config.json"), file]
+    return hub.fetch(source, names), names
+
+
+def fetched_encoder(source: Source) -> tuple[Path, list[str]]:
+    """The same of an image encoder."""
+    names = [source.path("config.json"), source.path("model.safetensors")]
+    return hub.fetch(source, names), names
+
+
+def digested(
+    base: Base, half: bool, adapter: tuple[Source, Source] | None, nets: Sequence[Source]
+) -> dict[Source, dict[str, str]]:
+    """Part → name → sha256 of what a model will be loaded from; fetched if need be.
+
+    Raises:
+        WeightsError: a part is not to be had, or not whole.
+    """
+    found = {base.source: fetched_model(base.source, base, half)}
+    if adapter is not None:
+        place, encoder = adapter
+        found[place] = hub.fetch(place, [place.path()]), [place.path()]
+        found[encoder] = fetched_encoder(encoder)
+    found |= {source: fetched_net(source, half) for source in nets}
+    return {s: digests(root, names, titled(s)) for s, (root, names) in found.items()}
 
 
 def wanted(listed: Sequence[str], base: Base, half: bool) -> list[str]:

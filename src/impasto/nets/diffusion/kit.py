@@ -52,6 +52,8 @@ class Kit:
         controls: kind and place of every ControlNet, in order.
         loras: in order.
         licences: name of a part → its licence, as its card states it.
+        motion: the motion adapter of a film, or None.
+        frames: that it sees at once.
     """
 
     base: Base
@@ -60,16 +62,22 @@ class Kit:
     controls: tuple[tuple[str, Source], ...]
     loras: tuple[Source, ...]
     licences: tuple[tuple[str, str], ...]
+    motion: Source | None = None
+    frames: int = 1
 
     @functools.cached_property
     def sizes(self) -> Sizes:
-        """Parameters of every part."""
-        return memory.weigh(
+        """Parameters of every part; a motion adapter becomes a part of the UNet."""
+        found = memory.weigh(
             self.base,
             self.adapter,
             self.encoder,
             {f"{i} {k}": s for i, (k, s) in enumerate(self.controls)},
         )
+        if self.motion is None:
+            return found
+        count = memory.counted("MotionAdapter", self.motion.json("config.json"))
+        return Sizes({**found.parts, "unet": found.parts["unet"] + count}, self.base)
 
     def parts(self, device: str, precision: str, step: str) -> Parts:
         """As they are loaded."""
@@ -77,7 +85,9 @@ class Kit:
         if self.adapter is not None and self.encoder is not None:
             adapter = (self.adapter.source, self.encoder)
         nets = tuple(source for _, source in self.controls)
-        return Parts(self.base.source, self.base.kind, adapter, nets, device, precision, step)
+        return Parts(
+            self.base.source, self.base.kind, adapter, nets, device, precision, step, self.motion
+        )
 
     @property
     def native(self) -> int:
@@ -108,6 +118,7 @@ def find(
     controls: Sequence[tuple[str, str]],
     loras: Sequence[str],
     accept_licence: bool,
+    motion: str | None = None,
 ) -> Kit:
     """Find the parts and check that they fit.
 
@@ -118,6 +129,7 @@ def find(
         controls: kind of each ControlNet, and its name or "".
         loras: files or names.
         accept_licence: whether licences that forbid commercial use are accepted.
+        motion: the motion adapter; "" is the one that fits; None: none is needed.
 
     Raises:
         MissingExtraError: the optional packages are not installed.
@@ -125,23 +137,14 @@ def find(
         KnobError: a licence that was not accepted.
     """
     require_extra()
-    kit = _found(model, adapter, encoder, tuple(controls), tuple(loras))
+    kit = _found(model, adapter, encoder, tuple(controls), tuple(loras), motion)
     for title, licence in kit.licences:
-        check_licence(title, licence, accept_licence)
+        if hub.NON_COMMERCIAL.search(licence) and not accept_licence:
+            raise KnobError(
+                f"The licence of {title} is {licence}: it does not allow commercial use. Say "
+                "--accept-licence if yours is none."
+            )
     return kit
-
-
-def check_licence(title: str, licence: str, accepted: bool) -> None:
-    """Refuse a licence that forbids commercial use, unless it was accepted.
-
-    Raises:
-        KnobError: it was not.
-    """
-    if hub.NON_COMMERCIAL.search(licence) and not accepted:
-        raise KnobError(
-            f"The licence of {title} is {licence}: it does not allow commercial use. Say "
-            "--accept-licence if yours is none."
-        )
 
 
 @functools.lru_cache(maxsize=8)
@@ -151,6 +154,7 @@ def _found(
     encoder: str,
     controls: tuple[tuple[str, str], ...],
     loras: tuple[str, ...],
+    motion: str | None,
 ) -> Kit:
     base = pairs.look_at_model(hub.locate(model))
     seeing = eyes = None
@@ -160,9 +164,11 @@ def _found(
         pairs.check_adapter(base, seeing, eyes)
     nets = tuple((kind, pairs.check_control(base, kind, name)) for kind, name in controls)
     taught = tuple(pairs.check_lora(base, name) for name in loras)
+    moving, frames = (None, 1) if motion is None else pairs.check_motion(base, motion)
     sources = [base.source, *([seeing.source] if seeing else []), *(s for _, s in nets), *taught]
+    sources += [moving] if moving else []
     licences = {_title(source): _licence(source) for source in sources}
-    return Kit(base, seeing, eyes, nets, taught, tuple(licences.items()))
+    return Kit(base, seeing, eyes, nets, taught, tuple(licences.items()), moving, frames)
 
 
 def _title(source: Source) -> str:
@@ -194,5 +200,7 @@ def told(kit: Kit) -> list[str]:
         notes.append(
             f"Styles are seen by {titled(kit.adapter.source)}/{kit.adapter.source.path()}."
         )
+    if kit.motion is not None:
+        notes.append(f"Motion is by {titled(kit.motion)}.")
     notes += [f"{title}: licence {licence}." for title, licence in kit.licences]
     return notes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from impasto.core.errors import ResourceError
-from impasto.nets.diffusion.files import fetched_model, pretrained, titled
+from impasto.nets.diffusion.files import (
+    fetched_encoder,
+    fetched_model,
+    fetched_net,
+    pretrained,
+    titled,
+)
 from impasto.nets.diffusion.memory import STEPS
 from impasto.nets.diffusion.quiet import hushed
 from impasto.weights import hub
@@ -68,14 +74,16 @@ class Loaded:
     Attributes:
         parts: what it is made of now.
         encoder: the image encoder, or None.
+        owner: the film whose LoRAs and scales it has, or None.
         worn: LoRAs that a film left on, or None.
     """
 
     def __init__(self, parts: Parts, base: Base) -> None:
         self.parts = replace(parts, adapter=None, controls=())
         self.encoder: Any = None
+        self.owner: Any = None
         self.worn: Any = None
-        self._files: dict[object, dict[str, str]] = {}
+        self._files: dict[Source, dict[str, str]] = {}
         self._nets: dict[Source, Any] = {}
         self._pipes: dict[str, Any] = {}
         self._current = ""
@@ -112,6 +120,10 @@ class Loaded:
         """Name → sha256 of all that is loaded, for the recipe."""
         return {name: digest for each in self._files.values() for name, digest in each.items()}
 
+    def made_of(self, sums: Mapping[Source, Mapping[str, str]]) -> bool:
+        """Whether it was loaded from files of this sha256; part → name → sha256."""
+        return self._files == sums
+
     def wear(self, parts: Parts) -> None:
         """Change adapter and ControlNets for those of a request; what both have stays loaded.
 
@@ -125,7 +137,7 @@ class Loaded:
         for pipe in self._pipes.values():
             pipe.remove_all_hooks()
         self._pipes.clear()
-        self._current = ""
+        self._current, self.owner = "", None
         self.parts = replace(self.parts, controls=())
         with hushed():
             for gone in self._nets.keys() - set(parts.controls):
@@ -162,32 +174,18 @@ class Loaded:
             image_encoder_folder=None,
             local_files_only=True,
         )
-        names = [encoder.path("config.json"), encoder.path("model.safetensors")]
-        root = hub.fetch(encoder, names)
+        root, names = fetched_encoder(encoder)
         self._files[encoder] = digests(root, names, titled(encoder))
-        self.encoder = pretrained(
-            encoder,
-            CLIPVisionModelWithProjection,
-            root / encoder.inside,
-            dtype=DTYPES[self.parts.precision],
-        ).eval()
+        kind, dtype = CLIPVisionModelWithProjection, DTYPES[self.parts.precision]
+        self.encoder = pretrained(encoder, kind, root / encoder.inside, dtype=dtype).eval()
 
     def _single(self, source: Source, kind: Any) -> Any:
         """A ControlNet or a motion adapter."""
-        stem = "diffusion_pytorch_model"
-        listed, half = hub.names_of(source), self.parts.precision != "fp32"
-        variant = half and source.path(f"{stem}.fp16.safetensors") in listed
-        file = f"{stem}.fp16.safetensors" if variant else f"{stem}.safetensors"
-        names = [source.path("config.json"), source.path(file)]
-        root = hub.fetch(source, names)
+        root, names = fetched_net(source, self.parts.precision != "fp32")
         self._files[source] = digests(root, names, titled(source))
-        return pretrained(
-            source,
-            kind,
-            root / source.inside,
-            torch_dtype=DTYPES[self.parts.precision],
-            variant="fp16" if variant else None,
-        ).eval()
+        how = {"torch_dtype": DTYPES[self.parts.precision]}
+        variant = "fp16" if ".fp16." in names[-1] else None
+        return pretrained(source, kind, root / source.inside, variant=variant, **how).eval()
 
     @property
     def unet(self) -> Any:
@@ -301,13 +299,16 @@ class Loaded:
     @torch.inference_mode()
     def encode(self, picture: Tensor) -> Tensor:
         """Latents of a picture (1, 3, height, width) in 0..1, scaled as the UNet has them."""
-        vae, config, before = self.vae, self.vae.config, self.vae.dtype
-        vae.to(torch.float32 if self._wide else before)
-        try:
-            found = vae.encode((2 * picture - 1).to(vae.dtype)).latent_dist.mode()
-        finally:
-            vae.to(before)
-        return torch.as_tensor(found * config.scaling_factor)
+        vae, before, wide = self.vae, self.vae.dtype, self._wide
+        with hushed():
+            if wide:
+                vae.to(torch.float32)
+            try:
+                found = vae.encode((2 * picture - 1).to(vae.dtype)).latent_dist.mode()
+            finally:
+                if wide:
+                    vae.to(before)
+        return torch.as_tensor(found * vae.config.scaling_factor)
 
     def _decoded(self, latents: Tensor, dtype: torch.dtype) -> Tensor:
         vae, config = self.vae, self.vae.config
@@ -336,7 +337,6 @@ class Loaded:
         self._pipes.clear()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
 
     def held(self, device: str) -> int:
         """Bytes of its numbers on a device."""
