@@ -4,7 +4,6 @@ import logging
 import shutil
 import threading
 from dataclasses import replace
-from pathlib import Path
 
 import clips
 import numpy as np
@@ -14,8 +13,6 @@ from tiny_diffusion import write_motion
 from tiny_films import QUICK, STYLE, animator, film, job, settings, shown
 
 import impasto
-from impasto.cli import run
-from impasto.cli.video import _Teller
 from impasto.core.errors import KnobError, WeightsError
 from impasto.nets.diffusion import controls, memory, pipelines, windows
 from impasto.nets.diffusion.shot import Shot
@@ -258,27 +255,3 @@ def test_the_forecast_counts_a_decoded_frame_once_and_the_kept_model_not_at_all(
     assert before - forecast(request, setting).peak_bytes == pytest.approx(10**9, abs=5e7)
     large = forecast(request, replace(setting, height=3200, width=4800)).peak_bytes
     assert large > before - 10**9 + 24 * 3200 * 4800 - 5e7
-
-
-def cli(tiny, out, **more):
-    knobs = settings(tiny, ip_adapter="", **{**QUICK, **more})
-    flags = [f"--{n.replace('_', '-')}={v}" for n, v in knobs.items() if v != ""]
-    return run(["video", "48x32", "-o", str(out), "--seconds", "0.5", *flags])
-
-
-def test_a_film_that_left_nothing_promises_nothing(tiny, tmp_path, capsys, monkeypatch):
-    def stop(teller, tick):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(_Teller, "__call__", stop)
-    assert cli(tiny, tmp_path / "out.mp4") == 130
-    said = capsys.readouterr().err
-    assert "nothing to go on from" in said
-    assert "--resume" not in said
-    assert not list(Path(tmp_path).iterdir())
-
-
-def test_the_plan_says_whose_time_it_tells(tiny, tmp_path, capsys):
-    assert "The time is that of one frame." in plan(tiny).notes
-    assert cli(tiny, tmp_path / "out.mp4") == 0
-    assert "4 frames; fp32 on cpu, about " in capsys.readouterr().err
