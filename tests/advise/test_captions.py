@@ -21,6 +21,14 @@ from impasto.judge.objects import OBJECTS
         ("woman with umbrella, after Renoir", "woman with umbrella"),
         ("a red bus\n in a street, impressionist", "a red bus in a street"),
         ("", ""),
+        ("Colorado river, gray and colorful", "colorado river, grey and colourful"),
+        ("a house made by a river", "a house made by a river"),
+        ("a cart drawn by two horses", "a cart drawn by two horses"),
+        ("a horse drawn by Rembrandt", "a horse"),
+        ("a house painted by Jane Doe", "a house"),
+        ("a comic book on a table", "a comic book on a table"),
+        ("a watercolour of a ship, by Turner", "a ship"),
+        ("a mosaic of a lion", "a lion"),
     ],
 )
 def test_style_words_are_left_out(caption, left):
@@ -58,6 +66,14 @@ def test_clip_that_was_asked_for_has_to_be_there(folder, monkeypatch):
     assert captions_of([str(folder)], "auto")[0][str(folder / "b.png")] == ""
     with pytest.raises(WeightsError, match="no CLIP"):
         captions_of([str(folder)], "clip")
+
+
+def test_clip_passes_a_damaged_picture_over(folder, tmp_path_factory):
+    whole = (folder / "b.png").read_bytes()
+    (folder / "c.png").write_bytes(whole[: len(whole) // 2])
+    clip = write_clip(tmp_path_factory.mktemp("clip"))
+    found, _ = captions_of([str(folder)], "auto", str(clip))
+    assert found[str(folder / "c.png")] == ""
 
 
 def test_only_likely_things_are_named(folder):

@@ -92,7 +92,7 @@ def test_a_picture_whose_name_begins_with_a_dash_is_no_flag(impasto, photo, styl
 
 def test_a_long_name_is_apart_from_what_is_said_of_it(impasto, photo, style):
     out = impasto("recommend", photo, style, "--for", "video").out
-    assert "\n  animatediff  Its weights are not on this machine" in out
+    assert "\n  animatediff  Its weights, stable-diffusion-v1-5" in out
 
 
 def test_plan_says_what_auto_takes_and_why(impasto, photo, style):

@@ -55,3 +55,12 @@ def test_what_is_no_size_is_a_missing_picture_for_other_methods(impasto, style):
     done = impasto("stylize", "48x32", style, "-o", "o.png")
     assert done.code == 2
     assert "48x32" in done.err
+
+
+def test_tune_takes_the_methods_model_beside_its_own(impasto, style, photo, tmp_path, tiny):
+    flags = ("--method", "sdxl", "--sdxl-model", tiny["sdxl"], "--ip-adapter", tiny["adapter-sdxl"],
+             "--prompt", "a house", "--device", "cpu", "--precision", "fp32", "--trials", "2",
+             "--budget", "60s")  # fmt: skip
+    done = impasto("tune", photo, style, *flags)
+    assert done.code == 0, done.err
+    assert f"--model {tiny['sdxl']}" in done.out

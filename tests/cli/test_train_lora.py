@@ -1,9 +1,11 @@
 """``impasto train lora``, from the words to the file."""
 
 import json
+import shutil
 
 import pytest
 from PIL import Image
+from tiny_clip import write_clip
 
 from impasto.weights.lora import read_header
 
@@ -75,12 +77,52 @@ def test_ctrl_c_and_resume(impasto, line, tmp_path, monkeypatch):
         (("--blocks", "up.blok_1"), "Did you mean up.block_1?"),
         (("--start", "no.safetensors"), "There is no LoRA no.safetensors"),
         (("--optimiser", "adam8bit"), "pip install bitsandbytes"),
+        (("--start", "brand/a.txt"), "could not be read as a LoRA"),
     ],
 )
-def test_what_cannot_be_is_said_in_one_line(impasto, line, flags, says):
+def test_what_cannot_be_is_said_in_one_line(impasto, line, flags, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     done = impasto(*line, *flags)
     assert done.code == 2
     assert says in done.err
+
+
+def test_a_base_that_is_not_for_commerce_has_to_be_accepted(impasto, line, tiny, tmp_path):
+    folder = tmp_path / "nc"
+    shutil.copytree(tiny["sd15"], folder)
+    (folder / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n")
+    done = impasto(*line, "--model", folder)
+    assert done.code == 2
+    assert "The licence of nc is cc-by-nc-4.0" in done.err
+    done = impasto(*line, "--model", folder, "--accept-licence", "--steps", 1)
+    assert done.code == 0, done.err
+    assert "licence cc-by-nc-4.0" in done.err
+
+
+def test_prompts_may_be_longer_than_a_file_s_name(impasto, line):
+    done = impasto(*line, "--steps", 1, "--samples", "a boat | " * 30 + "a tree" * 40)
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize(
+    ("fidelity", "says"),
+    [(0.1, "Each of the 3 states"), (1.0, "Of 4 states that CLIP looked at, that of step 1 was")],
+)
+def test_an_early_end_is_said_and_which_state_was_taken(
+    impasto, line, tmp_path, monkeypatch, fidelity, says
+):
+    from impasto.train.lora_samples import Samples
+    from impasto.train.verdict import Look
+
+    def look(self, step):
+        return Look(step, 1 / (step + 1), fidelity if step else 1.0)
+
+    monkeypatch.setattr(Samples, "_look", look)
+    clip = write_clip(tmp_path / "clip")
+    done = impasto(*line, "--clip", clip, "--steps", 8, "--looks", 8)
+    assert done.code == 0, done.err
+    assert says in done.err
+    assert "of 8, for it was enough," in done.err
 
 
 def test_without_the_extra_the_line_is_printed(impasto, line, monkeypatch):

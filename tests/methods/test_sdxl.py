@@ -180,6 +180,137 @@ def test_the_model_stays_loaded_for_the_next_request(tiny):
     assert list(pipelines._KEPT.values()) == first
 
 
+def test_adapter_and_controls_are_changed_and_the_model_stays(tiny):
+    from impasto.nets.diffusion import pipelines
+
+    def several():
+        control = {"controls": ("canny",), "control_models": (tiny["control-sdxl"],)}
+        yield pixels(tiny, CONTENT, (), prompt=HOUSE)
+        yield pixels(tiny, CONTENT, prompt=HOUSE)
+        yield pixels(tiny, CONTENT, prompt=HOUSE, **control)
+        yield pixels(tiny, CONTENT, (), prompt=HOUSE, **control)
+        yield pixels(tiny, CONTENT, (), prompt=HOUSE)
+
+    pipelines.drop()
+    kept, made = [], []
+    for each in several():
+        kept += pipelines._KEPT.values()
+        made.append(each)
+    assert len(set(kept)) == 1
+    assert np.array_equal(made[0], made[-1])
+    for each, wanted in zip(several(), made, strict=True):
+        pipelines.drop()
+        assert np.array_equal(each, wanted)
+
+
+def test_the_kept_model_is_not_counted_twice(tiny, monkeypatch):
+    from impasto.nets.diffusion import memory, pipelines
+
+    # A process of 1 GB, to which the model comes when it is loaded.
+    monkeypatch.setattr(memory, "resident_bytes", lambda: 10**9 + pipelines.held("cpu"))
+
+    def peak():
+        request = impasto.request(CONTENT, ONE, **settings(tiny, prompt=HOUSE))
+        return impasto.plan(request).forecast.peak_bytes
+
+    painted(tiny, CONTENT, prompt=HOUSE)
+    assert pipelines.held("cpu") > 10**5
+    loaded = peak()
+    pipelines.drop()
+    assert pipelines.held("cpu") == 0
+    assert peak() == loaded
+
+
+def test_threads_paint_one_after_the_other(tiny):
+    from concurrent.futures import ThreadPoolExecutor
+
+    jobs = [{"prompt": "a house"}, {"prompt": "a dog", "styles": ()}, {"scale": 0.2, "seed": 4}]
+    alone = [pixels(tiny, **job) for job in jobs]
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(lambda job: pixels(tiny, **job), jobs * 2))
+    for found, wanted in zip(together, alone * 2, strict=True):
+        assert np.array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("kind", ["sdxl", "sd15"])
+@pytest.mark.parametrize("scheduler", ["model", "lcm", "lightning"])
+def test_a_single_step_from_a_picture_is_enough(tiny, kind, scheduler):
+    found = pixels(tiny, CONTENT, kind=kind, steps=1, scheduler=scheduler, structure=0.9)
+    assert np.isfinite(found).all()
+
+
+def test_a_unet_that_has_learnt_guidance_is_asked_once(tiny, tmp_path):
+    import diffusers
+
+    folder = tmp_path / "lcm"
+    shutil.copytree(tiny["sdxl"], folder)
+    config = json.loads((folder / "unet/config.json").read_text())
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        unet = diffusers.UNet2DConditionModel.from_config(config | {"time_cond_proj_dim": 8})
+    unet.save_pretrained(folder / "unet")
+    pipe = diffusers.StableDiffusionXLPipeline.from_pretrained(folder, add_watermarker=False)
+    pipe.scheduler = diffusers.LCMScheduler.from_config(pipe.scheduler.config)
+    pipe.set_progress_bar_config(disable=True)
+    theirs = pipe(
+        HOUSE, height=32, width=32, num_inference_steps=4, guidance_scale=3.0, output_type="np",
+        generator=torch.Generator("cpu").manual_seed(0),
+    ).images[0]  # fmt: skip
+    given = {"model": str(folder), "scheduler": "lcm", "steps": 4, "guidance": 3.0}
+    ours = pixels(tiny, "32x32", styles=(), prompt=HOUSE, **given)
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_an_empty_prompt_is_what_the_model_was_taught_with(tiny, tmp_path):
+    from diffusers import StableDiffusionXLPipeline
+
+    folder = tmp_path / "words"
+    shutil.copytree(tiny["sdxl"], folder)
+    index = json.loads((folder / "model_index.json").read_text())
+    index["force_zeros_for_empty_prompt"] = False
+    (folder / "model_index.json").write_text(json.dumps(index))
+    pipe = StableDiffusionXLPipeline.from_pretrained(folder, add_watermarker=False)
+    pipe.set_progress_bar_config(disable=True)
+    theirs = pipe(
+        HOUSE, height=32, width=32, num_inference_steps=3, guidance_scale=5.0, output_type="np",
+        generator=torch.Generator("cpu").manual_seed(0),
+    ).images[0]  # fmt: skip
+    ours = pixels(tiny, "32x32", styles=(), prompt=HOUSE, model=str(folder))
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_a_folder_of_half_precision_paints_in_full_precision_too(tiny, tmp_path):
+    from diffusers import StableDiffusionXLPipeline
+
+    pipe = StableDiffusionXLPipeline.from_pretrained(
+        tiny["sdxl"], torch_dtype=torch.float16, add_watermarker=False
+    )
+    pipe.save_pretrained(tmp_path / "half", variant="fp16")
+    found = pixels(tiny, styles=(), prompt=HOUSE, model=str(tmp_path / "half"))
+    np.testing.assert_allclose(found, pixels(tiny, styles=(), prompt=HOUSE), atol=0.02)
+
+
+def test_a_model_may_lie_within_a_folder(tiny):
+    folder = Path(tiny["sdxl"])
+    found = painted(tiny, styles=(), prompt=HOUSE, model=f"{folder.parent}:{folder.name}")
+    assert np.array_equal(found.pixels, pixels(tiny, styles=(), prompt=HOUSE))
+
+
+def test_a_recipe_is_not_repeated_with_other_weights(tiny, tmp_path, monkeypatch):
+    import safetensors.torch
+
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny["sdxl"], "model")
+    result = painted(tiny, styles=(), prompt=HOUSE, model="model")
+    result.save("out.png")
+    assert np.array_equal(impasto.rerun("out.png").pixels, result.pixels)
+    file = Path("model/unet/diffusion_pytorch_model.safetensors")
+    tensors = safetensors.torch.load_file(file)
+    safetensors.torch.save_file({k: 1.5 * v for k, v in tensors.items()}, file)
+    with pytest.raises(InputError, match=r"unet/diffusion_pytorch_model.safetensors are oth"):
+        impasto.rerun("out.png")
+
+
 @pytest.mark.parametrize(
     "name", ["euler", "euler-a", "dpm++", "dpm++-karras", "ddim", "unipc", "lcm", "lightning"]
 )
@@ -216,6 +347,62 @@ def test_ctrl_c_keeps_the_picture_so_far(tiny):
     assert (result.recipe.finished, result.recipe.steps) == (False, 2)
     assert result.pixels.shape == (32, 48, 3)
     assert painted(tiny, prompt=HOUSE, steps=2).recipe.finished
+
+
+class Stop:
+    """Stops a run after so many steps, as Ctrl-C does; ``state`` is the checkpoint of then."""
+
+    def __init__(self, step):
+        self.step, self.state, self.seen = step, None, []
+
+    def __call__(self, tick):
+        self.seen.append(tick.step)
+        if tick.step == self.step:
+            self.state = tick.state()
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        *({"scheduler": name, "steps": 6} for name in ("model", "euler-a", "dpm++", "ddim", "unipc",
+                                                       "lcm")),
+        {"steps": 6, "structure": 0.3, "content": CONTENT},
+        {"steps": 6, "controls": ("canny", "tile"), "content": CONTENT},
+        {"steps": 6, "kind": "sd15", "pndm": True},
+    ],
+    ids=lambda knobs: " ".join(str(v) for v in list(knobs.values())[:2]),
+)  # fmt: skip
+def test_a_run_that_was_stopped_ends_with_the_same_bits(tiny, tmp_path, knobs):
+    from impasto.run import make_plan
+
+    kind, content = knobs.pop("kind", "sdxl"), knobs.pop("content", "48x32")
+    if knobs.pop("pndm", False):  # the scheduler that SD 1.5 is published with
+        shutil.copytree(tiny[kind], tmp_path / "model")
+        file = tmp_path / "model/scheduler/scheduler_config.json"
+        told = json.loads(file.read_text()) | {"_class_name": "PNDMScheduler"}
+        file.write_text(json.dumps(told | {"skip_prk_steps": True}))
+        knobs["model"] = str(tmp_path / "model")
+    if "controls" in knobs:
+        knobs["control_models"] = (tiny[f"control-{kind}"],) * 2
+    request = impasto.request(content, ONE, **settings(tiny, kind, prompt=HOUSE, **knobs))
+    plan = make_plan(request)
+
+    def paint(watch, state=None):
+        return request.method.paint(request, plan, watch, state)
+
+    whole, stop = paint(lambda _: None), Stop(3)
+    broken = paint(stop)
+    assert not broken.finished
+    file = tmp_path / "checkpoint"
+    torch.save(dict(broken.state), file)
+    after = Stop(0)
+    again = paint(after, torch.load(file, weights_only=True))
+    assert again.finished
+    assert after.seen[0] == 4
+    assert np.array_equal(again.pixels, whole.pixels)
+    assert again.steps == whole.steps
+    assert np.array_equal(paint(lambda _: None).pixels, whole.pixels)  # nothing stayed silent
 
 
 def test_shares_of_two_styles_lie_between_them(tiny):
@@ -351,14 +538,43 @@ def failing(monkeypatch, times):
 
     real, steps = studio.sample, []
 
-    def sample(loaded, job, told):
+    def sample(loaded, job, told, state=None):
         steps.append(loaded.parts.step)
         if len(steps) <= times:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return real(loaded, job, told)
+        return real(loaded, job, told, state)
 
     monkeypatch.setattr(studio, "sample", sample)
     return steps
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+    ids=lambda error: str(error)[:20],
+)
+def test_out_of_memory_while_loading_is_a_step_down_too(tiny, monkeypatch, error):
+    from diffusers import StableDiffusionXLPipeline
+
+    from impasto.nets.diffusion import pipelines
+
+    real, calls = StableDiffusionXLPipeline.from_pretrained, []
+
+    def loaded(*args, **more):
+        calls.append(1)
+        if len(calls) == 1:
+            raise error
+        return real(*args, **more)
+
+    pipelines.drop()
+    monkeypatch.setattr(StableDiffusionXLPipeline, "from_pretrained", loaded)
+    result = painted(tiny, prompt=HOUSE)
+    assert any("Memory ran out" in w for w in result.recipe.warnings)
 
 
 def test_out_of_memory_is_one_step_down_and_said(tiny, monkeypatch):
@@ -430,6 +646,97 @@ def test_bad_settings_are_said_before_the_work(tiny, knobs, message):
         painted(tiny, **{"prompt": HOUSE, **knobs})
 
 
+@pytest.mark.parametrize(
+    ("content", "knobs", "message"),
+    [
+        (CONTENT, {"controls": ("canny",), "control_pictures": ("no.png",)}, "no file no.png"),
+        ("48x32", {"controls": ("canny",)}, "only a size, and canny has nothing to look at"),
+        (CONTENT, {"controls": ("depth",)}, "depth needs a depth picture"),
+        (CONTENT, {"controls": ("depth",), "depth_model": "no/such"}, "no/such"),
+        (CONTENT, {"leak": False, "clip": "no/such"}, "no/such"),
+        (CONTENT, {"less": "a cat", "kind": "sd15"}, "one space: with SDXL"),
+    ],
+)
+def test_what_is_missing_is_said_by_the_plan(tiny, monkeypatch, content, knobs, message):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    kind = knobs.pop("kind", "sdxl")
+    if "controls" in knobs:
+        fitting = "control-sdxl"
+        knobs["control_models"] = (tiny[fitting],)
+    with pytest.raises(ImpastoError, match=message):
+        impasto.plan(impasto.request(content, ONE, **settings(tiny, kind, **knobs)))
+
+
+@pytest.mark.parametrize(
+    ("styles", "knobs", "flag"),
+    [
+        ((), {"leak": False}, "--no-leak"),
+        ((), {"less": "a cat"}, "--less"),
+        ((), {"preset": "style"}, "--preset"),
+        ((), {"image_encoder": "some"}, "--image-encoder"),
+        ((ONE,), {"controls_out": "folder"}, "--controls-out"),
+        ((ONE,), {"depth_model": "some/model"}, "--depth-model"),
+    ],
+)
+def test_a_knob_without_effect_is_said(tiny, styles, knobs, flag):
+    asked = settings(tiny, prompt=HOUSE, **knobs)
+    warnings = impasto.plan(impasto.request(CONTENT, list(styles), **asked)).warnings
+    assert any(w.startswith(f"{flag} has no effect here") for w in warnings)
+
+
+def test_a_control_that_no_step_sees_is_said(tiny):
+    asked = {"controls": ("canny",), "control_models": (tiny["control-sdxl"],), "structure": 1.0}
+
+    def warned(end):
+        request = impasto.request(
+            CONTENT, ONE, **settings(tiny, prompt=HOUSE, control_end=(end,), steps=4, **asked)
+        )
+        return any("The control canny has no effect" in w for w in impasto.plan(request).warnings)
+
+    assert warned(0.2)
+    assert not warned(0.25)
+    none = pixels(tiny, CONTENT, steps=4, control_end=(0.2,), **asked)
+    off = pixels(tiny, CONTENT, steps=4, control_scales=(0.0,), **asked)
+    assert np.array_equal(none, off)
+
+
+def test_the_result_counts_in_the_forecast(tiny):
+    def peak(size):
+        request = impasto.request("64x48", ONE, size=size, **settings(tiny, prompt=HOUSE))
+        setting = dataclasses.replace(impasto.plan(request).setting, height=3 * size // 4,
+                                      width=size)  # fmt: skip
+        return request.method.forecast(request, setting).peak_bytes
+
+    # 12 bytes for each of its pixels at least
+    assert peak(4000) - peak(400) > 12 * 3000 * 4000 * 0.9
+    with pytest.raises(InputError, match="1 to 30000 pixels"):
+        impasto.request("99999x99999", ONE, **settings(tiny, prompt=HOUSE))
+
+
+def test_of_a_size_nothing_can_be_kept(tiny):
+    region = Region(np.ones((8, 8), np.float32), 0, "mask.png")
+    asked = impasto.request("48x32", ONE, **settings(tiny, prompt=HOUSE))
+    with pytest.raises(KnobError, match="nothing that --rest could keep"):
+        dataclasses.replace(asked, regions=(region,), rest="keep")
+
+
+@pytest.mark.parametrize("part", ["encoder", "depth"])
+def test_the_licence_of_every_part_counts(tiny, tmp_path, part):
+    folder = tmp_path / "part"
+    given = {"controls": ("depth",), "control_models": (tiny["control-sdxl"],)}
+    if part == "encoder":
+        shutil.copytree(Path(tiny["adapter-sdxl"]).parent / "image_encoder", folder)
+        given = {"image_encoder": str(folder)}
+    else:
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        given["depth_model"] = str(folder)
+    (folder / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n")
+    request = impasto.request(CONTENT, ONE, **settings(tiny, prompt=HOUSE, **given))
+    with pytest.raises(KnobError, match=r"cc-by-nc-4.0"):
+        impasto.plan(request)
+
+
 def test_without_style_prompt_and_lora_nothing_says_the_manner(tiny):
     with pytest.raises(KnobError, match="Nothing says the manner"):
         painted(tiny, CONTENT, styles=())
@@ -482,7 +789,21 @@ def test_a_leak_that_stays_is_said(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(studio.LeakCheck, "__call__", lambda *_: 0.8)
     clip = str(write_clip(tmp_path))
     result = painted(tiny, prompt=HOUSE, leak=False, clip=clip)
-    assert any("Even so, 80%" in w and "--preset style" in w for w in result.recipe.warnings)
+    assert any("80% of the style's things" in w for w in result.recipe.warnings)
+
+
+def test_a_leak_is_measured_where_clip_is_here_and_lowers_nothing(tiny, tmp_path, monkeypatch):
+    from tiny_clip import write_clip
+
+    from impasto.nets.diffusion import studio
+
+    plain = painted(tiny, prompt=HOUSE)
+    assert "leak" not in plain.recipe.losses
+    monkeypatch.setattr(studio.LeakCheck, "__call__", lambda *_: 0.8)
+    looked = painted(tiny, prompt=HOUSE, clip=str(write_clip(tmp_path)))
+    assert looked.recipe.losses == {"leak": 0.8, "scale": 0.7}
+    assert any("try --no-leak" in w for w in looked.recipe.warnings)
+    assert np.array_equal(looked.pixels, plain.pixels)
 
 
 def test_a_lora_is_worn_for_one_request_and_leaves_nothing_behind(tiny, tmp_path):

@@ -340,7 +340,7 @@ def broken(path, what):
         ("missing", "There is no LoRA"),
         ("lone", "lacks a matrix"),
         ("lokr", "only LoRA and LoCon are"),
-        ("flux", "is no LoRA of SD 1.5, SD 2 or SDXL"),
+        ("flux", "holds no LoRA of SD 1.5, SD 2 or SDXL"),
     ],
 )
 def test_files_that_are_none_are_refused(bases, tmp_path, what, says):
@@ -368,3 +368,41 @@ def test_pairs_keep_their_alpha(bases, tmp_path):
     pairs = read_pairs(read_header(file))
     assert {pair.scale for pair in pairs.values()} == {0.5}
     assert {pair.rank for pair in pairs.values()} == {4}
+
+
+def test_a_fuse_that_failed_leaves_them_beside_the_weights(bases, tmp_path, monkeypatch):
+    from impasto.nets.diffusion import lora
+
+    base = bases["sd15"]
+    before, plain = state(base), paint(base)
+    loras = Loras(base, [Use(write_kohya(tmp_path / "a.safetensors", base, matrices(base)))])
+    beside, real, calls = paint(base), lora._Added.product, []
+
+    def product(self, device):
+        calls.append(self)
+        if len(calls) == 4:
+            raise torch.OutOfMemoryError("too little memory")
+        return real(self, device)
+
+    monkeypatch.setattr(lora._Added, "product", product)
+    with pytest.raises(torch.OutOfMemoryError):
+        loras.fuse()
+    assert not loras.fused
+    assert torch.equal(paint(base), beside)
+    loras.unfuse()
+    assert torch.equal(paint(base), beside)
+    loras.remove()
+    assert same(before, state(base))
+    assert torch.equal(paint(base), plain)
+
+
+@pytest.mark.parametrize("use", [{"weight": float("nan")}, {"blocks": {"up": float("inf")}}])
+def test_weights_and_scales_are_numbers(bases, tmp_path, use):
+    base = bases["sd15"]
+    file = write_kohya(tmp_path / "a.safetensors", base, matrices(base, text=False))
+    with pytest.raises(KnobError, match="give a number"):
+        Loras(base, [Use(file, **use)])
+    loras = Loras(base, [Use(file)])
+    with pytest.raises(KnobError, match="give a number"):
+        loras.weigh([float("inf")])
+    loras.remove()

@@ -1,6 +1,10 @@
 """Folders of tiny pictures, and runs of a few steps on them."""
 
+import copy
+
+import numpy as np
 import pytest
+from PIL import Image
 
 from impasto.train.teach import prepare, teach
 
@@ -56,3 +60,76 @@ def taught(tmp_path):
         return teach(loop, output, note, watch, **more)
 
     return run
+
+
+LORA = {
+    "steps": 4, "batch": 2, "rank": 2, "alpha": 2.0, "precision": "fp32", "early_stop": False,
+    "samples": "a boat", "sample_steps": 2, "learning_rate": 1e-2, "checkpointing": False,
+    "blocks": ("mid",),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Five pictures of stripes in three shapes, three of them with a caption."""
+    folder = tmp_path_factory.mktemp("brand")
+    for number, (height, width) in enumerate([(48, 48), (48, 48), (40, 64), (64, 40), (48, 50)]):
+        rows = (np.arange(height) // 4 % 2 * 200 + 20 * number).astype(np.uint8)
+        Image.fromarray(np.tile(rows[:, None, None], (1, width, 3))).save(folder / f"{number}.png")
+        if number < 3:
+            (folder / f"{number}.txt").write_text(f"a boat\nand {'abc'[number]} tree")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def _read_once():
+    """Bases are read once, and copied for every run."""
+    from impasto.train.base import FrozenBase
+
+    real, known = FrozenBase._load, {}
+
+    def load(self, source, looked):
+        if (place := str(source.folder)) not in known:
+            before = set(vars(self))
+            real(self, source, looked)
+            known[place] = {n: value for n, value in vars(self).items() if n not in before}
+        shared = {id(known[place]["tokenizers"]): known[place]["tokenizers"]}
+        vars(self).update(copy.deepcopy(known[place], shared))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FrozenBase, "_load", load)
+        yield
+
+
+@pytest.fixture
+def lora_of(pictures, tiny, tmp_path, monkeypatch, _read_once):
+    """Prepares a LoRA of a few steps on a tiny base."""
+    monkeypatch.setattr("impasto.train.lora.PRIOR_STEPS", 2)
+
+    def make(kind="sd15", *, output="brand.safetensors", resume=False, start="", styles=(),
+             photos=None, captions=None, **more):  # fmt: skip
+        knobs = {**LORA, "model": tiny[kind], **more}
+        return prepare(
+            "lora", knobs, photos=[str(photos or pictures)], styles=list(styles), start=start,
+            captions=captions, output=tmp_path / output, device="cpu", resume=resume,
+        )  # fmt: skip
+
+    return make
+
+
+@pytest.fixture
+def clip(tmp_path_factory):
+    """A tiny CLIP, as a folder."""
+    from tiny_clip import write_clip
+
+    return str(write_clip(tmp_path_factory.mktemp("clip")))
+
+
+@pytest.fixture
+def fresh_accelerate():
+    """What the first run in a process has chosen is forgotten, before and after."""
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(True)
+    yield
+    AcceleratorState._reset_state(True)

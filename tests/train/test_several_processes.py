@@ -1,11 +1,17 @@
-"""Two processes on one machine, as torchrun starts them for two GPUs."""
+"""Two processes on one machine, as torchrun starts them for two GPUs; and one that is killed."""
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
+import safetensors.torch
+import torch
+from tiny_clip import write_clip
+
+from impasto.weights.lora import read_header
 
 pytestmark = [
     pytest.mark.slow,
@@ -67,24 +73,63 @@ def test_processes_share_the_steps_and_one_of_them_writes(album_folders, narrow,
     assert (tmp_path / "steps" / "latest.jpg").is_file()
 
 
-def test_a_lora_is_taught_by_two_processes(album_folders, tiny, tmp_path):
-    out = tmp_path / "out.safetensors"
-    words = ["-m", "impasto", "train", "lora", "--pictures", album_folders[1], "-o", out,
-             "--model", tiny["sdxl"], "--steps", 3, "--rank", 2, "--device", "cpu",
-             "--precision", "fp32", "--text-encoders", "--trigger", "zq", "--prior", 2,
-             "--prior-prompt", "a thing", "--no-early-stop", "--json"]  # fmt: skip
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2",
-              "--master_port", "0", "--standalone"]  # fmt: skip
-    done = subprocess.run(
-        [str(word) for word in (*launch, *words)],
+def run(*words):
+    return subprocess.run(
+        [sys.executable, *map(str, words)],
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
+
+
+def test_a_lora_is_taught_and_looked_at_by_two_processes(album_folders, tiny, tmp_path):
+    out = tmp_path / "out.safetensors"
+    words = ["-m", "impasto", "train", "lora", "--pictures", album_folders[1], "-o", out,
+             "--model", tiny["sdxl"], "--steps", 3, "--rank", 2, "--device", "cpu",
+             "--precision", "fp32", "--text-encoders", "--trigger", "zq", "--prior", 2,
+             "--prior-prompt", "a thing", "--clip", write_clip(tmp_path / "clip"), "--looks", 3,
+             "--samples", "a boat", "--sample-steps", 2, "--json"]  # fmt: skip
+    launch = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0",
+              "--standalone"]  # fmt: skip
+    done = run(*launch, *words)
     assert done.returncode == 0, done.stderr
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("{")]
     told = json.loads(line)
     assert (told["steps"], set(told["losses"])) == (3, {"style", "prior"})
-    assert out.is_file()
+    looks = json.loads(read_header(out).metadata["impasto"])["about"]["looks"]
+    assert [look["step"] for look in looks] == [0, 1, 2, 3]
+
+
+KILLED = """
+import os, signal, sys
+from impasto.train import loop
+loop.CHECKPOINT_SECONDS = -1
+real = loop.Loop._teach
+def teach(self):
+    if self.step == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(self)
+loop.Loop._teach = teach
+from impasto.cli import run
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def test_a_lora_whose_training_was_killed_ends_with_the_same_bits(album_folders, tiny, tmp_path):
+    (tmp_path / "killed.py").write_text(KILLED)
+    line = ["train", "lora", "--pictures", album_folders[1], "--model", tiny["sd15"], "--steps", 5,
+            "--rank", 2, "--blocks", "mid", "--device", "cpu", "--precision", "fp32",
+            "--no-early-stop", "-o"]  # fmt: skip
+    assert run("-m", "impasto", *line, tmp_path / "whole.safetensors").returncode == 0
+    out = tmp_path / "killed.safetensors"
+    assert run(tmp_path / "killed.py", *line, out).returncode == -signal.SIGKILL
+    assert not out.exists()
+    done = run("-m", "impasto", *line, out, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert "Going on after step 3 of 5." in done.stderr
+    whole, resumed = (safetensors.torch.load_file(tmp_path / f"{n}.safetensors")
+                      for n in ("whole", "killed"))  # fmt: skip
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)

@@ -126,6 +126,33 @@ def test_a_cache_with_a_part_missing_is_refused_with_the_line(tiny, tmp_path, mo
         fetched_model(source, pairs.look_at_model(source), half=False)
 
 
+def test_a_damaged_file_of_the_cache_is_told_the_line_that_mends_it(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    snapshot = in_cache(tiny, tmp_path, monkeypatch, revision="cut")
+    name = "unet/diffusion_pytorch_model.safetensors"
+    data = (snapshot / name).read_bytes()
+    (snapshot / name).write_bytes(data[:-9])
+    source = hub.locate("tiny/sdxl@cut")
+    line = rf"{len(data) - 9} of {len(data)} bytes.*hf download tiny/sdxl {name} .*--force-download"
+    with pytest.raises(WeightsError, match=line):
+        hub.fetch(source, [name])
+    (snapshot / name).unlink()
+    (tmp_path / "models--tiny--sdxl/blobs").mkdir()
+    (tmp_path / "models--tiny--sdxl/blobs/ab.incomplete").write_bytes(b"")
+    with pytest.raises(WeightsError, match=f"no {name} .ab.incomplete.*hf download tiny/sdxl"):
+        hub.fetch(source, [name])
+
+
+def test_a_long_prompt_is_told_of_a_model_in_the_cache_too(tiny, tmp_path, monkeypatch):
+    import impasto
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    in_cache(tiny, tmp_path, monkeypatch, revision="long")
+    given = {"method": "sdxl", "model": "tiny/sdxl@long", "prompt": "a " * 90, "device": "cpu"}
+    plan = impasto.plan(impasto.request("32x32", [], **given))
+    assert any("it is read in 2 chunks" in w for w in plan.warnings)
+
+
 def test_a_blob_of_the_cache_is_named_by_its_sha256(tmp_path):
     blobs = tmp_path / "blobs"
     blobs.mkdir()

@@ -6,6 +6,7 @@ are taken out of captions, and where there is none, CLIP says what things it see
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 
 from impasto.advise.chosen import SCALE, Eye, Vectors
 from impasto.advise.vocabulary import MAKERS, TERMS, WORDS
-from impasto.core.errors import MissingExtraError, WeightsError
+from impasto.core.errors import InputError, MissingExtraError, WeightsError
 from impasto.judge.objects import OBJECTS
 from impasto.pictures import read
 from impasto.train.album import Album
@@ -29,20 +30,28 @@ _HEAD = re.compile(
     r"^(?:an? |the )?(?:[\w-]+ ){0,2}?(?:painting|drawing|picture|photo|photograph|illustration|"
     r"sketch|print|poster|image|render|rendering|artwork|engraving) (?:of|with|showing) ",
 )
+_MAKER = rf"(?:[\w.-]+ ){{0,3}}?(?:{'|'.join(sorted(MAKERS))})"
 _MANNER = re.compile(
-    r"\b(?:in (?:the|an?) (?:[\w-]+ ){0,3}?(?:style|manner)|(?:inspired|painted|drawn|made) by|"
-    r"reminiscent of|trending on)\b.*"
+    r"\b(?:in (?:the|an?) (?:[\w-]+ ){0,3}?(?:style|manner)|inspired by|painted by (?!an? |the )|"
+    rf"(?:painted|drawn|made) by (?:hand|{_MAKER})|reminiscent of|trending on)\b.*"
 )
-_BY = re.compile(rf"\b(?:by|after) (?:[\w.-]+ ){{0,3}}?(?:{'|'.join(sorted(MAKERS))})\b.*")
+_BY = re.compile(rf"\b(?:by|after) {_MAKER}\b.*")
 _ISTS = {word.removesuffix("sm") + "st" for word in WORDS if word.endswith("ism")}
+_PLACE = (
+    r"(?: (?:on|in|at|by|under|near|beside|behind|before|over|next to|among)"
+    r"(?= (?:an?|the|his|her|its|their|my)\b))"
+)
+"""What comes after a thing that is somewhere: "a comic book on the table"."""
 _STYLE = re.compile(
-    r"(?<![\w-])(?:"
+    r"(?<![\w-])(?P<one>(?:an?|the) )?(?:"
     + "|".join(
         re.escape(" ".join(w.split()).lower())
         for w in sorted({*WORDS, *TERMS, *_ISTS}, key=len, reverse=True)
     )
-    + r")(?:ic)?(?: style)?(?![\w-])"
+    + rf")(?:ic)?(?: style)?(?![\w-])(?P<place>{_PLACE})?"
 )
+_LONE = re.compile(r"\b(?:an?|the) (?=(?:of|on|in|with|at|by|and|showing)\b)")
+_OF = re.compile(r"^(?:of|with|showing) ")
 _EMPTY = {"a", "an", "the", "in", "of", "on", "with", "and", "style", "art", "artwork", "painting"}
 
 
@@ -51,7 +60,8 @@ def content_only(caption: str) -> str:
 
     "A watercolor painting of a red bus, Impressionism, by Monet" becomes "a red bus".
     """
-    text = caption.lower().replace("color", "colour").replace("gray", "grey")
+    text = re.sub(r"color(s|ed|ful|ing|less)?\b", r"colour\1", caption.lower())
+    text = re.sub(r"\bgray(s|ish)?\b", r"grey\1", text)
     parts = [_stripped(part) for part in re.split(r"[,;.]", text)]
     return ", ".join(dict.fromkeys(part for part in parts if part))
 
@@ -130,14 +140,25 @@ def _seen(files: Sequence[str], clip: str, fetch: bool) -> dict[str, str]:
     from impasto.nets.clip import Clip
 
     namer = Namer(Clip(clip, fetch=fetch))
-    return {file: namer(file) for file in files}
+    found = {}
+    for file in files:
+        with contextlib.suppress(InputError):  # it will be left out of the training
+            found[file] = namer(file)
+    return found
 
 
 def _stripped(part: str) -> str:
     part = _BY.sub("", _MANNER.sub("", " ".join(part.split())))
-    part = " ".join(_STYLE.sub(" ", part).split())
-    part = _HEAD.sub("", part)
+    part = " ".join(_STYLE.sub(_styleless, part).split())
+    part = _OF.sub("", _LONE.sub("", _HEAD.sub("", part)))
     words = part.split()
     while words and words[-1] in _EMPTY:
         words.pop()
     return " ".join(words) if set(words) - _EMPTY else ""
+
+
+def _styleless(found: re.Match[str]) -> str:
+    """What is left of a style word: all of it where it is the thing that is shown."""
+    if found["one"] and found["place"]:
+        return found[0]
+    return f" {found['one'] or ''} {found['place'] or ''} "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -84,13 +85,21 @@ class MethodCommand(KnobCommand):
 
     def flags(self, ctx: click.Context) -> tuple[click.Option, ...]:
         try:
-            # The verb's own flags come first: tune's --model is a language model.
+            method = ctx.meta[_METHOD]
             own = {param.name for param in click.Command.get_params(self, ctx)}
-            return tuple(f for f in knob_flags(ctx.meta[_METHOD]) if f.name not in own)
+            return tuple(_apart(f, method) if f.name in own else f for f in knob_flags(method))
         except ImpastoError:
             if ctx.resilient_parsing:  # only completing: a name that is half typed
                 return ()
             raise
+
+
+def _apart(flag: click.Option, method: str) -> click.Option:
+    """A knob's flag where the verb has one of that name: sdxl's --model is tune's --sdxl-model."""
+    found = copy.copy(flag)
+    found.name = f"{method} {flag.name}"
+    found.opts = [f"--{method}-{each.removeprefix('--')}" for each in flag.opts]
+    return found
 
 
 def _spellings(method: str) -> set[str]:
@@ -127,7 +136,8 @@ def given_knobs(ctx: click.Context) -> dict[str, Any]:
     """The knobs that the command line sets; the defaults stand for the others."""
     assert isinstance(ctx.command, KnobCommand)
     names = (option.name for option in ctx.command.flags(ctx))
-    return {name: ctx.params[name] for name in names if name and ctx.params[name] is not None}
+    given = {name: ctx.params[name] for name in names if name and ctx.params[name] is not None}
+    return {name.rpartition(" ")[2]: value for name, value in given.items()}
 
 
 @functools.cache

@@ -58,7 +58,7 @@ class Training:
         if output.suffix.lower() != SUFFIX:
             raise InputError(f"-o {output}: a model is a {SUFFIX} file; name it so.")
         inputs = [self.start, *self.photos, *self.styles, *self.knobs.values()]
-        files = [Path(i) for i in inputs if isinstance(i, str) and Path(i).is_file()]
+        files = [Path(i) for i in inputs if isinstance(i, str) and _is_file(i)]
         if any(same_file(output, file) for file in files):
             raise InputError(f"{output} is an input and would be overwritten: choose another name.")
         with contextlib.suppress(_Enough), replacing(output):
@@ -247,7 +247,11 @@ class _Run:
     def _report(self, taught: Taught) -> None:
         output, steps = self.order.output, self.loop.lesson.course.steps
         if taught.finished:
-            self.voice.say(f"Taught {taught.step} steps in {duration(taught.seconds)}.")
+            early = f" of {steps}, for it was enough," if taught.step < steps else ""
+            self.voice.say(f"Taught {taught.step} steps{early} in {duration(taught.seconds)}.")
+            said, beware = self.loop.lesson.closing()
+            if said:
+                (self.voice.warn if beware else self.voice.say)(said)
             self.voice.result(output)
         else:
             self.voice.warn(f"Stopped after step {taught.step} of {steps}. {self._way_on()}")
@@ -270,6 +274,13 @@ class _Run:
         if self.loop.spared:
             return "The earlier unfinished run is still there: --resume continues that one."
         return "It begins from the start next time."
+
+
+def _is_file(text: str) -> bool:
+    """Whether a text, which may be a prompt, names a file."""
+    with contextlib.suppress(OSError, ValueError):  # as where it is longer than a name can be
+        return Path(text).is_file()
+    return False
 
 
 def _names(files: Mapping[Path, str]) -> str:

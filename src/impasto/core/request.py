@@ -103,6 +103,10 @@ class Fetches(Protocol):
         """What of its weights is not on this machine, in a sentence; "": nothing."""
         ...
 
+    def digests(self, request: Request, precision: str) -> Mapping[str, str]:
+        """Name → sha256 of every file of its weights, as a recipe lists them; fetched for it."""
+        ...
+
     def notes(self, request: Request, setting: Setting) -> tuple[str, ...]:
         """What a plan says of the weights and how they are fitted, one sentence each."""
         ...
@@ -217,6 +221,8 @@ class Request:
             raise KnobError(f"precision = {self.precision!r}: one of auto, fp32, bf16.")
         if self.content.blank and self.colours.any:
             raise KnobError("The content is only a size: it has no colours to keep.")
+        if self.content.blank and self.rest == "keep":
+            raise KnobError("The content is only a size: there is nothing that --rest could keep.")
         if self.colours.when == "before" and isinstance(self.method, NamesStyles):
             raise KnobError(
                 f"The method {self.method.name} has learnt its styles, and they cannot be given "

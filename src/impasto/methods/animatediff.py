@@ -87,6 +87,10 @@ class AnimateDiff(Steered):
         """See :class:`~impasto.nets.diffusion.steering.Steered`."""
         return self.motion
 
+    def depth(self) -> str:
+        """See :class:`~impasto.nets.diffusion.steering.Steered`."""
+        return self.depth_model if "depth" in self.controls else ""
+
     def _fitted(self, kit: Kit, setting: Setting) -> tuple[Setting, Step]:
         """The setting in which the model works, and how it is fitted."""
         canvas = self.canvas(kit, setting)
@@ -116,6 +120,10 @@ class AnimateDiff(Steered):
             "The time is that of one frame.",
             step.words,
         )
+
+    def digests(self, request: Request, precision: str) -> Mapping[str, str]:
+        """See :class:`impasto.core.request.Fetches`."""
+        return {} if self.unchanged(request) else self.kit(request).digests(precision)
 
     def warnings(self, request: Request) -> tuple[str, ...]:
         """Known mistakes."""

@@ -12,7 +12,7 @@ picture is made from noise alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -22,12 +22,15 @@ from torch import Tensor
 
 from impasto.core import devices
 from impasto.core.card import Card
+from impasto.core.errors import KnobError
 from impasto.core.knobs import Search, knob
 from impasto.core.plan import Forecast, Plan, Setting
 from impasto.core.progress import Watch
 from impasto.core.request import Painting, Request
+from impasto.nets import clip
 from impasto.nets.diffusion import kit as kits
-from impasto.nets.diffusion import memory, studio
+from impasto.nets.diffusion import memory, pipelines, studio
+from impasto.nets.diffusion.controls import check_control
 from impasto.nets.diffusion.kit import Kit
 from impasto.nets.diffusion.memory import Step
 from impasto.nets.diffusion.pipelines import SCHEDULERS
@@ -35,6 +38,7 @@ from impasto.nets.diffusion.steering import AUTO, Steered, filled
 from impasto.nets.diffusion.studio import Guide, Work
 from impasto.pictures import resize
 from impasto.pictures.masks import parts
+from impasto.weights import hub
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class SDXL(Steered):
         True, "let the style's things come in; else λ is lowered until CLIP sees none"
     )
     leak_limit: float = knob(0.25, "share of the style's things that may come in", low=0, high=1)
-    clip: str = knob("", "the CLIP that looks for them; unset: as impasto evaluate")
+    clip: str = knob("", "the CLIP that looks for them, if it is here; unset: as impasto evaluate")
     steps: int | None = knob(
         None, "from noise to picture; unset: 30, or 4 of a distilled model", low=1, high=1000,
         search=Search(draft=12),
@@ -84,7 +88,34 @@ class SDXL(Steered):
             ImpastoError: a knob, or a part that is missing or does not fit.
         """
         self.check_count("control_pictures", len(self.controls), "--controls")
-        return super().kit(request)
+        kit = super().kit(request)
+        for guide in self._guides():
+            check_control(guide.kind, request.content.blank, guide.given, self.depth_model)
+        if self.less and kit.adapter is not None and not self._one_space(kit):
+            raise KnobError(
+                "less is subtracted where pictures and words are of one space: with SDXL and the "
+                "adapter sdxl_models/ip-adapter_sdxl.safetensors, whose encoder is CLIP ViT-bigG."
+            )
+        if self._lowers(kit) and hub.offline() and not clip.here(self.clip):
+            clip.Clip(self.clip)  # which says how it is to be had
+        return kit
+
+    def _one_space(self, kit: Kit) -> bool:
+        """Whether the adapter's vectors are of the space of the model's words."""
+        if kit.base.kind != "sdxl" or kit.adapter is None or kit.adapter.plus:
+            return False
+        width = kit.base.source.json("text_encoder_2/config.json").get("projection_dim")
+        return bool(width == kit.adapter.seen)
+
+    def _lowers(self, kit: Kit) -> bool:
+        """Whether leaks are looked for, and make λ smaller."""
+        return not self.leak and kit.adapter is not None
+
+    def depth(self) -> str:
+        """The depth model that is needed, or ""."""
+        made = zip(self.controls, filled(self.control_pictures, len(self.controls), AUTO),
+                   strict=False)  # fmt: skip
+        return self.depth_model if ("depth", AUTO) in made else ""
 
     def _fitted(self, kit: Kit, setting: Setting) -> tuple[Setting, Step]:
         """The setting in which the model works, and how it is fitted."""
@@ -98,7 +129,13 @@ class SDXL(Steered):
         kit = self.kit(request)
         canvas, step = self._fitted(kit, setting)
         steps = max(1, round(self.steps_now() * self.denoise(request)))
-        return memory.forecast(kit.sizes, canvas, step, steps, self.guidance_now(kit) > 1)
+        guided, held = self.guidance_now(kit) > 1, pipelines.held(canvas.device)
+        model = memory.forecast(kit.sizes, canvas, step, steps, guided, held)
+        result = 24 * setting.height * setting.width
+        looking = kit.adapter is not None and (not self.leak or clip.here(self.clip))
+        more = result + (clip.BYTES if looking else 0)
+        tries = 1 if self.leak or kit.adapter is None else studio.ATTEMPTS
+        return Forecast(model.seconds * tries, model.peak_bytes + more)
 
     def notes(self, request: Request, setting: Setting) -> tuple[str, ...]:
         """See :class:`impasto.core.request.Fetches`."""
@@ -112,9 +149,39 @@ class SDXL(Steered):
             size += f"{known}, and the result is resized"
         return (*kits.told(kit), f"{size}.", step.words)
 
+    def digests(self, request: Request, precision: str) -> Mapping[str, str]:
+        """See :class:`impasto.core.request.Fetches`."""
+        return {} if self.unchanged(request) else self.kit(request).digests(precision)
+
     def warnings(self, request: Request) -> tuple[str, ...]:
         """Known mistakes."""
-        return () if self.unchanged(request) else self.common_warnings(request, self.kit(request))
+        if self.unchanged(request):
+            return ()
+        kit = self.kit(request)
+        return (*self.common_warnings(request, kit), *self._idle(request, kit))
+
+    def _idle(self, request: Request, kit: Kit) -> Iterator[str]:
+        """Knobs that were set, and have no effect."""
+        idle = []
+        if kit.adapter is None:
+            unset = SDXL()
+            names = ("preset", "blocks", "less", "leak", "image_encoder", "ip_adapter", "clip")
+            idle += [n for n in names if getattr(self, n) != getattr(unset, n)]
+        if not self.controls:
+            idle += [n for n in ("controls_out",) if getattr(self, n)]
+        if self.depth_model and not self.depth():
+            idle.append("depth_model")
+        for name in idle:
+            flag = "--no-leak" if name == "leak" else f"--{name.replace('_', '-')}"
+            yield f"{flag} has no effect here: there is nothing that it could act on."
+        steps = max(1, int(self.steps_now() * self.denoise(request)))
+        for kind, (start, end) in zip(self.controls, self.spans(), strict=True):
+            # As diffusers counts: a step counts if it lies in the span from its begin to its end.
+            if not any(i / steps >= start and (i + 1) / steps <= end for i in range(steps)):
+                yield (
+                    f"The control {kind} has no effect: none of {steps} steps lies between "
+                    f"{start:g} and {end:g} of them."
+                )
 
     def paint(
         self, request: Request, plan: Plan, watch: Watch, state: Mapping[str, Any] | None = None
@@ -125,7 +192,8 @@ class SDXL(Steered):
             same = resize(request.content.pixels, setting.height, setting.width)
             return Painting(np.asarray(same), {}, 0, True, {}, {})
         kit = self.kit(request)
-        return studio.paint(self.work(request, kit, setting), self._fitted(kit, setting)[1], watch)
+        work, step = self.work(request, kit, setting), self._fitted(kit, setting)[1]
+        return studio.paint(work, step, watch, state)
 
     def work(self, request: Request, kit: Kit, setting: Setting) -> Work:
         """All that decides the picture."""
@@ -153,7 +221,8 @@ class SDXL(Steered):
             guides=self._guides(),
             controls_out=self.controls_out,
             depth_model=self.depth_model,
-            no_leak=None if self.leak else self.leak_limit,
+            leak_limit=self.leak_limit,
+            no_leak=not self.leak,
             clip=self.clip,
         )
 

@@ -37,6 +37,8 @@ NO_REST = 0.02
 """The part of a square that is not worth a look of its own."""
 PATIENCE = 10.0
 """Seconds without an answer after which the hub is out of reach."""
+BYTES = 620_000_000
+"""Of the default model in memory, about."""
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 """Of the pictures CLIP was trained on; a model's own ``preprocessor_config.json`` goes before."""
@@ -104,6 +106,17 @@ class Clip:
         pixels = torch.from_numpy(np.asarray(square, np.float32) / 255).permute(2, 0, 1)
         mean, std = (torch.tensor(v).view(3, 1, 1) for v in (self._mean, self._std))
         return (pixels - mean) / std
+
+
+def here(name: str = "") -> bool:
+    """Whether a CLIP is on this machine, as far as its files show; see :class:`Clip` for names."""
+    if importlib.util.find_spec("transformers") is None:
+        return False
+    try:
+        _folder(name or os.environ.get("IMPASTO_CLIP", "") or DEFAULT, fetch=False)
+    except WeightsError:
+        return False
+    return True
 
 
 def _squares(picture: Raster, side: int) -> list[Image.Image]:

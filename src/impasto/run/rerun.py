@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from impasto.core.request import NamesStyles, Request
 from impasto.core.result import Result
 from impasto.pictures import read, read_recipe
 from impasto.run.plan import make_plan
-from impasto.run.stylize import make_request, perform
+from impasto.run.stylize import make_request, parts_of, perform
 from impasto.weights import store
 
 ROLES = ("content", "style")
@@ -96,6 +96,7 @@ def _request(
     for then, now in zip(wanted, request.styles, strict=True):
         if then.sha256 != now.sha256:
             raise InputError(f"{path} was made with the style {then.name}, not {now.name}.")
+    _check_parts(recipe, parts_of(request, request.precision))
     return request
 
 
@@ -133,6 +134,22 @@ def _check_weights(recipe: Recipe) -> None:
             raise InputError(
                 f"The weights {each} are other ones now: sha256 {now[:12]}…, then {then[:12]}…. "
                 f"{remedy}"
+            )
+
+
+def _check_parts(recipe: Recipe, now: Mapping[str, str]) -> None:
+    """Refuse a model of several files of which one is another now.
+
+    Raises:
+        InputError: names the first of them.
+    """
+    for name, digest in now.items():
+        then = recipe.files.get(name)
+        if then != digest:
+            was = f"then {then[:12]}…" if then else "then there was no such file"
+            raise InputError(
+                f"The weights {name} are other ones now: sha256 {digest[:12]}…, {was}. Put the "
+                "ones of then there."
             )
 
 

@@ -19,7 +19,7 @@ from impasto.core.picture import Picture, blank
 from impasto.core.plan import Plan
 from impasto.core.progress import Tick, Watch, unwatched
 from impasto.core.recipe import Ingredient, Recipe
-from impasto.core.request import Method, NamesStyles, Painting, Request
+from impasto.core.request import Fetches, Method, NamesStyles, Painting, Request
 from impasto.core.result import Result
 from impasto.core.stop import Stop
 from impasto.pictures import from_any, resize, write
@@ -106,7 +106,10 @@ def _content(content: object, method: Method) -> Picture:
     size = re.fullmatch(r"(\d{2,5})x(\d{2,5})", content) if isinstance(content, str) else None
     if size is None or Path(str(content)).exists() or "prompt" not in method.card.supports:
         return from_any(content, "content")
-    return blank(int(size[1]), int(size[2]))
+    width, height = int(size[1]), int(size[2])
+    if not 1 <= min(width, height) <= max(width, height) <= 30_000:
+        raise InputError(f"{content} does not fit: both sides must be 1 to 30000 pixels.")
+    return blank(width, height)
 
 
 def _style(style: object, name: str, method: Method, weights: str) -> Picture:
@@ -289,7 +292,14 @@ def identity(request: Request, plan: Plan) -> dict[str, Any]:
         "device": plan.setting.device,
         "precision": plan.setting.precision,
         "threads": torch.get_num_threads(),
+        "parts": parts_of(request, plan.setting.precision),
     }
+
+
+def parts_of(request: Request, precision: str) -> dict[str, str]:
+    """Name → sha256 of the files of a method that fetches its own weights."""
+    method = request.method
+    return dict(method.digests(request, precision)) if isinstance(method, Fetches) else {}
 
 
 def recipe_of(

@@ -55,7 +55,7 @@ class Album:
         self.files = [f for folder in folders for f in self._found(Path(folder))]
         for file in list(self.files):
             if (reason := _why_unreadable(file)) is not None:
-                self._drop(file, reason)
+                self._leave_out(file, reason)
         self._order: dict[int, np.ndarray[tuple[int, ...], np.dtype[np.int64]]] = {}
         self._ahead = ThreadPoolExecutor(1)
         self._next: tuple[tuple[int, int], Future[Tensor]] | None = None
@@ -122,10 +122,19 @@ class Album:
         """
         for file in list(self.files):
             if (reason := _why_unreadable(file, whole=True)) is not None:
-                self._drop(file, reason)
+                self._leave_out(file, reason)
         self._check()
 
-    def _drop(self, file: Path, reason: str) -> None:
+    def leave_out(self, file: Path, reason: str) -> None:
+        """Do without a picture.
+
+        Raises:
+            InputError: none is left.
+        """
+        self._leave_out(file, reason)
+        self._check()
+
+    def _leave_out(self, file: Path, reason: str) -> None:
         self.unreadable[file] = reason
         self.files.remove(file)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ CLASSES = {"sd15": "StableDiffusionPipeline", "sdxl": "StableDiffusionXLPipeline
 GUIDANCE = 6.0
 """Of the pictures that are sampled while a LoRA is taught."""
 UNET = "unet/diffusion_pytorch_model"
+TILE = 32
+"""Side in latents of the tiles that a picture is decoded in, where memory is short."""
 
 
 class FrozenBase:
@@ -26,9 +29,11 @@ class FrozenBase:
 
     Args:
         name: a folder, or "owner/name" or "owner/name@revision" of the hub.
+        accept_licence: whether a licence that forbids commercial use is accepted.
 
     Attributes:
         name: as given; with its revision, for a hub's.
+        licence: as its card states it, or "".
         xl: whether it is SDXL.
         sha256: of the files that were read, by name.
         unet, vae, encoders: its networks, in fp32.
@@ -40,13 +45,18 @@ class FrozenBase:
     Raises:
         MissingExtraError: the extra ``diffusion`` is not installed.
         WeightsError: no such model, only half of it, or none of SD 1.5 or SDXL.
+        KnobError: a licence that was not accepted.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, accept_licence: bool = False) -> None:
         needs_diffusion()
+        from impasto.nets.diffusion.kit import LICENCES, check_licence
+
         source = hub.locate(name)
         looked = pairs.look_at_model(source)
         self.name = source.title if source.folder is None else source.folder.name
+        self.licence = LICENCES.get(source.repo) or source.licence()
+        check_licence(self.name, self.licence, accept_licence)
         self.xl = looked.kind == "sdxl"
         self._load(source, looked)
         self.step = 8 * looked.factor
@@ -75,6 +85,7 @@ class FrozenBase:
                 why = str(error).splitlines()[0] if str(error) else type(error).__name__
                 raise WeightsError(f"{source.title} cannot be loaded as a base: {why}.") from error
         self.unet, self.vae = pipe.unet, pipe.vae
+        self._unsaid_is_zero = self.xl and pipe.config.get("force_zeros_for_empty_prompt", True)
         self.tokenizers = [
             getattr(pipe, t.replace("text_encoder", "tokenizer")) for t in looked.texts
         ]
@@ -101,43 +112,64 @@ class FrozenBase:
     def decode(self, latents: Tensor) -> Tensor:
         """Pictures (N, 3, H, W) in 0..1 of latents (N, 4, h, w), one at a time."""
         self.vae.to(self.device)
-        with torch.no_grad(), torch.autocast(torch.device(self.device).type, enabled=False):
-            shown = [
-                self.vae.decode(one[None].float() / self.vae.config.scaling_factor).sample
-                for one in latents
-            ]
-        self.vae.to("cpu")
+        try:
+            with torch.no_grad(), torch.autocast(torch.device(self.device).type, enabled=False):
+                scaled = latents.float() / self.vae.config.scaling_factor
+                shown = [self._decoded(one[None]) for one in scaled]
+        finally:
+            self.vae.to("cpu")
         return (torch.cat(shown) / 2 + 0.5).clamp(0, 1)
+
+    def _decoded(self, latents: Tensor) -> Tensor:
+        """A picture; in tiles where there is too little memory for all of it."""
+        with contextlib.suppress(torch.OutOfMemoryError):
+            return torch.as_tensor(self.vae.decode(latents).sample)
+        self.vae.enable_tiling()
+        self.vae.tile_latent_min_size = TILE
+        self.vae.tile_sample_min_size = TILE * self.step // 8
+        return torch.as_tensor(self.vae.decode(latents).sample)
 
     def words(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Texts as the U-Net sees them: (N, tokens, width), and for SDXL the whole of each (N, D).
 
         What was read before is not read again, for the encoders of a frozen base do not change.
         """
-        for text in texts:
+        for text in ("", *texts):
             if text not in self._known:
                 with torch.no_grad():
                     words, whole = self.read([text])
                 self._known[text] = words[0].cpu(), whole[0].cpu()
         found = [self._known[text] for text in texts]
-        words, whole = (torch.stack(each).to(self.device) for each in zip(*found, strict=True))
-        return words, whole
+        most, (empty, _) = max(len(words) for words, _ in found), self._known[""]
+        rest = [empty.repeat((most - len(words)) // len(empty), 1) for words, _ in found]
+        filled = [torch.cat([own, more]) for (own, _), more in zip(found, rest, strict=True)]
+        wholes = torch.stack([whole for _, whole in found])
+        return torch.stack(filled).to(self.device), wholes.to(self.device)
 
     def read(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """The same, read anew, with gradients where the encoders have any."""
+        """The same, read anew, with gradients where the encoders have any.
+
+        A text that is longer than they read at once is read in chunks, as
+        :mod:`impasto.nets.diffusion.prompts` does.
+        """
+        from impasto.nets.diffusion.prompts import chunks_of
+
+        cut = [[chunks_of(tokenizer, text) for text in texts] for tokenizer in self.tokenizers]
+        count = max(len(chunks) for each in cut for chunks in each)
         seen, whole = [], torch.zeros(len(texts), 0, device=self._words_device)
-        for tokenizer, encoder in zip(self.tokenizers, self.encoders, strict=True):
-            tokens = tokenizer(
-                list(texts),
+        for tokenizer, encoder, chunked in zip(self.tokenizers, self.encoders, cut, strict=True):
+            filled = [chunks + [[]] * (count - len(chunks)) for chunks in chunked]
+            tokens = tokenizer.pad(
+                {"input_ids": [_framed(tokenizer, one) for chunks in filled for one in chunks]},
                 padding="max_length",
                 max_length=tokenizer.model_max_length,
-                truncation=True,
                 return_tensors="pt",
             ).input_ids.to(self._words_device)
             given: Any = encoder(tokens, output_hidden_states=self.xl)
-            seen.append(given.hidden_states[-2] if self.xl else given[0])
+            words = given.hidden_states[-2] if self.xl else given[0]
+            seen.append(words.reshape(len(texts), -1, words.shape[-1]))
             if self.xl and encoder is self.encoders[-1]:
-                whole = given[0]
+                whole = given[0][::count]
         return torch.cat(seen, dim=-1), whole
 
     @property
@@ -182,14 +214,20 @@ class FrozenBase:
         shape = (1, 4, size[0] // shrinks, size[1] // shrinks)
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
         latents = noise.to(self.device)
-        words = self.read(["", text]) if live else self.words(["", text])
+        words, whole = self.read(["", text]) if live else self.words(["", text])
+        if self._unsaid_is_zero:  # as the pipeline does
+            words[0], whole[0] = 0, 0
         ids = torch.tensor([[*size, 0, 0, *size]] * 2, dtype=torch.float32)
         self.schedule.set_timesteps(steps, device=self.device)
         for step in self.schedule.timesteps:
-            plain, told = self.predict(latents.repeat(2, 1, 1, 1), step, words, ids)
+            plain, told = self.predict(latents.repeat(2, 1, 1, 1), step, (words, whole), ids)
             guided = (plain + GUIDANCE * (told - plain))[None]
             latents = self.schedule.step(guided, step, latents).prev_sample
         return latents[0]
+
+
+def _framed(tokenizer: Any, chunk: Sequence[int]) -> list[int]:
+    return [tokenizer.bos_token_id, *chunk, tokenizer.eos_token_id]
 
 
 def needs_diffusion() -> None:

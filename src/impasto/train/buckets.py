@@ -8,15 +8,15 @@ and the turn alone, as everywhere in :mod:`impasto.train`.
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
-from impasto.core.errors import InputError
+from impasto.core.picture import Pixels
+from impasto.pictures import read
 
 LONGEST = 2.0
 """The longest bucket is so many times as long as it is wide."""
@@ -56,7 +56,7 @@ class Buckets:
 
     Args:
         sizes: of each picture's bucket.
-        batch: pictures in a batch. Where a bucket has fewer, they come more than once.
+        batch: most pictures in a batch; where a bucket has fewer, it is smaller.
         seed: of the order.
     """
 
@@ -70,7 +70,7 @@ class Buckets:
         self._orders: dict[int, list[NDArray[np.int64]]] = {}
 
     def of(self, turn: int) -> list[int]:
-        """The pictures of a turn, all of one bucket; a round shows every picture at least once."""
+        """The pictures of a turn, all of one bucket; a round shows every picture once."""
         rounds, place = divmod(turn, self.round)
         if rounds not in self._orders:
             self._orders = {rounds: self._order(rounds)}
@@ -80,17 +80,16 @@ class Buckets:
         random = np.random.default_rng([self.seed, 10, rounds])
         batches = []
         for members in self.members.values():
-            shuffled = random.permutation(members)
-            full = math.ceil(len(members) / self.batch) * self.batch
-            batches += np.split(np.resize(shuffled, full), full // self.batch)
+            parts = math.ceil(len(members) / self.batch)
+            batches += np.array_split(random.permutation(members), parts)
         return [batches[k] for k in random.permutation(len(batches))]
 
 
-def cut(picture: Image.Image, size: Size) -> tuple[NDArray[np.float32], Size]:
+def cut(pixels: Pixels, size: Size) -> tuple[Pixels, Size]:
     """The middle of a picture at a bucket's size: as much of it as its aspect lets in.
 
     Args:
-        picture: as it was opened; what is transparent becomes white.
+        pixels: (height, width, 3) in 0..1.
         size: of the bucket.
 
     Returns:
@@ -98,31 +97,30 @@ def cut(picture: Image.Image, size: Size) -> tuple[NDArray[np.float32], Size]:
         the top and at the left, in pixels.
     """
     height, width = size
-    scale = max(height / picture.height, width / picture.width)
-    tall, wide = (
-        max(height, round(picture.height * scale)),
-        max(width, round(picture.width * scale)),
+    tall, wide = pixels.shape[:2]
+    scale = max(height / tall, width / wide)
+    top, left = (tall - height / scale) / 2, (wide - width / scale) / 2
+    eight = Image.fromarray((pixels * 255).round().astype(np.uint8))
+    small = eight.resize(
+        (width, height),
+        Image.Resampling.LANCZOS,
+        (max(0, left), max(0, top), min(wide, wide - left), min(tall, tall - top)),
+        reducing_gap=3.0,
     )
-    small = picture.resize((wide, tall), Image.Resampling.LANCZOS, reducing_gap=3.0)
-    top, left = (tall - height) // 2, (wide - width) // 2
-    pixels = np.asarray(small.crop((left, top, left + width, top + height)), np.float32)
-    return pixels / np.float32(255), (top, left)
+    corner = (round(max(0, top) * scale), round(max(0, left) * scale))
+    return np.asarray(small, np.float32) / np.float32(255), corner
 
 
-def opened(file: Path) -> Image.Image:
-    """A picture as it is meant to be seen: upright, RGB, on white.
+def seen(file: Path) -> Pixels:
+    """A picture (height, width, 3) in 0..1, as :func:`impasto.pictures.read` has it, on white.
 
     Raises:
         InputError: it cannot be read.
     """
-    try:
-        with Image.open(file) as picture:
-            upright = ImageOps.exif_transpose(picture)
-            clear = upright.has_transparency_data
-            whole = upright.convert("RGBA" if clear else "RGB")
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error) as error:
-        raise InputError(f"{file} cannot be read as a picture ({error}): take it out.") from error
-    if clear:
-        white = Image.new("RGBA", whole.size, "white")
-        whole = Image.alpha_composite(white, whole).convert("RGB")
-    return whole
+    picture = read(file)
+    pixels = np.asarray(picture.pixels)
+    if picture.alpha is None:
+        return pixels
+    cover = np.asarray(picture.alpha)[:, :, None]
+    on_white: Pixels = pixels * cover + (1 - cover)
+    return on_white

@@ -128,6 +128,10 @@ class Lesson(ABC):
         """Whether more steps would do harm; :attr:`network` is the averaged one meanwhile."""
         return False
 
+    def closing(self) -> tuple[str, bool]:
+        """What the user should know of the state that is the product, and whether to beware."""
+        return "", False
+
     def memory(self) -> dict[str, Any]:
         """What has to be in a checkpoint beside the network: tensors and plain values."""
         return {}

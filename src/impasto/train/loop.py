@@ -88,7 +88,8 @@ class Loop:
         warn: told once if a checkpoint cannot be written, which costs no more than that.
 
     ``kept`` says whether the checkpoint is of this run. Until the time ``spared`` (of
-    ``time.monotonic``) nothing is written over an earlier run's.
+    ``time.monotonic``) nothing is written over an earlier run's. ``earlier`` is the card of the
+    model that was started from.
 
     Raises:
         MissingExtraError: accelerate is not installed.
@@ -131,6 +132,7 @@ class Loop:
         self.best = math.inf
         self.length = 0.0
         self.kept, self.spared = False, 0.0
+        self.earlier: Mapping[str, Any] = {}
 
     def resume(self) -> None:
         """Go on from the checkpoint.
@@ -207,13 +209,18 @@ class Loop:
         with Stop(patient=self.share.count > 1) as stop:
             while self.step < steps:
                 self._teach()
-                ended = self._enough()
-                now = time.monotonic()
-                ran = now - begun
-                self.seconds = before + ran
-                left = ran / (self.step - from_step) * (steps - self.step)
-                tick = Progress(self.step, steps, dict(self.terms), ran, left, self.preview)
-                if self._stopped(watch, tick, stop) and not ended:
+                try:
+                    ended = self._enough()
+                    now = time.monotonic()
+                    ran = now - begun
+                    self.seconds = before + ran
+                    left = ran / (self.step - from_step) * (steps - self.step)
+                    tick = Progress(self.step, steps, dict(self.terms), ran, left, self.preview)
+                    stopped = self._stopped(watch, tick, stop)
+                except ResourceError:  # the step itself went well
+                    self._try_save()
+                    raise
+                if stopped and not ended:
                     self.save()
                     return Taught(self.step, self.terms, self.seconds, finished=False)
                 if ended:

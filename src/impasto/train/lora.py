@@ -7,12 +7,13 @@ al., "Efficient Diffusion Training via Min-SNR Weighting Strategy", ICCV 2023, f
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib
 import importlib.util
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
@@ -26,10 +27,10 @@ from impasto.losses.min_snr import min_snr_weight, signal_to_noise
 from impasto.train.album import Album
 from impasto.train.base import FrozenBase, needs_diffusion
 from impasto.train.lesson import Course, Lesson, Share, Sources
-from impasto.train.lora_data import Kept, Latents, captions_beside, made, with_trigger
+from impasto.train.lora_data import Kept, Latents, captions_beside, encoded, with_trigger
 from impasto.train.lora_net import LoraNetwork
 from impasto.train.lora_samples import SAMPLES, Samples
-from impasto.weights.lora import read_header, read_pairs, write_lora
+from impasto.weights.lora import ours, read_header, read_pairs, write_lora
 from impasto.weights.models import FORMAT, Model
 
 CAPTIONS = ("auto", "files", "clip", "none")
@@ -52,6 +53,7 @@ class LoraCourse(Course):
         "stabilityai/stable-diffusion-xl-base-1.0",
         "the base, SD 1.5 or SDXL: a folder, or a name on the hub, there also name@revision",
     )
+    accept_licence: bool = knob(False, "take a base whose licence forbids commercial use")
     rank: int = knob(16, "of the matrices: how much they can learn", low=1, high=1024)
     alpha: float | None = knob(
         None, "their product is multiplied by alpha / rank; unset: the rank", low=1e-3, high=4096
@@ -128,7 +130,7 @@ class LoraLesson(Lesson):
             captions = captions_beside(self.pictures) if course.captions != "none" else {}
         self.shown = {str(f): captions.get(str(f), "") for f in self.pictures.files}
         self._check(course)
-        self.base = FrozenBase(course.model)
+        self.base = FrozenBase(course.model, course.accept_licence)
         side = course.side or self.base.side
         if side < self.base.step:
             raise KnobError(f"side = {side}: it must be at least {self.base.step} px.")
@@ -152,8 +154,8 @@ class LoraLesson(Lesson):
 
     @classmethod
     def start_model(cls, start: str) -> Model:
-        found = json.loads(read_header(Path(start)).metadata.get("impasto", "{}"))
-        return Model(Path(start).name, "", cls.name, {}, {}, found.get("card", {}))
+        card = ours(read_header(Path(start)))["card"]
+        return Model(Path(start).name, "", cls.name, {}, {}, card)
 
     def _check(self, course: LoraCourse) -> None:
         """Refuse knobs that contradict each other, or what is not installed."""
@@ -170,11 +172,20 @@ class LoraLesson(Lesson):
             )
         if course.prior and not course.prior_prompt and not any(self.shown.values()):
             raise KnobError("prior: there are no captions to be painted; give a --prior-prompt.")
+        if self.others and not course.prior_prompt:
+            beside = captions_beside(self.others)
+            if lacking := sum(str(file) not in beside for file in self.others.files):
+                raise KnobError(
+                    f"{lacking} of the prior pictures have no caption, and an empty prompt calls "
+                    "the style now and then: give a --prior-prompt, or a .txt file beside each."
+                )
 
     def _remarks(self) -> list[str]:
         told = sum(bool(text) for text in self.shown.values())
         lacking = len(self.shown) - told
-        said = [f"The base is {self.base.name}; {len(self.network.places)} layers learn."]
+        licence = self.base.licence or "not stated"
+        layers = len(self.network.places)
+        said = [f"The base is {self.base.name}, licence {licence}; {layers} layers learn."]
         if lacking and (told or not self.course.trigger):
             said.append(
                 f"{lacking} of {len(self.shown)} pictures have no caption, and what they show may "
@@ -220,13 +231,13 @@ class LoraLesson(Lesson):
         self.device = self.base.device = device
         base, course = self.base, self.course
         base.vae.to(device)
-        self.data = self._latents(self.pictures, self.captions, course.caption_dropout)
+        kept = self._encoded(self.pictures, self.captions)
+        self.data = self._latents(kept, course.seed, course.caption_dropout)
         kind = torch.bfloat16 if precision == "bf16" else torch.float32
-        prior = {}
+        prior = []
         if self.others:
-            beside = captions_beside(self.others)
-            prior = {str(f): beside.get(str(f), course.prior_prompt) for f in self.others.files}
-        self._prior = self._encoded_priors(prior)
+            prompts = {str(f): course.prior_prompt for f in self.others.files}
+            prior = self._encoded(self.others, prompts | captions_beside(self.others))
         base.vae.to("cpu")
         for name, parameter in base.unet.named_parameters():
             if "lora_" not in name:
@@ -235,7 +246,7 @@ class LoraLesson(Lesson):
             part.to(device)
         texts = ["", *self.captions.values(), *self.shown.values(), *self.samples.prompts]
         if not course.text_encoders:
-            base.words([*texts, *(kept.caption for kept in self._prior), course.prior_prompt])
+            base.words([*texts, *(each.caption for each in prior), course.prior_prompt])
             for encoder in base.encoders:
                 encoder.to("cpu")
         if course.checkpointing:
@@ -244,26 +255,27 @@ class LoraLesson(Lesson):
         self.alphas = alphas
         self.weights = min_snr_weight(signal_to_noise(alphas), course.snr_gamma, base.prediction)
         if course.prior:
-            self._prior = self._painted_priors()
+            prior = self._painted()
+        self.prior = self._latents(prior, course.seed + 1) if prior else None
         self.samples.prepare(self.pictures.files)
         if self.start:
             self.network.start_from(self.begin, self.start)
 
-    def _latents(self, album: Album, captions: Mapping[str, str], dropped: float) -> Latents:
-        course = self.course
-        found = Latents(self.base, album, captions, course.side, course.batch, course.seed, dropped)
-        if found.small:
+    def _latents(self, kept: Sequence[Kept], seed: int, dropped: float = 0.0) -> Latents:
+        return Latents(kept, self.course.batch, seed, len(self.base.alphas), dropped)
+
+    def _encoded(self, album: Album, captions: Mapping[str, str]) -> list[Kept]:
+        side = self.course.side
+        found, small = encoded(self.base, album, captions, side)
+        if small:
             self.remarks = [
                 *self.remarks,
-                f"{found.small} of the {album.role} are smaller than {course.side} px and are "
-                "scaled up, which makes a soft style: take larger ones, or a smaller --side.",
+                f"{small} of the {album.role} are smaller than {side} px and are scaled up, which "
+                "makes a soft style: take larger ones, or a smaller --side.",
             ]
         return found
 
-    def _encoded_priors(self, captions: Mapping[str, str]) -> list[Kept]:
-        return self._latents(self.others, captions, 0.0).kept if self.others else []
-
-    def _painted_priors(self) -> list[Kept]:
+    def _painted(self) -> list[Kept]:
         """What the base paints before it is taught; the size is that of every bucket in turn."""
         prompt, sizes = self.course.prior_prompt, list(self.data.buckets.members)
         texts = [prompt] if prompt else [t for t in self.shown.values() if t]
@@ -279,17 +291,10 @@ class LoraLesson(Lesson):
 
     def loss(self, network: nn.Module, step: int, share: Share) -> dict[str, Tensor]:
         turn = step * share.count + share.index
-        course = self.course
-        given = self.data.turn(turn)
-        terms = {"style": self._error(network, given)}
-        if self._prior:
-            count = len(self._prior)
-            kept = self._prior[turn % count]
-            size = kept.ids[4:]
-            same = [other for other in self._prior if other.ids[4:] == size]
-            members = [same[(turn // count + k) % len(same)] for k in range(course.batch)]
-            held = made(members, turn, course.seed + 1, len(self.base.alphas), 0.0)
-            terms["prior"] = course.prior_weight * self._error(network, held)
+        terms = {"style": self._error(network, self.data.turn(turn))}
+        if self.prior:
+            held = self._error(network, self.prior.turn(turn))
+            terms["prior"] = self.course.prior_weight * held
         return terms
 
     def _error(self, network: nn.Module, turn: Any) -> Tensor:
@@ -312,7 +317,11 @@ class LoraLesson(Lesson):
         return self.samples.looks(step)
 
     def enough(self, step: int) -> bool:
-        return self.samples.enough(step)
+        with self._enough_memory():
+            return self.samples.enough(step)
+
+    def closing(self) -> tuple[str, bool]:
+        return self.samples.verdict.closing
 
     def memory(self) -> dict[str, Any]:
         return self.samples.memory()
@@ -322,12 +331,25 @@ class LoraLesson(Lesson):
 
     def preview(self) -> Tensor:
         """Sample pictures: those of the base on top, below with the LoRA as it is."""
-        return self.samples.grid()
+        with self._enough_memory():
+            return self.samples.grid()
+
+    @contextlib.contextmanager
+    def _enough_memory(self) -> Iterator[None]:
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            raise ResourceError(
+                f"Too little memory for a sample picture of {self.course.side} px. What was taught "
+                "is kept: --resume goes on, without --preview. Or begin anew with a smaller --side "
+                "or, if it was CLIP's look, with --no-early-stop."
+            ) from error
 
     def product(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
         about = {
             "base": self.base.name,
             "base_sha256": self.base.sha256,
+            "base_licence": self.base.licence,
             "family": "sdxl" if self.base.xl else "sd15",
             "rank": self.course.rank,
             "alpha": self.course.alpha,

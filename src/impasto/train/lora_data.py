@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from impasto.core.errors import InputError
+from impasto.core.errors import InputError, MissingExtraError
 from impasto.train.album import Album
 from impasto.train.base import FrozenBase
-from impasto.train.buckets import Buckets, Size, bucket_sizes, cut, nearest_size, opened
+from impasto.train.buckets import Buckets, bucket_sizes, cut, nearest_size, seen
 
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
@@ -85,72 +85,80 @@ def with_trigger(trigger: str, caption: str) -> str:
     return ", ".join(text for text in (trigger, caption) if text)
 
 
-class Latents:
-    """The latents of an album, encoded once, and the turns that are made of them.
+def encoded(
+    base: FrozenBase, album: Album, captions: Mapping[str, str], side: int
+) -> tuple[list[Kept], int]:
+    """The latents of an album; a picture that cannot be read is left out of it.
 
     Args:
         base: encodes them.
         album: the pictures.
         captions: path → prompt; others have the prompt "".
         side: of the square whose area the buckets have, in pixels.
-        batch: pictures in a turn.
+
+    Returns:
+        One for each picture, and how many are smaller than their bucket.
+
+    Raises:
+        InputError: none can be read.
+    """
+    found, small = list[Kept](), 0
+    sizes = bucket_sizes(side, base.step)
+    for file in list(album.files):
+        try:
+            whole = seen(file)
+        except (InputError, MissingExtraError) as error:
+            album.leave_out(file, str(error))
+            continue
+        height, width = whole.shape[:2]
+        size = nearest_size(sizes, height, width)
+        small += height * width < 0.8 * size[0] * size[1]
+        pixels, corner = cut(whole, size)
+        mean, deviation = base.encode(torch.from_numpy(pixels).permute(2, 0, 1))
+        ids = (height, width, *corner, *size)
+        found.append(Kept(mean, deviation, ids, captions.get(str(file), "")))
+    return found, small
+
+
+class Latents:
+    """Pictures that were encoded once, and the turns that are made of them.
+
+    Args:
+        kept: the pictures.
+        batch: most pictures in a turn.
         seed: of their order, the noise and its steps.
+        steps: of the noise.
         dropped: share of captions that are left out of a turn, 0..1.
     """
 
     def __init__(
-        self,
-        base: FrozenBase,
-        album: Album,
-        captions: Mapping[str, str],
-        side: int,
-        batch: int,
-        seed: int,
-        dropped: float = 0.0,
+        self, kept: Sequence[Kept], batch: int, seed: int, steps: int, dropped: float = 0.0
     ) -> None:
-        self.kept: list[Kept] = []
-        self.small = 0
-        sizes = bucket_sizes(side, base.step)
-        for file in album.files:
-            self.kept.append(self._encoded(base, file, captions.get(str(file), ""), sizes))
-        self._steps = len(base.alphas)
-        self.seed, self.dropped = seed, dropped
-        self.buckets = Buckets([kept.ids[4:] for kept in self.kept], batch, seed)
-
-    def _encoded(self, base: FrozenBase, file: Path, caption: str, sizes: Sequence[Size]) -> Kept:
-        picture = opened(file)
-        height, width = picture.height, picture.width
-        size = nearest_size(sizes, height, width)
-        self.small += height * width < 0.8 * size[0] * size[1]
-        pixels, corner = cut(picture, size)
-        mean, deviation = base.encode(torch.from_numpy(pixels).permute(2, 0, 1))
-        return Kept(mean, deviation, (height, width, *corner, *size), caption)
+        self.kept = kept
+        self.buckets = Buckets([each.ids[4:] for each in kept], batch, seed)
+        self._seed, self._steps, self._dropped = seed, steps, dropped
 
     def turn(self, turn: int) -> Turn:
-        """The batch of a turn: the same for the same seed and turn."""
+        """The batch of a turn: the same for the same seed and turn.
+
+        The steps of the noise go evenly through all there are (multiples of the golden ratio),
+        which makes the loss calmer than drawing each for itself.
+        """
         members = [self.kept[index] for index in self.buckets.of(turn)]
-        return made(members, turn, self.seed, self._steps, self.dropped)
-
-
-def made(members: Sequence[Kept], turn: int, seed: int, steps: int, dropped: float) -> Turn:
-    """A turn of these pictures.
-
-    The steps of the noise go evenly through all there are (multiples of the golden ratio), which
-    makes the loss calmer than drawing each for itself.
-    """
-    words = hashlib.sha256(f"{seed} {turn}".encode()).digest()
-    random = torch.Generator().manual_seed(int.from_bytes(words[:7], "little"))
-    mean = torch.stack([kept.mean for kept in members])
-    spread = torch.stack([kept.deviation for kept in members])
-    latents = mean + spread * torch.randn(mean.shape, generator=random)
-    noise = torch.randn(mean.shape, generator=random)
-    first = np.random.default_rng([seed, 11]).random() + turn * len(members) * _GOLDEN
-    places = (first + np.arange(len(members)) * _GOLDEN) % 1
-    left_out = torch.rand(len(members), generator=random) < dropped
-    return Turn(
-        latents=latents,
-        noise=noise,
-        steps=torch.from_numpy((places * steps).astype(np.int64)),
-        captions=["" if out else kept.caption for kept, out in zip(members, left_out, strict=True)],
-        ids=torch.tensor([kept.ids for kept in members], dtype=torch.float32),
-    )
+        words = hashlib.sha256(f"{self._seed} {turn}".encode()).digest()
+        random = torch.Generator().manual_seed(int.from_bytes(words[:7], "little"))
+        mean = torch.stack([kept.mean for kept in members])
+        spread = torch.stack([kept.deviation for kept in members])
+        latents = mean + spread * torch.randn(mean.shape, generator=random)
+        noise = torch.randn(mean.shape, generator=random)
+        first = np.random.default_rng([self._seed, 11]).random()
+        places = first + (turn * self.buckets.batch + np.arange(len(members))) * _GOLDEN
+        said = [kept.caption for kept in members]
+        left_out = torch.rand(len(members), generator=random) < self._dropped
+        return Turn(
+            latents=latents,
+            noise=noise,
+            steps=torch.from_numpy((places % 1 * self._steps).astype(np.int64)),
+            captions=["" if out else text for text, out in zip(said, left_out, strict=True)],
+            ids=torch.tensor([kept.ids for kept in members], dtype=torch.float32),
+        )

@@ -125,11 +125,13 @@ class LoraNetwork(nn.Module):
         with torch.no_grad():
             for up in ups:
                 up.zero_()
+            torch.clear_autocast_cache()  # which has them as they were
             try:
                 yield
             finally:
                 for up, value in zip(ups, kept, strict=True):
                     up.copy_(value)
+                torch.clear_autocast_cache()
 
     def tensors(self) -> dict[str, Tensor]:
         """The matrices by kohya's keys, as they are now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from impasto.core.errors import MissingExtraError, WeightsError
 from impasto.train.base import FrozenBase
-from impasto.train.buckets import opened
+from impasto.train.buckets import seen
 from impasto.train.lora_data import with_trigger
 from impasto.train.lora_net import LoraNetwork
 from impasto.train.verdict import Look, Verdict
@@ -50,22 +51,22 @@ class Samples:
         self.remark, self._clip = "", None
         if course.early_stop and self.told:
             self._clip, self.remark = _clip(course.clip)
-        self.every = max(1, course.steps // course.looks)
+        self.every = math.ceil(course.steps / course.looks)
 
     def prepare(self, pictures: Sequence[Path]) -> None:
         """Look at the training pictures, and at what the base paints."""
         if self._clip is None or self.verdict.looks:
             return
         chosen = [pictures[k] for k in np.linspace(0, len(pictures) - 1, COMPARED).astype(int)]
-        seen = [np.asarray(opened(file), np.float32) / 255 for file in dict.fromkeys(chosen)]
-        mean = self._clip.pictures(seen).mean(0)
+        each = [self._clip.pictures([seen(file)]) for file in dict.fromkeys(chosen)]
+        mean = torch.cat(each).mean(0)
         self._style = mean / mean.norm()
         self._said = self._clip.texts(self.told)
         self.verdict.add(self._look(0))
 
     def looks(self, step: int) -> bool:
         """Whether it is time to look."""
-        return self._clip is not None and step % self.every == 0
+        return self._clip is not None and (step % self.every == 0 or step == self.course.steps)
 
     def enough(self, step: int) -> bool:
         """Look at the LoRA as it is; whether it has been better for a while."""
@@ -79,9 +80,11 @@ class Samples:
 
     def about(self) -> dict[str, Any]:
         """What the file tells of the looks."""
+        if len(self.verdict.looks) < 2:
+            return {}
         best = self.verdict.best
-        found: dict[str, Any] = {"looks": self.verdict.memory()} if self.verdict.looks else {}
-        return {**found, "taken from step": best.step} if best and self._best else found
+        told = {"taken from step": best.step} if best else {"faithful": False}
+        return {"looks": self.verdict.memory(), **told}
 
     def memory(self) -> dict[str, Any]:
         return {"looks": self.verdict.memory(), "best": self._best}
@@ -113,9 +116,9 @@ class Samples:
 
     def _look(self, step: int) -> Look:
         pictures = [np.asarray(one.permute(1, 2, 0)) for one in self._painted()]
-        seen = self._clip.pictures(pictures) if self._clip else torch.zeros(1)
-        style = float((seen @ self._style).mean())
-        return Look(step, style, float((seen * self._said).sum(1).mean()))
+        shown = self._clip.pictures(pictures) if self._clip else torch.zeros(1)
+        style = float((shown @ self._style).mean())
+        return Look(step, style, float((shown * self._said).sum(1).mean()))
 
 
 def _clip(name: str) -> tuple[Any, str]:

@@ -65,6 +65,8 @@ def prepare(
     sources = Sources(tuple(photos), tuple(styles), start, captions or {})
     lesson = _lesson(kind, build(kind.knobs, knobs), sources)
     loop = Loop(lesson, checkpoint_for(output), device, sources, warn)
+    if start:  # which may be gone in the end
+        loop.earlier = kind.start_model(start).card
     if resume:
         loop.resume()
     return loop
@@ -107,13 +109,8 @@ def card(loop: Loop, taught: Taught, note: str, licence: str, output: Path) -> d
         "seconds": round(taught.seconds),
         "machine": _machine(loop),
         "losses": {name: round(value, 4) for name, value in taught.terms.items()},
-        **_earlier(type(lesson), loop.sources.start),
+        **({"started from": loop.earlier} if loop.sources.start else {}),
     }
-
-
-def _earlier(kind: type[Lesson], start: str) -> dict[str, Any]:
-    """The card of the model that was started from: what it took counts too."""
-    return {"started from": kind.start_model(start).card} if start else {}
 
 
 def command_line(lesson: Lesson, sources: Sources, note: str, licence: str, output: Path) -> str:

@@ -50,6 +50,22 @@ class Verdict:
         return max(faithful, key=lambda look: look.style, default=None)
 
     @property
+    def closing(self) -> tuple[str, bool]:
+        """What is to be said of the state that was taken, and whether to beware of it."""
+        looks, best = len(self.looks) - 1, self.best
+        if looks < 1:
+            return "", False
+        if best:
+            said = f"Of {looks} states that CLIP looked at, that of step {best.step} was taken."
+            return said, False
+        return (
+            f"Each of the {looks} states that CLIP looked at has lost more than a tenth of what "
+            "the base makes of prompts. The last one was taken; look at it before you use it, and "
+            "try half the --learning-rate, fewer --steps or --prior.",
+            True,
+        )
+
+    @property
     def enough(self) -> bool:
         """Whether the last looks were all worse than one before them."""
         best = self.best

@@ -118,11 +118,17 @@ class Source:
             raise WeightsError(f"{self.title} has no {where}.")
         return header(path, self.again())
 
-    def again(self) -> str:
-        """The line that fetches it."""
+    def again(self, files: Sequence[str] = (), force: bool = False) -> str:
+        """The line that fetches it.
+
+        Args:
+            files: from the root on; none stands for all of the repository.
+            force: also what is here already, as it is damaged.
+        """
         if self.folder is not None:
             return "Fetch or copy it again."
-        line = f"hf download {self.repo} --revision {self.revision}"
+        words = ["hf download", self.repo, *files, "--revision", self.revision]
+        line = " ".join(words + ["--force-download"] * force)
         return f"Where there is a network, run: {line}"
 
     def licence(self) -> str:
@@ -201,14 +207,25 @@ def fetch(source: Source, files: Sequence[str]) -> Path:
             )
         )
 
+    again, anew = source.again(plain), source.again(plain, force=True)
+
+    def whole() -> Path:
+        root = get(True)
+        check_whole(root, plain, source.title, again, anew)
+        return root
+
+    here: WeightsError | None = None
     try:
-        root = get(True)
-        check_whole(root, plain, source.title, source.again())
-    except Exception:  # not all of it is here
-        _ask(source, lambda: get(False))
-        root = get(True)
-        check_whole(root, plain, source.title, source.again())
-    return root
+        return whole()
+    except WeightsError as error:  # of a file that is missing or damaged
+        here = error
+    except Exception:  # whatever the library says where nothing of it is here
+        pass
+    try:
+        _ask(source, lambda: get(False), again)
+    except WeightsError as error:
+        raise here or error from None
+    return whole()
 
 
 def names_of(source: Source) -> tuple[str, ...]:
@@ -321,8 +338,8 @@ def _remote_shapes(source: Source, file: str) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in found.tensors.items()}
 
 
-def _ask(source: Source, question: Callable[[], T]) -> T:
-    """Ask the hub, and say in our words what went wrong."""
+def _ask(source: Source, question: Callable[[], T], again: str = "") -> T:
+    """Ask the hub, and say in our words what went wrong; ``again`` is the line that fetches it."""
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
@@ -333,7 +350,7 @@ def _ask(source: Source, question: Callable[[], T]) -> T:
     )
 
     away = f"{source.title} is not on this machine, and"
-    then = f"{source.again()}; or give a folder."
+    then = f"{again or source.again()}; or give a folder."
     if offline():
         raise WeightsError(f"{away} HF_HUB_OFFLINE forbids to fetch it. {then}")
     try:

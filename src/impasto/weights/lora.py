@@ -9,6 +9,7 @@ ComfyUI and A1111 share, and that of diffusers and peft (``unet.down_blocks.0.�
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ _OTHER = ("hada_", "lokr_", "dora_scale", "lora_magnitude", "oft_", ".diff", "bo
 
 Name = tuple[str, str]
 """A layer: the part of the pipeline, and its path there with underscores for dots."""
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -108,34 +110,58 @@ def read_header(path: Path) -> Header:
             f"{path} could not be read as a LoRA: {error}. Fetch it once more; a LoRA is a "
             ".safetensors file."
         ) from error
+    return header_of(path, shapes, metadata)
+
+
+def header_of(path: Path, shapes: Mapping[str, Shape], metadata: Mapping[str, str]) -> Header:
+    """What the shapes of a file's tensors and its metadata say; the file need not be here.
+
+    Raises:
+        WeightsError: a damaged one, no LoRA, or one of a kind that is not taken.
+    """
     keys = {key: found for key in shapes if (found := _role(key))}
     strange = [key for key in shapes if key not in keys]
     _refuse_strange(path, strange, whole=not keys)
-    for name in {name for name, _ in keys.values()}:
-        roles = {role for other, role in keys.values() if other == name}
-        if not {"down", "up"} <= roles:
-            raise WeightsError(f"{path} is not whole: it lacks a matrix of {'.'.join(name)}.")
+    layers: dict[Name, dict[str, Shape]] = {}
+    for key, (name, role) in keys.items():
+        layers.setdefault(name, {})[role] = tuple(shapes[key])
+    for name, roles in layers.items():
+        _check_shapes(path, ".".join(name), roles)
     width = _width(keys, shapes)
-    return Header(path, keys, width, _base(metadata, width), metadata)
+    return Header(path, keys, width, _base(path, metadata, width), dict(metadata))
 
 
 def read_pairs(header: Header) -> dict[Name, Pair]:
-    """The matrices of a LoRA in fp32, by layer."""
+    """The matrices of a LoRA in fp32, by layer.
+
+    Raises:
+        WeightsError: some of the numbers are none, or it is scaled in a way that is not taken.
+    """
     import safetensors.torch
 
+    told = _adapter_alphas(header)
     tensors = safetensors.torch.load_file(header.path)
     found: dict[Name, dict[str, Tensor]] = {}
     for key, (name, role) in header.keys.items():
-        found.setdefault(name, {})[role] = tensors[key].float()
-    told = _adapter_alphas(header.metadata)
+        found.setdefault(name, {})[role] = values = tensors.pop(key).float()
+        if not values.isfinite().all():
+            raise WeightsError(f"{header.path} is damaged: {key} is not finite. Fetch it again.")
     pairs = {}
     for (part, layer), roles in found.items():
         rank = roles["down"].shape[0]
-        if roles["up"].shape[1] != rank:
-            raise WeightsError(f"{header.path} is damaged: the matrices of {layer} do not fit.")
-        alpha = float(roles["alpha"]) if "alpha" in roles else rank * told.get(part, 1.0)
+        alpha, by_root = told.get(part, (float(rank), False))
+        alpha = float(roles["alpha"]) if "alpha" in roles else alpha * (rank**0.5 if by_root else 1)
         pairs[part, layer] = Pair(roles["down"], roles["up"], alpha)
     return pairs
+
+
+def ours(header: Header) -> dict[str, dict[str, Any]]:
+    """What Impasto has written of how a LoRA was made: "about" and "card"; each may be empty.
+
+    Raises:
+        WeightsError: it is damaged.
+    """
+    return _ours(header.path, header.metadata)
 
 
 def write_lora(file: BinaryIO, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -190,7 +216,9 @@ def _refuse_strange(path: Path, strange: list[str], whole: bool) -> None:
         )
     if whole:
         named = f" (it holds {strange[0]} …)" if strange else ""
-        raise WeightsError(f"{path} is no LoRA of SD 1.5, SD 2 or SDXL{named}: give one of these.")
+        raise WeightsError(
+            f"{path} holds no LoRA of SD 1.5, SD 2 or SDXL{named}: give one of these."
+        )
     if strange:
         raise WeightsError(f"{path} holds {strange[0]}, which belongs to no layer of SD or SDXL.")
 
@@ -202,10 +230,18 @@ def _width(keys: Mapping[str, tuple[Name, str]], shapes: Mapping[str, Any]) -> i
     return None
 
 
-def _base(metadata: Mapping[str, str], width: int | None) -> str:
+def _check_shapes(path: Path, layer: str, roles: Mapping[str, Shape]) -> None:
+    if not {"down", "up"} <= roles.keys():
+        raise WeightsError(f"{path} is not whole: it lacks a matrix of {layer}.")
+    down, up = roles["down"], roles["up"]
+    fits = len(down) in (2, 4) and len(up) in (2, 4) and up[1] == down[0] > 0
+    if not fits or math.prod(roles.get("alpha", ())) != 1:
+        raise WeightsError(f"{path} is damaged: the matrices of {layer} do not fit.")
+
+
+def _base(path: Path, metadata: Mapping[str, str], width: int | None) -> str:
     """The base by what the file says of itself, else by the width of its words."""
-    ours = json.loads(metadata["impasto"]) if "impasto" in metadata else {}
-    if named := str(ours.get("about", {}).get("base", "")):
+    if named := str(_ours(path, metadata)["about"].get("base", "")):
         return named
     if width is not None:
         return family(width)
@@ -213,14 +249,44 @@ def _base(metadata: Mapping[str, str], width: int | None) -> str:
     return said or family(None)
 
 
-def _adapter_alphas(metadata: Mapping[str, str]) -> dict[str, float]:
-    """Part → alpha / rank, as diffusers writes it of late: the file has no alphas then."""
+def _ours(path: Path, metadata: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    told = _mapping(path, metadata, "impasto")
+    found = {name: told.get(name, {}) for name in ("about", "card")}
+    if not all(isinstance(part, dict) for part in found.values()):
+        raise WeightsError(f"{path} is damaged: its metadata 'impasto' is of another form.")
+    return found
+
+
+def _mapping(path: Path, metadata: Mapping[str, str], name: str) -> dict[str, Any]:
+    """What the metadata hold under a name, as JSON; empty if there is nothing."""
     try:
-        told = json.loads(metadata.get("lora_adapter_metadata", "{}"))
-        return {
-            part: told[f"{part}.lora_alpha"] / told[f"{part}.r"]
-            for part in ("unet", "text_encoder", "text_encoder_2")
-            if f"{part}.lora_alpha" in told and told.get(f"{part}.r")
-        }
-    except (ValueError, TypeError) as error:
-        raise WeightsError("The LoRA's lora_adapter_metadata is no JSON: it is damaged.") from error
+        told = json.loads(metadata.get(name, "{}"))
+    except (ValueError, RecursionError):
+        told = None
+    if not isinstance(told, dict):
+        raise WeightsError(f"{path} is damaged: its metadata {name!r} are no mapping in JSON.")
+    return told
+
+
+def _adapter_alphas(header: Header) -> dict[str, tuple[float, bool]]:
+    """Part → α, as diffusers writes it of late: the file has no alphas then.
+
+    With it, whether the product is multiplied by α / √rank and not by α / rank (Kalajdzievski, "A
+    Rank Stabilization Scaling Factor for Fine-Tuning with LoRA", 2023).
+    """
+    name = "lora_adapter_metadata"
+    told = _mapping(header.path, header.metadata, name)
+    found = {}
+    for part in dict.fromkeys(PARTS.values()):
+        if told.get(f"{part}.alpha_pattern"):
+            raise WeightsError(
+                f"{header.path} has an alpha_pattern, another scale for some layers, which is not "
+                "taken. Have the tool it came from write alphas, as kohya's do."
+            )
+        alpha = told.get(f"{part}.lora_alpha")
+        if alpha is None:
+            continue
+        if not isinstance(alpha, (int, float)) or not math.isfinite(alpha):
+            raise WeightsError(f"{header.path} is damaged: the {part}.lora_alpha of its {name}.")
+        found[part] = float(alpha), bool(told.get(f"{part}.use_rslora"))
+    return found

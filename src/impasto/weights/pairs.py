@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from impasto.core.errors import WeightsError
+from impasto.weights import lora
 from impasto.weights.hub import Source, locate, matching, names_of
 
 TITLES = {"sdxl": "SDXL", "sd15": "Stable Diffusion 1.5"}
@@ -360,30 +361,11 @@ def check_lora(base: Base, name: str) -> Source:
                 f"{source.name}:{found[0] if found else 'lora.safetensors'}."
             )
         source = source.beside(found[0])
-    width = lora_width(source.shapes())
-    if width == 0:
+    width = lora.header_of(Path(source.path()), source.shapes(), {}).width
+    if width not in (None, base.width):
+        fits = lora.BASES.get(width or 0, ("", "NAME of the model that it was taught on"))[1]
         raise WeightsError(
-            f"{source.path()} of {source.title} holds no LoRA of a UNet's attention."
-        )
-    if width > 0 and width != base.width:
-        raise WeightsError(
-            f"The LoRA {source.path()} was taught on {whose(width)}; the model is {base.title}. "
-            f"--model {_model_of(width)} fits it."
+            f"The LoRA {source.path()} was taught on {whose(width or 0)}; the model is "
+            f"{base.title}. --model {fits} fits it."
         )
     return source
-
-
-def _model_of(width: int) -> str:
-    kinds = {768: "sd15", 2048: "sdxl"}
-    return MODELS[kinds[width]] if width in kinds else "NAME of the model that it was taught on"
-
-
-def lora_width(shapes: Mapping[str, Sequence[int]]) -> int:
-    """Width of the cross-attention that a LoRA is for; 0: no LoRA; -1: it changes none."""
-    downs = [
-        k for k in shapes if "lora" in k and ("down" in k or "lora_A" in k or "lora.down" in k)
-    ]
-    for key in downs:
-        if "attn2" in key and ("to_k" in key or "to_v" in key) and "text" not in key:
-            return int(shapes[key][1])
-    return -1 if downs else 0

@@ -40,7 +40,9 @@ def header(path: Path, again: str = "Fetch or copy it again.") -> dict[str, tupl
     return shapes
 
 
-def check_whole(root: Path, files: Sequence[str], title: str, again: str) -> None:
+def check_whole(
+    root: Path, files: Sequence[str], title: str, again: str, anew: str = ""
+) -> None:
     """Refuse what is downloaded or copied only in part.
 
     Args:
@@ -48,28 +50,29 @@ def check_whole(root: Path, files: Sequence[str], title: str, again: str) -> Non
         files: that will be loaded, from the root on.
         title: what messages call the model.
         again: the sentence that says how to fetch it.
+        anew: the same for what is here and damaged.
 
     Raises:
         WeightsError: the first file that is missing or not whole, and the line that fetches it.
     """
+    anew = anew or again
     for file in files:
         path = root / file
         if not path.is_file():
-            left = (
-                [p.name for p in path.parent.glob("*.incomplete")] if path.parent.is_dir() else []
-            )
+            places = (path.parent, root.parent.parent / "blobs")  # of a folder; of the hub's cache
+            left = [p.name for place in places for p in place.glob("*.incomplete")]
             half = f" ({left[0]} is a download that was broken off)" if left else ""
             raise WeightsError(f"{title} has no {file}{half}. {again}")
         if file.endswith(".safetensors"):
-            header(path, again)
+            header(path, anew)
         elif file.endswith(".index.json"):
             try:
                 shards = set(json.loads(path.read_text("utf-8"))["weight_map"].values())
             except (ValueError, KeyError, AttributeError) as error:
-                raise WeightsError(f"{path} is damaged: {error}. {again}") from error
+                raise WeightsError(f"{path} is damaged: {error}. {anew}") from error
             within = Path(file).parent
             shards_here = [(within / shard).as_posix() for shard in sorted(shards)]
-            check_whole(root, shards_here, title, again)
+            check_whole(root, shards_here, title, again, anew)
 
 
 def digests(root: Path, files: Sequence[str], title: str) -> dict[str, str]:

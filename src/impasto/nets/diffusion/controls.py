@@ -33,6 +33,28 @@ DEPTH_FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
 """Of a depth model."""
 
 
+def check_control(kind: str, blank: bool, given: str, depth_model: str) -> None:
+    """Whether there is something that a ControlNet can be shown.
+
+    Raises:
+        InputError: a file that is not there.
+        KnobError: no file, and nothing that it could be made from.
+    """
+    if given:
+        if not Path(given).is_file():
+            raise InputError(f"The control picture for {kind}: there is no file {given}.")
+    elif blank:
+        raise KnobError(
+            f"The content is only a size, and {kind} has nothing to look at: give "
+            "--control-pictures."
+        )
+    elif kind == "depth" and not depth_model:
+        raise KnobError(
+            "The control depth needs a depth picture (--control-pictures FILE), or a model that "
+            "makes one (--depth-model NAME, as Intel/dpt-hybrid-midas)."
+        )
+
+
 def control_picture(
     kind: str, content: Raster, height: int, width: int, given: str = "", depth_model: str = ""
 ) -> Pixels:
@@ -48,7 +70,6 @@ def control_picture(
 
     Raises:
         InputError: a file that cannot be read.
-        KnobError: depth without a file and a model.
         WeightsError: a depth model that cannot be used.
     """
     if given:
@@ -63,13 +84,6 @@ def control_picture(
     if kind == "tile":
         small = resize(seen, max(1, height // DETAIL), max(1, width // DETAIL))
         return np.asarray(resize(small, height, width)).clip(0, 1)
-    if kind != "depth":
-        raise KnobError(f"controls = {kind!r}: one of {', '.join(KINDS)}.")
-    if not depth_model:
-        raise KnobError(
-            "The control depth needs a depth picture (--control-pictures FILE), or a model that "
-            "makes one (--depth-model NAME, as Intel/dpt-hybrid-midas)."
-        )
     return grey(torch.from_numpy(depth(seen, depth_model)))
 
 

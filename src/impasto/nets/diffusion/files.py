@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from impasto.core.errors import WeightsError
@@ -35,39 +35,37 @@ def fetched_model(source: Source, base: Base, half: bool) -> tuple[Path, list[st
 
 
 def fetched_net(source: Source, half: bool) -> tuple[Path, list[str]]:
-    """The same of a ControlNet or a motion adapter, from its repository's folder on.
-
-    Raises:
-        WeightsError: it is not to be had, or not whole.
-    """
+    """The same of a ControlNet or a motion adapter; its files count from the folder on."""
     stem = "diffusion_pytorch_model"
-    fp16 = source.path(f"{stem}.fp16.safetensors")
-    file = fp16 if half and fp16 in hub.names_of(source) else source.path(f"{stem}.safetensors")
-    names = [source.path("config.json"), file]
-    return hub.fetch(source, names), names
+    variant = half and source.path(f"{stem}.fp16.safetensors") in hub.names_of(source)
+    names = ["config.json", f"{stem}.fp16.safetensors" if variant else f"{stem}.safetensors"]
+    return hub.fetch(source, [source.path(name) for name in names]) / source.inside, names
 
 
 def fetched_encoder(source: Source) -> tuple[Path, list[str]]:
     """The same of an image encoder."""
-    names = [source.path("config.json"), source.path("model.safetensors")]
-    return hub.fetch(source, names), names
+    names = ["config.json", "model.safetensors"]
+    return hub.fetch(source, [source.path(name) for name in names]) / source.inside, names
 
 
-def digested(
-    base: Base, half: bool, adapter: tuple[Source, Source] | None, nets: Sequence[Source]
-) -> dict[Source, dict[str, str]]:
-    """Part → name → sha256 of what a model will be loaded from; fetched if need be.
+def fetched_file(source: Source) -> tuple[Path, list[str]]:
+    """The same of an IP-Adapter or a LoRA, which is a single file."""
+    place = PurePosixPath(source.path())
+    return hub.fetch(source, [source.path()]) / place.parent, [place.name]
 
-    Raises:
-        WeightsError: a part is not to be had, or not whole.
+
+def told(source: Source, fetched: tuple[Path, list[str]], file: bool = False) -> dict[str, str]:
+    """Name and sha256 of every file of a source, as a recipe lists them.
+
+    Args:
+        source: the model.
+        fetched: as one of the functions above gives it.
+        file: whether the source is a single file.
     """
-    found = {base.source: fetched_model(base.source, base, half)}
-    if adapter is not None:
-        place, encoder = adapter
-        found[place] = hub.fetch(place, [place.path()]), [place.path()]
-        found[encoder] = fetched_encoder(encoder)
-    found |= {source: fetched_net(source, half) for source in nets}
-    return {s: digests(root, names, titled(s)) for s, (root, names) in found.items()}
+    root, names = fetched
+    inside = str(PurePosixPath(source.inside).parent) if file else source.inside
+    title = titled(source) + (f"/{inside}" if inside not in ("", ".") else "")
+    return digests(root, names, title)
 
 
 def wanted(listed: Sequence[str], base: Base, half: bool) -> list[str]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import functools
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from impasto.core.errors import KnobError, MissingExtraError, WeightsError
-from impasto.nets.diffusion import memory
+from impasto.nets.diffusion import files, memory
 from impasto.nets.diffusion.files import titled
+from impasto.nets.diffusion.lora import Use
 from impasto.nets.diffusion.memory import Sizes
 from impasto.nets.diffusion.pipelines import Parts
 from impasto.weights import hub, pairs
@@ -89,6 +90,29 @@ class Kit:
             self.base.source, self.base.kind, adapter, nets, device, precision, step, self.motion
         )
 
+    def digests(self, precision: str) -> dict[str, str]:
+        """Name → sha256 of all files that are loaded, for the recipe; they are fetched for it."""
+        half = precision != "fp32"
+        found = files.told(self.base.source, files.fetched_model(self.base.source, self.base, half))
+        if self.adapter is not None and self.encoder is not None:
+            place = self.adapter.source
+            found |= files.told(place, files.fetched_file(place), file=True)
+            found |= files.told(self.encoder, files.fetched_encoder(self.encoder))
+        nets = [source for _, source in self.controls]
+        for net in nets + ([self.motion] if self.motion else []):
+            found |= files.told(net, files.fetched_net(net, half))
+        for lora in self.loras:
+            found |= files.told(lora, files.fetched_file(lora), file=True)
+        return found
+
+    def taken(self, uses: Sequence[Use]) -> list[Use]:
+        """LoRAs as they are on this machine, in the kit's order."""
+        found = []
+        for use, source in zip(uses, self.loras, strict=True):
+            root, (name,) = files.fetched_file(source)
+            found.append(replace(use, file=root / name))
+        return found
+
     @property
     def native(self) -> int:
         """Side in pixels of the square that the model was made for."""
@@ -119,6 +143,7 @@ def find(
     loras: Sequence[str],
     accept_licence: bool,
     motion: str | None = None,
+    depth: str = "",
 ) -> Kit:
     """Find the parts and check that they fit.
 
@@ -130,6 +155,7 @@ def find(
         loras: files or names.
         accept_licence: whether licences that forbid commercial use are accepted.
         motion: the motion adapter; "" is the one that fits; None: none is needed.
+        depth: a folder or a name of a depth model; "": none is needed.
 
     Raises:
         MissingExtraError: the optional packages are not installed.
@@ -137,14 +163,23 @@ def find(
         KnobError: a licence that was not accepted.
     """
     require_extra()
-    kit = _found(model, adapter, encoder, tuple(controls), tuple(loras), motion)
+    kit = _found(model, adapter, encoder, tuple(controls), tuple(loras), depth, motion)
     for title, licence in kit.licences:
-        if hub.NON_COMMERCIAL.search(licence) and not accept_licence:
-            raise KnobError(
-                f"The licence of {title} is {licence}: it does not allow commercial use. Say "
-                "--accept-licence if yours is none."
-            )
+        check_licence(title, licence, accept_licence)
     return kit
+
+
+def check_licence(title: str, licence: str, accepted: bool) -> None:
+    """Refuse a licence that forbids commercial use, unless it was accepted.
+
+    Raises:
+        KnobError: it was not.
+    """
+    if hub.NON_COMMERCIAL.search(licence) and not accepted:
+        raise KnobError(
+            f"The licence of {title} is {licence}: it does not allow commercial use. Say "
+            "--accept-licence if yours is none."
+        )
 
 
 @functools.lru_cache(maxsize=8)
@@ -154,6 +189,7 @@ def _found(
     encoder: str,
     controls: tuple[tuple[str, str], ...],
     loras: tuple[str, ...],
+    depth: str,
     motion: str | None,
 ) -> Kit:
     base = pairs.look_at_model(hub.locate(model))
@@ -165,8 +201,11 @@ def _found(
     nets = tuple((kind, pairs.check_control(base, kind, name)) for kind, name in controls)
     taught = tuple(pairs.check_lora(base, name) for name in loras)
     moving, frames = (None, 1) if motion is None else pairs.check_motion(base, motion)
-    sources = [base.source, *([seeing.source] if seeing else []), *(s for _, s in nets), *taught]
-    sources += [moving] if moving else []
+    sources = [base.source, *([seeing.source] if seeing else []), *([eyes] if eyes else [])]
+    sources += [*(s for _, s in nets), *taught, *([moving] if moving else [])]
+    if depth:
+        sources.append(hub.locate(depth))
+        sources[-1].json("config.json")
     licences = {_title(source): _licence(source) for source in sources}
     return Kit(base, seeing, eyes, nets, taught, tuple(licences.items()), moving, frames)
 

@@ -7,6 +7,7 @@ nor prompt asked for it, has leaked. Measured on names of things, the manner doe
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -31,6 +32,16 @@ THINGS = (
     "an apple", "bread", "a hat", "a dress", "a crown", "a sword", "a mask", "a mirror",
     "a musical instrument", "a machine", "a robot", "a map", "a pattern without things",
 )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=1)
+def clip_of(name: str) -> Clip:
+    """A CLIP that stays loaded for the next request.
+
+    Raises:
+        ImpastoError: it cannot be had.
+    """
+    return Clip(name)
 
 
 class LeakCheck:

@@ -8,6 +8,7 @@ Subtracting the product again, as other tools do, would not.
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,9 @@ from impasto.core.errors import KnobError, WeightsError
 from impasto.core.knobs import nearest
 from impasto.nets.diffusion.lora_names import PARTS, aliases, block_of, layers
 from impasto.weights.lora import BASES, Header, Pair, family, read_header, read_pairs
+
+Place = tuple[str, str]
+"""A layer: the part of the pipeline, and its path there."""
 
 _WORN: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 """U-Nets that LoRAs are on."""
@@ -59,7 +63,8 @@ class Loras:
     Raises:
         WeightsError: a LoRA of another base, a damaged file, or one that is no LoRA. Also if
             LoRAs are on the pipeline already.
-        KnobError: an unknown block, or scales that silence a LoRA altogether.
+        KnobError: an unknown block, a weight or scale that is no number, or scales that silence a
+            LoRA altogether.
     """
 
     def __init__(self, pipeline: Any, uses: Sequence[Use], model: str = "the model") -> None:
@@ -71,11 +76,9 @@ class Loras:
         self.uses = tuple(uses)
         self._names = {part: aliases(part, module) for part, module in self._parts.items()}
         self._layers = {part: layers(module) for part, module in self._parts.items()}
-        self._found = [self._read(use, model) for use in self.uses]
-        for use, found in zip(self.uses, self._found, strict=True):
-            _check_blocks(use, {block_of(*place) for place in found})
-        self._added: dict[tuple[str, str], _Added] = {}
-        self._kept: dict[tuple[str, str], Tensor] = {}
+        found = self._read_all(model)
+        self._added = {place: _Added(found.pop(place)) for place in list(found)}
+        self._kept: dict[Place, Tensor] = {}
         self._unet: nn.Module = pipeline.unet
         self._put_on()
         _WORN.add(self._unet)
@@ -89,16 +92,19 @@ class Loras:
         """Give the LoRAs other weights, in the order of ``uses``; fused ones are fused again.
 
         Raises:
-            KnobError: not as many weights as LoRAs.
+            KnobError: not as many weights as LoRAs, or one that is no number.
         """
         if len(weights) != len(self.uses):
             raise KnobError(f"{len(weights)} weights for {len(self.uses)} LoRAs: give one each.")
-        fused = self.fused
-        self._take_off()
-        self.uses = tuple(
+        uses = tuple(
             Use(use.file, float(weight), use.blocks)
             for use, weight in zip(self.uses, weights, strict=True)
         )
+        for use in uses:
+            _check_numbers(use)
+        fused = self.fused
+        self._take_off()
+        self.uses = uses
         self._put_on()
         if fused:
             self.fuse()
@@ -111,32 +117,46 @@ class Loras:
         """
         if self.fused:
             return
-        away = [path for (part, path) in self._added if self._layers[part][path].weight.is_meta]
+        adding = {place: added for place, added in self._added.items() if added.counts}
+        away = [path for (part, path) in adding if self._layers[part][path].weight.is_meta]
         if away:
             raise WeightsError(
                 f"{away[0]} is offloaded, and nothing can be fused into it: fuse first, offload "
                 "then, or leave the LoRAs unfused."
             )
-        with torch.no_grad():
-            for (part, path), added in self._added.items():
-                weight = self._layers[part][path].weight
-                self._kept[part, path] = weight.detach().to("cpu", copy=True)
-                weight.copy_((weight.float() + added.product(weight.device)).to(weight.dtype))
-                added.off()
+        try:
+            with torch.no_grad():
+                for (part, path), added in adding.items():
+                    weight = self._layers[part][path].weight
+                    self._kept[part, path] = weight.detach().to("cpu", copy=True)
+                    weight.copy_((weight.float() + added.product(weight.device)).to(weight.dtype))
+                    added.off()
+        except BaseException:  # as where the memory ends: not half of it
+            self.unfuse()
+            raise
 
     def unfuse(self) -> None:
         """Give the weights of before back, to the bit; the LoRAs stand beside them again."""
         if self.fused:
             self._give_back()
-            for (part, path), added in self._added.items():
-                added.on(self._layers[part][path])
+            self._stand_beside()
 
     def remove(self) -> None:
         """Take all LoRAs off; the pipeline is as it was before, to the bit."""
         self._take_off()
         _WORN.discard(self._unet)
 
-    def _read(self, use: Use, model: str) -> dict[tuple[str, str], Pair]:
+    def _read_all(self, model: str) -> dict[Place, list[tuple[int, Pair]]]:
+        """Place in the pipeline → the number of each LoRA that changes it, and its matrices."""
+        found: dict[Place, list[tuple[int, Pair]]] = {}
+        for number, use in enumerate(self.uses):
+            pairs = self._read(use, model)
+            _check(use, {block_of(*place) for place in pairs})
+            for place, pair in pairs.items():
+                found.setdefault(place, []).append((number, pair))
+        return found
+
+    def _read(self, use: Use, model: str) -> dict[Place, Pair]:
         """Place in the pipeline → matrices."""
         header = read_header(Path(use.file))
         theirs = getattr(self._parts["unet"].config, "cross_attention_dim", None)
@@ -152,21 +172,20 @@ class Loras:
         return found
 
     def _put_on(self) -> None:
-        with_scales: dict[tuple[str, str], list[tuple[Pair, float]]] = {}
-        for use, found in zip(self.uses, self._found, strict=True):
-            for place, pair in found.items():
-                scale = use.weight * _scale(use.blocks, block_of(*place)) * pair.scale
-                if scale:
-                    with_scales.setdefault(place, []).append((pair, scale))
-        for (part, path), pairs in with_scales.items():
-            self._added[part, path] = added = _Added(pairs)
-            added.on(self._layers[part][path])
+        for place, added in self._added.items():
+            lies_in = block_of(*place)
+            added.weigh([use.weight * _scale(use.blocks, lies_in) for use in self.uses])
+        self._stand_beside()
+
+    def _stand_beside(self) -> None:
+        for (part, path), added in self._added.items():
+            if added.counts:
+                added.on(self._layers[part][path])
 
     def _take_off(self) -> None:
         self._give_back()
         for added in self._added.values():
             added.off()
-        self._added.clear()
 
     def _give_back(self) -> None:
         with torch.no_grad():
@@ -176,15 +195,29 @@ class Loras:
 
 
 class _Added:
-    """What all LoRAs together add to one layer."""
+    """What all LoRAs together add to one layer: the matrices of each, by its number."""
 
-    def __init__(self, pairs: Sequence[tuple[Pair, float]]) -> None:
-        self.down = torch.cat([pair.down for pair, _ in pairs])
-        self.up = torch.cat([pair.up * scale for pair, scale in pairs], dim=1)
+    def __init__(self, pairs: Sequence[tuple[int, Pair]]) -> None:
+        self.down = torch.cat([pair.down for _, pair in pairs])
+        self.up = torch.cat([pair.up for _, pair in pairs], dim=1)
+        self._sizes = [(number, pair.scale, pair.rank) for number, pair in pairs]
+        self._scales = torch.zeros(len(self.down))
         self._handle: RemovableHandle | None = None
-        self._near: tuple[Tensor, Tensor] | None = None
+        self._near: tuple[Tensor, Tensor, Tensor] | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether anything is added."""
+        return bool(self._scales.any())
+
+    def weigh(self, weights: Sequence[float]) -> None:
+        """Take the weights of all LoRAs, by their numbers."""
+        scales = [weights[number] * scale for number, scale, _ in self._sizes]
+        ranks = torch.tensor([rank for *_, rank in self._sizes])
+        self._scales = torch.tensor(scales).repeat_interleave(ranks)
 
     def on(self, layer: nn.Module) -> None:
+        self.off()
         self._handle = layer.register_forward_hook(self._add)
 
     def off(self) -> None:
@@ -195,21 +228,23 @@ class _Added:
     def product(self, device: torch.device) -> Tensor:
         """What the weights get, in fp32."""
         up, down = self.up.to(device), self.down.to(device)
-        return (up.flatten(1) @ down.flatten(1)).view(up.shape[0], *down.shape[1:])
+        scaled = up.flatten(1) * self._scales.to(device)
+        return (scaled @ down.flatten(1)).view(up.shape[0], *down.shape[1:])
 
     def _add(self, layer: Any, args: tuple[Any, ...], out: Tensor) -> Tensor:
         x = args[0]
-        down, up = self._on_device_of(x, out.dtype)
+        down, up, scales = self._on_device_of(x, out.dtype)
         x = x.to(out.dtype)
         if down.dim() == 2:
-            return out + F.linear(F.linear(x, down), up)
+            return out + F.linear(F.linear(x, down) * scales, up)
         thin = F.conv2d(x, down, None, layer.stride, layer.padding, layer.dilation)
-        return out + F.conv2d(thin, up)
+        return out + F.conv2d(thin * scales[:, None, None], up)
 
-    def _on_device_of(self, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    def _on_device_of(self, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
         near = self._near
         if near is None or near[0].device != x.device or near[0].dtype != dtype:
-            near = self._near = (self.down.to(x.device, dtype), self.up.to(x.device, dtype))
+            down, up, scales = (m.to(x.device, dtype) for m in (self.down, self.up, self._scales))
+            near = self._near = (down, up, scales)
         return near
 
 
@@ -248,8 +283,17 @@ def _scale(blocks: Mapping[str, float], lies_in: tuple[str, ...]) -> float:
     return next((float(blocks[name]) for name in reversed(lies_in) if name in blocks), 1.0)
 
 
-def _check_blocks(use: Use, places: set[tuple[str, ...]]) -> None:
+def _check_numbers(use: Use) -> None:
+    """Refuse a weight or scale that is no number."""
+    told = {"weight": use.weight, **{f"scale of {n}": scale for n, scale in use.blocks.items()}}
+    for name, value in told.items():
+        if not math.isfinite(value):
+            raise KnobError(f"The {name} of {use.file} is {value}: give a number.")
+
+
+def _check(use: Use, places: set[tuple[str, ...]]) -> None:
     """Refuse blocks that the LoRA has nothing in, and scales that leave nothing of it."""
+    _check_numbers(use)
     known = sorted({name for lies_in in places for name in lies_in})
     for name in use.blocks:
         if name not in known:

@@ -24,7 +24,7 @@ from impasto.core.plan import Forecast, Setting
 from impasto.nets.diffusion import controls as seers
 from impasto.nets.diffusion import memory, pipelines, prompts
 from impasto.nets.diffusion.adapter import Blocks, look, set_scales
-from impasto.nets.diffusion.files import digested, titled
+from impasto.nets.diffusion.files import told
 from impasto.nets.diffusion.kit import Kit
 from impasto.nets.diffusion.lora import Loras, Use
 from impasto.nets.diffusion.memory import Step
@@ -34,8 +34,6 @@ from impasto.nets.diffusion.sampling import Job, seen
 from impasto.nets.diffusion.studio import Guide
 from impasto.pictures import resize
 from impasto.weights import hub
-from impasto.weights.hub import Source
-from impasto.weights.whole import digests
 
 TAUGHT: dict[str, Any] = {
     "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "linear", "steps_offset": 1,
@@ -124,25 +122,18 @@ class Animator:
         self._what = animation
         kit, canvas = animation.kit, animation.canvas
         self._parts = kit.parts(canvas.device, canvas.precision, animation.step.name)
-        self._sums, self._others = self._read_files()
-        every = [*self._sums.values(), self._others]
-        self.files: dict[str, str] = {n: digest for each in every for n, digest in each.items()}
+        self.files = self._digests()
         self._guided = animation.job.guidance > 1
         self._pipe: Any = None
         self._scheduler: Any = None
 
-    def _read_files(self) -> tuple[dict[Source, dict[str, str]], dict[str, str]]:
-        """The sha256 of all that is loaded: of the model's parts, and of LoRAs and depth model."""
-        parts, kit = self._parts, self._what.kit
-        nets = [*parts.controls, *([parts.motion] if parts.motion else [])]
-        sums = digested(kit.base, parts.precision != "fp32", parts.adapter, nets)
-        small = [(source, [source.path()]) for source in kit.loras]
+    def _digests(self) -> dict[str, str]:
+        """The sha256 of all that is loaded, as the files are now."""
+        found = self._what.kit.digests(self._what.canvas.precision)
         if "depth" in (guide.kind for guide in self._what.guides):
-            small.append((hub.locate(self._what.depth_model), list(seers.DEPTH_FILES)))
-        others: dict[str, str] = {}
-        for source, names in small:
-            others |= digests(hub.fetch(source, names), names, titled(source))
-        return sums, others
+            source = hub.locate(self._what.depth_model)
+            found |= told(source, (hub.fetch(source, seers.DEPTH_FILES), list(seers.DEPTH_FILES)))
+        return found
 
     @contextlib.contextmanager
     def _model(self) -> Iterator[Loaded]:
@@ -154,13 +145,13 @@ class Animator:
         with pipelines.WORK:
             loaded = pipelines.load(self._parts, self._what.kit.base)
             if loaded.owner is not self:
-                if self._read_files() != (self._sums, self._others):
+                if self._digests() != self.files:
                     raise WeightsError(
                         f"The files of {self._what.kit.base.title} or of what it wears changed "
                         "while the film was painted: put back those of before, or begin anew."
                     )
-                if not loaded.made_of(self._sums):
-                    pipelines.drop()
+                if any(self.files.get(name, was) != was for name, was in loaded.files.items()):
+                    pipelines.drop()  # other files were read under these names
                     loaded = pipelines.load(self._parts, self._what.kit.base)
                 self._dress(loaded)
             yield loaded
@@ -170,7 +161,8 @@ class Animator:
         loaded.owner, what = None, self._what
         if loaded.worn is not None:
             loaded.worn.remove()
-        self._pipe, uses = loaded.pipe(False), self._uses()
+        self._pipe, uses = loaded.pipe(False), what.kit.taken(what.loras)
+        loaded.files |= self.files
         loaded.worn = Loras(self._pipe, uses, what.kit.base.title) if uses else None
         if what.kit.adapter is not None:
             set_scales(loaded.unet, what.scale, what.blocks)
@@ -178,13 +170,6 @@ class Animator:
             self._schedule(loaded)
             self._look(loaded)
         loaded.owner = self
-
-    def _uses(self) -> list[Use]:
-        """The LoRAs, on this machine."""
-        return [
-            replace(use, file=hub.fetch(source, [source.path()]) / source.path())
-            for use, source in zip(self._what.loras, self._what.kit.loras, strict=True)
-        ]
 
     def _schedule(self, loaded: Loaded) -> None:
         """The steps, from the noise that the frames are given."""

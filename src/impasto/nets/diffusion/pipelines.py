@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,17 +14,15 @@ from torch import Tensor, nn
 from impasto.core.errors import ResourceError
 from impasto.nets.diffusion.files import (
     fetched_encoder,
+    fetched_file,
     fetched_model,
     fetched_net,
     pretrained,
-    titled,
 )
 from impasto.nets.diffusion.memory import STEPS
 from impasto.nets.diffusion.quiet import hushed
-from impasto.weights import hub
 from impasto.weights.hub import Source
 from impasto.weights.pairs import Base
-from impasto.weights.whole import digests
 
 SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
     "euler": ("EulerDiscreteScheduler", {}),
@@ -76,6 +73,7 @@ class Loaded:
         encoder: the image encoder, or None.
         owner: the film whose LoRAs and scales it has, or None.
         worn: LoRAs that a film left on, or None.
+        files: name → sha256 of what films have read into it.
     """
 
     def __init__(self, parts: Parts, base: Base) -> None:
@@ -83,7 +81,7 @@ class Loaded:
         self.encoder: Any = None
         self.owner: Any = None
         self.worn: Any = None
-        self._files: dict[Source, dict[str, str]] = {}
+        self.files: dict[str, str] = {}
         self._nets: dict[Source, Any] = {}
         self._pipes: dict[str, Any] = {}
         self._current = ""
@@ -92,7 +90,6 @@ class Loaded:
             import diffusers
 
             root, names = fetched_model(parts.base, base, half)
-            self._files[parts.base] = digests(root, names, titled(parts.base))
             self._base = pretrained(
                 parts.base,
                 getattr(diffusers, _CLASSES[parts.kind, False, False]),
@@ -115,15 +112,6 @@ class Loaded:
         if STEPS[parts.step].tiled:
             self._base.vae.enable_tiling()
 
-    @property
-    def files(self) -> dict[str, str]:
-        """Name → sha256 of all that is loaded, for the recipe."""
-        return {name: digest for each in self._files.values() for name, digest in each.items()}
-
-    def made_of(self, sums: Mapping[Source, Mapping[str, str]]) -> bool:
-        """Whether it was loaded from files of this sha256; part → name → sha256."""
-        return self._files == sums
-
     def wear(self, parts: Parts) -> None:
         """Change adapter and ControlNets for those of a request; what both have stays loaded.
 
@@ -141,7 +129,7 @@ class Loaded:
         self.parts = replace(self.parts, controls=())
         with hushed():
             for gone in self._nets.keys() - set(parts.controls):
-                del self._nets[gone], self._files[gone]
+                del self._nets[gone]
             if parts.adapter != self.parts.adapter:
                 self._unadapt()
                 self._adapt(parts.adapter)
@@ -154,8 +142,6 @@ class Loaded:
         """Without an adapter."""
         if self.parts.adapter is not None:
             self._base.unload_ip_adapter()
-            for source in self.parts.adapter:
-                self._files.pop(source, None)
         self.encoder, self.parts = None, replace(self.parts, adapter=None)
 
     def _adapt(self, adapter: tuple[Source, Source] | None) -> None:
@@ -164,28 +150,32 @@ class Loaded:
         from transformers import CLIPVisionModelWithProjection
 
         place, encoder = adapter
-        root = hub.fetch(place, [place.path()])
-        self._files[place] = digests(root, [place.path()], titled(place))
-        file = Path(place.path())
+        root, (name,) = fetched_file(place)
         self._base.load_ip_adapter(
             str(root),
-            subfolder="" if str(file.parent) == "." else file.parent.as_posix(),
-            weight_name=file.name,
+            subfolder="",
+            weight_name=name,
             image_encoder_folder=None,
             local_files_only=True,
         )
-        root, names = fetched_encoder(encoder)
-        self._files[encoder] = digests(root, names, titled(encoder))
-        kind, dtype = CLIPVisionModelWithProjection, DTYPES[self.parts.precision]
-        self.encoder = pretrained(encoder, kind, root / encoder.inside, dtype=dtype).eval()
+        root, _ = fetched_encoder(encoder)
+        self.encoder = pretrained(
+            encoder,
+            CLIPVisionModelWithProjection,
+            root,
+            dtype=DTYPES[self.parts.precision],
+        ).eval()
 
     def _single(self, source: Source, kind: Any) -> Any:
         """A ControlNet or a motion adapter."""
         root, names = fetched_net(source, self.parts.precision != "fp32")
-        self._files[source] = digests(root, names, titled(source))
-        how = {"torch_dtype": DTYPES[self.parts.precision]}
-        variant = "fp16" if ".fp16." in names[-1] else None
-        return pretrained(source, kind, root / source.inside, variant=variant, **how).eval()
+        return pretrained(
+            source,
+            kind,
+            root,
+            torch_dtype=DTYPES[self.parts.precision],
+            variant="fp16" if any(".fp16." in name for name in names) else None,
+        ).eval()
 
     @property
     def unet(self) -> Any:

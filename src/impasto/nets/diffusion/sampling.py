@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,10 +15,12 @@ from impasto.nets.diffusion import prompts
 from impasto.nets.diffusion.adapter import Looks
 from impasto.nets.diffusion.pipelines import Loaded
 from impasto.nets.diffusion.quiet import hushed
+from impasto.nets.diffusion.trail import Trail
 
-Told = Callable[[int, int, Callable[[], Tensor]], None]
-"""Called after a step with the steps done, the steps in all, and a function for the picture so far;
-a KeyboardInterrupt out of it stops the work."""
+State = Mapping[str, Any]
+Told = Callable[[int, int, Callable[[], Tensor], Callable[[], State]], None]
+"""Called after a step with the steps done, the steps in all, and functions for the picture so far
+and for what it takes to go on from here; a KeyboardInterrupt out of it stops the work."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +75,8 @@ class Job:
 class _StoppedError(Exception):
     """Out of a pipeline, when the work is to stop."""
 
-    def __init__(self, latents: Tensor) -> None:
-        self.latents = latents
+    def __init__(self, latents: Tensor, state: State) -> None:
+        self.latents, self.state = latents, state
         super().__init__()
 
 
@@ -88,6 +90,7 @@ class Sampled:
         finished: False if it was stopped before its end.
         widened: half precision gave no numbers in the decoder, and fp32 did.
         chunks: of the prompt.
+        state: what it takes to go on; empty if it is finished.
     """
 
     picture: Tensor
@@ -95,25 +98,27 @@ class Sampled:
     finished: bool
     widened: bool
     chunks: int
+    state: State
 
 
 @torch.inference_mode()
-def sample(loaded: Loaded, job: Job, told: Told) -> Sampled:
-    """Sample a picture.
+def sample(loaded: Loaded, job: Job, told: Told, state: State | None = None) -> Sampled:
+    """Sample a picture; with a ``state``, go on from there, to the bit.
 
     Raises:
         ResourceError: the model gives no numbers.
     """
     from_picture = job.denoise < 1 and job.picture is not None
     pipe = loaded.pipe(from_picture, job.scheduler)
-    guess = _watch_guesses(pipe.scheduler)
-    guided = job.guidance > 1
+    generator = torch.Generator("cpu").manual_seed(job.seed)
+    # A U-Net that has learnt guidance is told of it, and asked once.
+    guided = job.guidance > 1 and loaded.unet.config.time_cond_proj_dim is None
     words = prompts.read(pipe, job.prompt, job.negative)
     given: dict[str, Any] = {
         "prompt_embeds": words.positive,
         "num_inference_steps": job.steps,
         "guidance_scale": job.guidance,
-        "generator": torch.Generator("cpu").manual_seed(job.seed),
+        "generator": generator,
         "output_type": "latent",
         "return_dict": False,
     }
@@ -126,48 +131,36 @@ def sample(loaded: Loaded, job: Job, told: Told) -> Sampled:
     if from_picture:
         assert job.picture is not None
         # A step at least is made of so many.
-        given |= {"image": job.picture, "strength": max(job.denoise, 1.0001 / job.steps)}
+        given |= {"image": job.picture, "strength": min(1.0, max(job.denoise, 1.0001 / job.steps))}
     if not from_picture or job.controls:
         given |= {"height": job.height, "width": job.width}
     given |= seen(job, guided) | _controlled(job, from_picture)
-    done = [0]
+    trail, done = Trail(pipe, generator, state), [0]
 
     def each(_: Any, index: int, __: Any, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         done[0] = index + 1
-        now = guess[-1] if guess else inputs["latents"]
+        if done[0] <= trail.skipped:
+            return {}
+        latents = inputs["latents"]
+        now = latents if trail.guess is None else trail.guess
+        here = functools.partial(trail.state, done[0], latents)
         try:
-            told(done[0], int(pipe.num_timesteps), lambda: loaded.decode(now)[0])
+            told(done[0], int(pipe.num_timesteps), lambda: loaded.decode(now)[0], here)
         except KeyboardInterrupt as error:
-            raise _StoppedError(now) from error
+            raise _StoppedError(now, here()) from error
         return {}
 
-    finished = True
+    later: State = {}
     try:
         with hushed():
             latents = pipe(**given, callback_on_step_end=each)[0]
     except _StoppedError as stopped:
-        latents, finished = stopped.latents, False
+        latents, later = stopped.latents, stopped.state
         pipe.maybe_free_model_hooks()
+    finally:
+        trail.silence_off()
     picture, widened = loaded.decode(latents)
-    return Sampled(picture, done[0], finished, widened, words.chunks)
-
-
-def _watch_guesses(scheduler: Any) -> list[Tensor]:
-    """Keep what every step takes the clean picture to be, where the scheduler says it."""
-    kept: list[Tensor] = []
-    step = scheduler.step
-
-    @functools.wraps(step)
-    def watched(*args: Any, return_dict: bool = True, **more: Any) -> Any:
-        out = step(*args, return_dict=True, **more)
-        guess = getattr(out, "pred_original_sample", None)
-        guess = getattr(out, "denoised", None) if guess is None else guess
-        if guess is not None:
-            kept[:] = [guess]
-        return out if return_dict else (out.prev_sample,)
-
-    scheduler.step = watched
-    return kept
+    return Sampled(picture, done[0], not later, widened, words.chunks, later)
 
 
 def seen(job: Job, guided: bool) -> dict[str, Any]:

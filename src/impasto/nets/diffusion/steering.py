@@ -15,7 +15,7 @@ from impasto.core.knobs import Search, knob, strength_knob, structure_knob
 from impasto.core.plan import Setting
 from impasto.core.request import Request
 from impasto.nets.diffusion import kit as kits
-from impasto.nets.diffusion import memory
+from impasto.nets.diffusion import memory, pipelines
 from impasto.nets.diffusion.adapter import PRESETS, Blocks, check_blocks, known_blocks, parse_blocks
 from impasto.nets.diffusion.controls import KINDS
 from impasto.nets.diffusion.kit import Kit
@@ -93,7 +93,10 @@ class Steered:
         """See :class:`impasto.core.request.Fetches`."""
         if kits.here(self.model):
             return ""
-        return f"Its weights are not on this machine: hf download {self.model} fetches them."
+        return (
+            f"Its weights, {self.model}, are not on this machine: --method {self.name} fetches "
+            "them, some GB."
+        )
 
     def agreement(self, request: Request, device: str, precision: str) -> float:
         """1: published models are made for half precision, and are not loaded twice to compare."""
@@ -128,6 +131,7 @@ class Steered:
             loras=self.lora,
             accept_licence=self.accept_licence,
             motion=self.moving(),
+            depth=self.depth(),
         )
         self.mapping(found)
         return found
@@ -135,6 +139,10 @@ class Steered:
     def moving(self) -> str | None:
         """The motion adapter of a film, "" for the usual one; None: it makes pictures."""
         return None
+
+    def depth(self) -> str:
+        """The depth model that is needed, or ""."""
+        return ""
 
     def check_count(self, name: str, count: int, of: str) -> None:
         """A list has as many values as another, or none.
@@ -225,8 +233,9 @@ class Steered:
         return Setting(height, width, setting.device, setting.precision)
 
     def fitted(self, sizes: Sizes, canvas: Setting, guided: bool, frames: int = 1) -> Step:
-        """How the model is fitted into the memory that is free."""
-        free = int(SHARE * devices.available_bytes(canvas.device))
+        """How the model is fitted into the memory that is free, or held by a model before it."""
+        device = canvas.device
+        free = int(SHARE * (devices.available_bytes(device) + pipelines.held(device)))
         return memory.choose(sizes, canvas, guided, free, self.memory, frames)
 
     def common_warnings(self, request: Request, kit: Kit) -> tuple[str, ...]:

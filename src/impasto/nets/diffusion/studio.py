@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from impasto.core.errors import KnobError, ResourceError
+from impasto.core.errors import ResourceError
 from impasto.core.picture import Picture, Pixels, Raster
 from impasto.core.plan import Setting
 from impasto.core.progress import Tick, Watch
 from impasto.core.request import Painting
-from impasto.nets.diffusion import controls, memory, pipelines
+from impasto.nets import clip
+from impasto.nets.diffusion import controls, leak, memory, pipelines
 from impasto.nets.diffusion.adapter import Blocks, Looks, look, set_scales
-from impasto.nets.diffusion.files import titled
 from impasto.nets.diffusion.kit import Kit
 from impasto.nets.diffusion.leak import LeakCheck
 from impasto.nets.diffusion.lora import Loras, Use
 from impasto.nets.diffusion.memory import Step, out_of_memory
 from impasto.nets.diffusion.pipelines import Loaded
-from impasto.nets.diffusion.sampling import Control, Job, Sampled, sample
+from impasto.nets.diffusion.sampling import Control, Job, Sampled, State, sample
 from impasto.pictures import resize
-from impasto.weights import hub
-from impasto.weights.whole import digests, sha256_of
+from impasto.weights.whole import sha256_of
 
 WEAKER, ATTEMPTS = 0.7, 5
 """What a leak leaves of the adapter's scale, and how often it is tried at most."""
@@ -69,8 +69,9 @@ class Work:
         guides: the ControlNets' pictures, in order.
         controls_out: folder in which they are written, or "".
         depth_model: makes depth pictures.
-        no_leak: lower λ until no more leaks than so much; None: no check.
-        clip: the CLIP that looks for leaks.
+        leak_limit: share of the styles' things that may come in.
+        no_leak: lower λ until no more of them do.
+        clip: the CLIP that looks for them.
     """
 
     kit: Kit
@@ -94,11 +95,12 @@ class Work:
     guides: Sequence[Guide]
     controls_out: str
     depth_model: str
-    no_leak: float | None
+    leak_limit: float
+    no_leak: bool
     clip: str
 
 
-def paint(work: Work, step: Step, watch: Watch) -> Painting:
+def paint(work: Work, step: Step, watch: Watch, state: Mapping[str, Any] | None = None) -> Painting:
     """Paint; if memory runs out, once more in a way that takes less.
 
     Of several threads, one paints at a time.
@@ -108,12 +110,12 @@ def paint(work: Work, step: Step, watch: Watch) -> Painting:
         ImpastoError: parts that cannot be loaded.
     """
     with pipelines.WORK:
-        return _painted(work, step, watch)
+        return _painted(work, step, watch, state or {})
 
 
-def _painted(work: Work, step: Step, watch: Watch) -> Painting:
+def _painted(work: Work, step: Step, watch: Watch, state: Mapping[str, Any]) -> Painting:
     try:
-        return _Studio(work, step, watch).paint()
+        return _Studio(work, step, watch, state).paint()
     except Exception as error:
         if not out_of_memory(error):
             raise
@@ -122,7 +124,7 @@ def _painted(work: Work, step: Step, watch: Watch) -> Painting:
     if lower is None:
         raise _too_large(work)
     try:
-        painting = _Studio(work, lower, watch).paint()
+        painting = _Studio(work, lower, watch, state).paint()
     except Exception as error:
         if not out_of_memory(error):
             raise
@@ -142,18 +144,19 @@ def _too_large(work: Work) -> ResourceError:
 
 
 class _Studio:
-    def __init__(self, work: Work, step: Step, watch: Watch) -> None:
-        self.work, self.step, self.watch = work, step, watch
+    def __init__(self, work: Work, step: Step, watch: Watch, state: Mapping[str, Any]) -> None:
+        self.work, self.step, self.watch, self.state = work, step, watch, state
         self.notes: list[str] = []
         self.losses: dict[str, float] = {}
+        self.check = self._leak_check()
         kit, canvas = work.kit, work.canvas
         parts = kit.parts(canvas.device, canvas.precision, step.name)
         self.loaded: Loaded = pipelines.load(parts, kit.base)
-        self.files: dict[str, str] = dict(self.loaded.files)
+        self.files = kit.digests(canvas.precision)
 
     def paint(self) -> Painting:
         """The picture, at the request's size."""
-        uses = self._uses()
+        uses = self.work.kit.taken(self.work.loras)
         pipe = self.loaded.pipe(self.work.denoise < 1, self.work.scheduler)
         worn = Loras(pipe, uses, self.work.kit.base.title) if uses else None
         try:
@@ -169,18 +172,9 @@ class _Studio:
             steps=found.steps,
             finished=found.finished,
             files=self.files,
-            state={},
+            state=self.state if not found.finished else {},
             notes=tuple(self.notes),
         )
-
-    def _uses(self) -> list[Use]:
-        """The LoRAs, on this machine."""
-        found = []
-        for use, source in zip(self.work.loras, self.work.kit.loras, strict=True):
-            root = hub.fetch(source, [source.path()])
-            self.files |= digests(root, [source.path()], titled(source))
-            found.append(replace(use, file=root / source.path()))
-        return found
 
     def _job(self, pipe: object) -> Job:
         work = self.work
@@ -206,23 +200,15 @@ class _Studio:
         adapter = self.work.kit.adapter
         if adapter is None:
             return None
-        less = self._less(pipe, adapter.plus) if self.work.less else None
+        less = self._less(pipe) if self.work.less else None
         with self.loaded.at_work() as encoder:
             return look(encoder, self.work.styles, adapter.plus, less)
 
-    def _less(self, pipe: object, plus: bool) -> Tensor:
+    def _less(self, pipe: object) -> Tensor:
         """What the style shows, in words, as the adapter sees pictures (InstantStyle, eq. 2)."""
         from impasto.nets.diffusion import prompts
 
         words = prompts.read(pipe, self.work.less, "")
-        adapter = self.work.kit.adapter
-        assert adapter is not None
-        width = 0 if words.pooled is None else int(words.pooled.shape[-1])
-        if plus or width != adapter.seen:
-            raise KnobError(
-                "less is subtracted where pictures and words are of one space: with SDXL and the "
-                "adapter sdxl_models/ip-adapter_sdxl.safetensors, whose encoder is CLIP ViT-bigG."
-            )
         assert words.pooled is not None
         return self.work.less_scale * words.pooled
 
@@ -231,11 +217,6 @@ class _Studio:
         height, width = content.shape[:2]
         made = []
         for guide in work.guides:
-            if work.content.blank and not guide.given:
-                raise KnobError(
-                    f"The content is only a size, and {guide.kind} has nothing to look at: give "
-                    "--control-pictures."
-                )
             seen = controls.control_picture(
                 guide.kind, content, height, width, guide.given, work.depth_model
             )
@@ -250,33 +231,44 @@ class _Studio:
             for guide, (_, seen) in zip(work.guides, made, strict=True)
         ]
 
-    def _sampled(self, job: Job) -> Sampled:
-        """A picture; with the leak check as many as it takes."""
-        work = self.work
-        scale, limit = work.scale, work.no_leak
-        if job.looks is None or limit is None:
-            return self._once(job, scale, 0, 1)
-        from impasto.nets.clip import Clip
+    def _leak_check(self) -> LeakCheck | None:
+        """What looks for leaks; None where there can be none, or CLIP is not here.
 
+        Raises:
+            ImpastoError: λ is to be lowered by it, and it cannot be had.
+        """
+        work = self.work
+        if work.kit.adapter is None or not (work.no_leak or clip.here(work.clip)):
+            return None
         content = None if work.content.blank else work.content.pixels
-        check = LeakCheck(Clip(work.clip), work.styles, content, work.prompt)
-        for attempt in range(ATTEMPTS):
-            found = self._once(job, scale, attempt, ATTEMPTS)
+        return LeakCheck(leak.clip_of(work.clip), work.styles, content, work.prompt)
+
+    def _sampled(self, job: Job) -> Sampled:
+        """A picture; where leaks lower λ, as many as it takes."""
+        work, check, scale = self.work, self.check, self.work.scale
+        if job.looks is None or check is None:
+            return self._once(job, scale, 0, 1)
+        attempts = ATTEMPTS if work.no_leak else 1
+        first = int(self.state.get("attempt", 0))
+        scale *= WEAKER**first
+        for attempt in range(first, attempts):
+            found = self._once(job, scale, attempt, attempts)
             self.losses["leak"] = check(self._pixels(found.picture))
             self.losses["scale"] = scale
-            if self.losses["leak"] <= limit or not found.finished:
+            if self.losses["leak"] <= work.leak_limit or not found.finished:
                 break
-            if attempt + 1 < ATTEMPTS:
+            if attempt + 1 < attempts:
                 scale *= WEAKER
         if attempt and found.finished:
             self.notes.append(
                 f"The style's things came in: the adapter's scale was lowered from {work.scale:g} "
                 f"to {scale:.2g}."
             )
-        if self.losses["leak"] > limit and found.finished:
+        if self.losses["leak"] > work.leak_limit and found.finished:
             self.notes.append(
-                f"Even so, {self.losses['leak']:.0%} of the style's things are in the picture: try "
-                "--preset style, or say in --less what the style shows."
+                f"{self.losses['leak']:.0%} of the style's things are in the picture: try "
+                + ("" if work.no_leak else "--no-leak, ")
+                + "--preset style, or say in --less what the style shows."
             )
         return found
 
@@ -284,7 +276,12 @@ class _Studio:
         if job.looks is not None:
             set_scales(self.loaded.unet, scale, self.work.blocks)
 
-        def told(done: int, steps: int, picture: Callable[[], Tensor]) -> None:
+        def later(now: Mapping[str, Any]) -> Mapping[str, Any]:
+            return {**now, "attempt": attempt}
+
+        def told(
+            done: int, steps: int, picture: Callable[[], Tensor], now: Callable[[], State]
+        ) -> None:
             self.watch(
                 Tick(
                     step=done,
@@ -292,21 +289,19 @@ class _Studio:
                     share=(attempt + done / steps) / attempts,
                     losses=dict(self.losses),
                     picture=lambda: self._pixels(picture()),
-                    state=_nothing,
+                    state=lambda: later(now()),
                 )
             )
 
-        return sample(self.loaded, job, told)
+        begun = self.state if self.state and self.state["attempt"] == attempt else None
+        found = sample(self.loaded, job, told, begun)
+        self.state = later(found.state)
+        return found
 
     def _pixels(self, picture: Tensor) -> Pixels:
         """A picture (1, 3, h, w) at the request's size."""
         pixels = np.ascontiguousarray(picture[0].permute(1, 2, 0).float().cpu().numpy())
         return np.asarray(resize(pixels, *self.work.size))
-
-
-def _nothing() -> Mapping[str, object]:
-    """Nothing to go on from: the noise would have to be kept too."""
-    return {}
 
 
 def _tensor(pixels: Pixels) -> Tensor:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from impasto.core.errors import ImpastoError
 from impasto.nets.diffusion.kit import Kit
 from impasto.nets.diffusion.prompts import chunks_of, tokens
 from impasto.nets.diffusion.quiet import hushed
+from impasto.weights.hub import Source
 
 FILES = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json",
          "tokenizer.json")  # fmt: skip
@@ -29,13 +31,17 @@ def prompt_warnings(kit: Kit, *texts: str) -> list[str]:
     return told
 
 
-def _tokenizer(kit: Kit) -> Any:
-    """The model's tokenizer, or None if it is not here."""
+def _small(source: Source, file: str) -> Path | None:
+    """A small file, if it is here or to be had."""
     try:
-        places = [kit.base.source.find(f"tokenizer/{file}") for file in FILES]
+        return source.find(file)
     except ImpastoError:
         return None
-    found = [place for place in places if place]
+
+
+def _tokenizer(kit: Kit) -> Any:
+    """The model's tokenizer, or None if it is not here."""
+    found = [place for file in FILES if (place := _small(kit.base.source, f"tokenizer/{file}"))]
     if not found:
         return None
     with hushed():

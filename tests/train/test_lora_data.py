@@ -1,0 +1,124 @@
+"""What a LoRA learns from: prior pictures, long captions, and a base under a licence."""
+
+import shutil
+
+import pytest
+import torch
+from PIL import Image
+
+from impasto.core.errors import KnobError
+from impasto.train.lesson import Share
+
+pytest.importorskip("diffusers")
+
+
+@pytest.mark.parametrize("prior", ["painted", "folder"])
+def test_prior_pictures_hold_the_base(lora_of, pictures, prior):
+    if prior == "painted":
+        lesson = lora_of(trigger="zq", prior=3, prior_weight=2.0).lesson
+        assert lesson.prior.kept[0].caption == "a boat and a tree"
+        assert len(lesson.prior.kept) == 3
+    else:
+        lesson = lora_of(styles=[str(pictures)], prior_prompt="a thing").lesson
+        assert len(lesson.prior.kept) == 5
+    terms = lesson.loss(lesson.network, 0, Share())
+    assert set(terms) == {"style", "prior"}
+    assert float(terms["prior"].detach()) > 0
+
+
+def test_every_prior_picture_is_seen_alike_and_at_many_steps_of_the_noise(lora_of, monkeypatch):
+    lesson = lora_of(trigger="zq", prior=8, prior_prompt="a thing", batch=1).lesson
+    turns = []
+    monkeypatch.setattr(
+        lesson, "_error", lambda network, turn: (turns.append(turn), torch.zeros(()))[1]
+    )
+    for step in range(80):
+        lesson.loss(lesson.network, step, Share())
+    for kept in lesson.prior.kept:
+        steps = [int(t.steps[0]) for t in turns if torch.equal(t.latents[0], kept.mean)]
+        assert len(steps) == 10
+        assert max(steps) - min(steps) > 500
+
+
+def test_prior_pictures_without_a_caption_need_a_prompt(lora_of, pictures):
+    with pytest.raises(KnobError, match="2 of the prior pictures have no caption"):
+        lora_of(trigger="zq", styles=[str(pictures)])
+    lesson = lora_of(trigger="zq", styles=[str(pictures)], prior_prompt="a thing").lesson
+    assert [kept.caption for kept in lesson.prior.kept][2:] == [
+        "a boat and c tree",
+        *["a thing"] * 2,
+    ]
+
+
+def test_long_captions_are_read_to_the_end(lora_of):
+    base = lora_of("sdxl").lesson.base
+    long = "a boat " * 40
+    words, whole = base.words([long, "a boat"])
+    assert words.shape[1] == 77 * 3  # of 200 letters
+    ended = base.words([f"{long} tree"])[0]
+    assert not torch.equal(ended[:, 154:], words[:1, 154:])
+    again = base.read([long, "a boat"])
+    torch.testing.assert_close(words, again[0])
+    torch.testing.assert_close(whole, again[1])
+
+
+@pytest.mark.parametrize("kind", ["sd15", "sdxl"])
+def test_words_are_read_as_by_the_pipeline(lora_of, tiny, kind):
+    import diffusers
+
+    from impasto.nets.diffusion.prompts import read
+
+    name = {"sd15": "StableDiffusionPipeline", "sdxl": "StableDiffusionXLPipeline"}[kind]
+    pipe = getattr(diffusers, name).from_pretrained(tiny[kind], local_files_only=True)
+    base = lora_of(kind).lesson.base
+    given = []
+    base.predict = lambda noisy, step, words, ids: (given.append(words), noisy)[1]
+    for text in ("a boat", "a boat " * 40):
+        words = read(pipe, text, "")
+        base.sample(text, (32, 32), 0, 1, False)
+        found, whole = given.pop()
+        torch.testing.assert_close(found[:1], words.negative)
+        torch.testing.assert_close(found[1:], words.positive)
+        if kind == "sdxl":
+            torch.testing.assert_close(whole, torch.cat([words.negative_pooled, words.pooled]))
+            assert not found[0].any()
+
+
+def test_a_licence_against_commercial_use_has_to_be_accepted(lora_of, tiny, tmp_path):
+    folder = tmp_path / "nc"
+    shutil.copytree(tiny["sd15"], folder)
+    (folder / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n")
+    with pytest.raises(KnobError, match=r"cc-by-nc-4\.0.*--accept-licence"):
+        lora_of(model=str(folder))
+    lesson = lora_of(model=str(folder), accept_licence=True).lesson
+    assert "licence cc-by-nc-4.0" in lesson.remarks[0]
+    assert lesson.product()[1]["base_licence"] == "cc-by-nc-4.0"
+
+
+def test_a_picture_that_only_one_reader_can_read_is_left_out(lora_of, pictures, monkeypatch):
+    from impasto.core.errors import InputError
+    from impasto.train import buckets
+
+    real = buckets.read
+
+    def read(file):
+        if file.name == "1.png":
+            raise InputError("damaged")
+        return real(file)
+
+    monkeypatch.setattr(buckets, "read", read)
+    lesson = lora_of().lesson
+    assert len(lesson.data.kept) == len(lesson.pictures) == 4
+    assert [file.name for file in lesson.pictures.unreadable] == ["1.png"]
+
+
+def test_deep_pictures_are_learnt_as_they_look(lora_of, tmp_path):
+    import numpy as np
+
+    grey = np.full((48, 48), 8000, np.uint16)
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "flat").mkdir()
+    Image.fromarray(grey).save(tmp_path / "deep" / "a.png")
+    Image.fromarray((grey / 257).round().astype(np.uint8)).save(tmp_path / "flat" / "a.png")
+    means = [lora_of(photos=tmp_path / n).lesson.data.kept[0].mean for n in ("deep", "flat")]
+    torch.testing.assert_close(*means, atol=1e-3, rtol=0)
