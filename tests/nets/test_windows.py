@@ -119,6 +119,7 @@ def test_a_wave_goes_on_from_its_state(at, tmp_path):
         first(frame)
     torch.save(first.state(), tmp_path / "state")
     second.restore(torch.load(tmp_path / "state", weights_only=True), "cpu")
+    assert second.begun == first.begun >= at
     assert all(torch.equal(second(frame), wanted[frame]) for frame in range(at, 40))
 
 

@@ -7,49 +7,24 @@ import clips
 import numpy as np
 import pytest
 import torch
-from tiny_models import picture
+from tiny_films import HOUSE, QUICK, STYLE, animator, film, job, settings, shown
 
 import impasto
 from impasto.cli import run
 from impasto.core.errors import ImpastoError, KnobError, WeightsError
-from impasto.nets.diffusion.motion import SCHEDULERS, TAUGHT, Animator
-from impasto.run import make_plan, make_request
-from impasto.video import run as room
-from impasto.video.animated import Animated
+from impasto.nets.diffusion.motion import SCHEDULERS, TAUGHT
+from impasto.nets.diffusion.shot import Shot
 
 diffusers = pytest.importorskip("diffusers")
 pytest.importorskip("av")
 
-STYLE = picture(48, 64, 1)
-HOUSE = "a house"
 FRAMES = 6
-
-
-def settings(tiny, kind="sd15", **more):
-    usual = {
-        "method": "animatediff", "prompt": HOUSE, "model": tiny[kind],
-        "motion": tiny[f"motion-{kind}"], "ip_adapter": tiny[f"adapter-{kind}"], "device": "cpu",
-        "precision": "fp32", "steps": 3, "window": 6, "overlap": 2,
-    }  # fmt: skip
-    return {**usual, **more}
-
-
-def film(tiny, output, content="48x32", styles=(STYLE,), **more):
-    how = {"seconds": 1.5} if content == "48x32" else {}
-    return impasto.video(
-        str(content), list(styles), str(output), **settings(tiny, lossless=True, **how, **more)
-    )
-
-
-def animator(tiny, content="48x32", styles=(STYLE,), **more):
-    request = make_request(content, list(styles), **settings(tiny, **more))
-    return Animator(request.method.animation(request, make_plan(request)))
 
 
 def sampled(made, count, frames=None):
     """Their noise and latents of a film that is a single window."""
-    frame = (lambda i: frames[i]) if frames is not None else None
-    shot = made.wave(0, lambda n: n < count, frame, lambda: None)
+    frame = (lambda i: frames[i]) if frames is not None else (lambda i: None)
+    shot = Shot(made, 0, lambda n: n < count, frame, lambda: None)
     fitted = [None if frames is None else made.fitted(frames[i]) for i in range(count)]
     noise = torch.stack([made.begin(i, fitted[i]) for i in range(count)])
     return noise, torch.stack([shot(i) for i in range(count)])
@@ -104,11 +79,12 @@ def test_a_single_window_is_diffusers_own_pipeline(tiny, kind, scheduler, styles
     torch.testing.assert_close(ours, found[0].permute(1, 0, 2, 3), atol=1e-4, rtol=1e-4)
 
 
-def test_controls_are_those_of_diffusers_own_pipeline(tiny):
+@pytest.mark.parametrize("span", [(0.0, 1.0), (0.3, 0.7)])
+def test_controls_are_those_of_diffusers_own_pipeline(tiny, span):
     frames = [np.float32(f) / 255 for f in clips.frames(FRAMES, 24, 40)]
     made = animator(
         tiny, content=frames[0], styles=(), controls=("canny",), structure=0.5,
-        control_models=(tiny["control-sd15"],),
+        control_models=(tiny["control-sd15"],), control_start=span[:1], control_end=span[1:],
     )  # fmt: skip
     noise, ours = sampled(made, FRAMES, frames)
     net = diffusers.ControlNetModel.from_pretrained(tiny["control-sd15"])
@@ -119,7 +95,8 @@ def test_controls_are_those_of_diffusers_own_pipeline(tiny):
         HOUSE, num_frames=FRAMES, height=made._what.job.height, width=made._what.job.width,
         num_inference_steps=3, guidance_scale=7.5, latents=noise.permute(1, 0, 2, 3)[None],
         conditioning_frames=[f.permute(1, 2, 0).numpy() for f in shown],
-        controlnet_conditioning_scale=0.6, output_type="latent", return_dict=False,
+        controlnet_conditioning_scale=0.6, control_guidance_start=span[0],
+        control_guidance_end=span[1], output_type="latent", return_dict=False,
     )[0]  # fmt: skip
     torch.testing.assert_close(ours, found[0].permute(1, 0, 2, 3), atol=1e-4, rtol=1e-4)
 
@@ -138,28 +115,27 @@ def test_a_film_is_turned_into_noise_as_far_as_structure_says(tiny):
     torch.testing.assert_close(ours, found[0].permute(1, 0, 2, 3), atol=1e-4, rtol=1e-4)
 
 
-def shown(path):
-    return np.stack(clips.decoded(path)).astype(np.float32)
-
-
 def test_a_film_from_words(tiny, tmp_path):
-    made = film(tiny, tmp_path / "out.mp4")
-    assert (made.frames, made.fps, made.measures) == (12, 8, {})
+    made = film(tiny, tmp_path / "out.mp4", seconds=1.0)
+    assert (made.frames, made.fps, made.measures) == (8, 8, {})
     assert made.recipe.finished
     assert any("motion-sd15" in name for name in made.recipe.files)
-    again = film(tiny, tmp_path / "again.mp4")
+    again = film(tiny, tmp_path / "again.mp4", seconds=1.0)
     assert np.array_equal(shown(made.path), shown(again.path))
-    for other in ({"scale": 0.0}, {"prompt": "a ship"}, {"seed": 1}):
-        assert not np.array_equal(
-            shown(made.path), shown(film(tiny, tmp_path / "o.mp4", **other).path)
-        )
+    others = ({}, {"scale": 0.0}, {"prompt": "a ship"}, {"seed": 1})
+    short = [
+        shown(film(tiny, tmp_path / "o.mp4", seconds=0.25, steps=2, **other).path)
+        for other in others
+    ]
+    assert not any(np.array_equal(short[0], other) for other in short[1:])
 
 
 @pytest.mark.parametrize("scheduler", ["euler-a", "lcm"])
 def test_noise_on_the_way_is_each_frames_own(tiny, tmp_path, scheduler):
-    long = film(tiny, tmp_path / "a.mp4", scheduler=scheduler)
-    again = film(tiny, tmp_path / "b.mp4", scheduler=scheduler)
-    assert np.array_equal(shown(long.path), shown(again.path))
+    one, again = (
+        film(tiny, tmp_path / name, seconds=1.0, scheduler=scheduler) for name in ("a.mp4", "b.mp4")
+    )
+    assert np.array_equal(shown(one.path), shown(again.path))
 
 
 class KilledError(Exception):
@@ -170,20 +146,21 @@ def test_a_killed_run_goes_on_to_the_same_film(tiny, tmp_path):
     random = np.random.default_rng(0)
     scenes = [random.integers(0, 255, (8, 12, 3), np.uint8).repeat(4, 0).repeat(4, 1)
               for _ in range(2)]  # fmt: skip
-    source = clips.clip(tmp_path / "in.mp4", [scenes[0]] * 16 + [scenes[1]] * 9)
-    knobs = {"controls": ("tile",), "control_models": (tiny["control-sd15"],)}
+    source = clips.clip(tmp_path / "in.mp4", [scenes[0]] * 13 + [scenes[1]] * 5, rate=5)
+    nets = {"controls": ("tile",), "control_models": (tiny["control-sd15"],)}
+    knobs = {**nets, "steps": 2, "guidance": 1.0}
     whole = film(tiny, tmp_path / "whole.mp4", source, **knobs)
-    assert (whole.frames, whole.recipe.film["shots"]) == (25, 2)
+    assert (whole.frames, whole.recipe.film["shots"]) == (18, 2)
 
     def kill(tick):
-        if tick.step == 13:
+        if tick.step == 7:
             raise KilledError
 
     with pytest.raises(KilledError):
         film(tiny, tmp_path / "out.mp4", source, watch=kill, **knobs)
     went = []
     made = film(tiny, tmp_path / "out.mp4", source, resume=True, watch=went.append, **knobs)
-    assert min(tick.step for tick in went if tick.step) >= 10
+    assert min(tick.step for tick in went if tick.step) >= 5
     assert clips.packets(made.path, "video") == clips.packets(whole.path, "video")
 
 
@@ -209,11 +186,9 @@ def test_strength_0_gives_the_film_back(tiny, tmp_path):
 
 
 def test_a_preview_is_a_window_of_its_own(tiny):
-    job = room.Job("48x32", [STYLE], "out.mp4", room.Take(seconds=4.0), **settings(tiny))
-    assert isinstance(job.brush, Animated)
-    sheet = job.preview([0.5, 3.0])
-    assert sheet.shape[2] == 3
-    assert job.brush.state() == {"painted": 0, "start": 0, "windows": 0}
+    made = job(tiny, seconds=4.0, styles=[STYLE], **QUICK)
+    frames = made.preview([0.5, 3.0]).shape[0] // 2
+    assert np.array_equal(made.preview([0.5, 3.0])[-frames:], made.preview([3.0])[-frames:])
 
 
 def test_a_motion_adapter_of_another_model_is_refused(tiny, tmp_path):

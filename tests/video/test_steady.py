@@ -1,5 +1,6 @@
 """The brush of methods that paint in one pass: steady, true to the film, and no ghosts."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from impasto.core.errors import InputError, KnobError
 from impasto.core.plan import Forecast, Plan, Setting
 from impasto.nets.flow import warp
 from impasto.run import make_request
-from impasto.video.brush import make_brush
+from impasto.video import brush as brushes
 from impasto.video.flow import DIS
 from impasto.video.optimised import Optimised
 from impasto.video.statistics import Remembering
@@ -21,6 +22,8 @@ from impasto.video.steadiness import Gauge
 from impasto.video.steady import Steady, mixed
 
 pytest.importorskip("cv2")
+
+make_brush = functools.partial(brushes.make_brush, source=pytest.fail)
 
 
 class Flickers:

@@ -216,12 +216,19 @@ def _tell(job: Job, voice: Voice) -> None:
         f"{duration(float(facts.seconds))} of {facts.width} x {facts.height} px at "
         f"{float(facts.rate):.4g} frames a second, {facts.frames} frames; "
         f"{plan.setting.precision} on {plan.setting.device}, "
-        f"{memory(plan.forecast.peak_bytes)}."
+        f"{_how_long(job)}{memory(plan.forecast.peak_bytes)}."
     )
     for note in remarks(job.request, plan):
         voice.say(f"  {note}")
     for warning in plan.warnings:
         voice.warn(warning)
+
+
+def _how_long(job: Job) -> str:
+    """How long it takes in all, where the plan's time is that of any frame."""
+    if "prompt" not in job.request.method.card.supports:
+        return ""
+    return f"about {duration(job.source.facts.frames * job.plan.forecast.seconds)}, "
 
 
 def _painted(job: Job, resume: bool, voice: Voice) -> Film:
@@ -230,7 +237,8 @@ def _painted(job: Job, resume: bool, voice: Voice) -> Film:
             return job.run(resume=resume, watch=_Teller(meter), gauge=gauge_for(job), say=voice.say)
         except KeyboardInterrupt as error:  # the second one: at once
             raise InterruptedRun(
-                f"Stopped at once; {job.output} was not written. --resume goes on."
+                f"Stopped at once; {job.output} was not written. --resume goes on from the last "
+                "second of film that was done, if there is one."
             ) from error
 
 
@@ -262,6 +270,8 @@ def _report(film: Film, output: str, voice: Voice) -> None:
             f"Painted {film.frames} frames in {duration(recipe.seconds)}, "
             f"{memory(recipe.peak_bytes)} at the peak."
         )
+    elif not film.frames:
+        voice.warn("Stopped before a second of film was done: there is nothing to go on from.")
     else:
         where = f" {film.path} is the film so far." if film.path else ""
         voice.warn(f"Stopped after frame {film.frames}.{where} --resume goes on.")

@@ -27,9 +27,9 @@ from impasto.nets.diffusion.memory import Step
 from impasto.nets.diffusion.motion import Animation
 from impasto.nets.diffusion.sampling import Job
 from impasto.nets.diffusion.steering import Steered
+from impasto.nets.diffusion.studio import Guide
 from impasto.nets.diffusion.windows import check_window
-from impasto.weights.hub import Source
-from impasto.weights.pairs import MODELS, check_motion
+from impasto.weights.pairs import MODELS
 
 
 @dataclass(frozen=True)
@@ -65,66 +65,69 @@ class AnimateDiff(Steered):
     overlap: int = knob(4, "that two windows share", low=1, high=32, unit="frames")
     model: str = knob(MODELS["sd15"], "folder, or name on the hub with @revision")
     motion: str = knob("", "motion adapter: folder or name on the hub; unset: the one that fits")
-    controls: tuple[str, ...] = knob(
-        (), "what of the film ControlNets see", choices=("canny", "tile")
-    )
 
-    def parts(self, request: Request) -> tuple[Kit, Source]:
-        """The parts that a request needs, checked; the second is the motion adapter.
+    def kit(self, request: Request) -> Kit:
+        """The parts that a request needs, checked.
 
         Raises:
             ImpastoError: a knob, or a part that is missing or does not fit.
         """
         if self.controls and request.content.blank:
             raise KnobError("The content is only a size, and --controls have nothing to look at.")
-        found = self.kit(request)
-        moving, most = check_motion(found.base, self.motion)
-        kits.check_licence(moving.title, moving.licence(), self.accept_licence)
-        check_window(self.window, self.overlap, most)
-        return found, moving
+        if "depth" in self.controls and not self.depth_model:
+            raise KnobError(
+                "The control depth needs a model that makes depth pictures: --depth-model NAME, as "
+                "Intel/dpt-hybrid-midas."
+            )
+        found = super().kit(request)
+        check_window(self.window, self.overlap, found.frames)
+        return found
 
-    def _fitted(self, kit: Kit, moving: Source, setting: Setting) -> tuple[Setting, Step]:
+    def moving(self) -> str | None:
+        """See :class:`~impasto.nets.diffusion.steering.Steered`."""
+        return self.motion
+
+    def depth(self) -> str:
+        """See :class:`~impasto.nets.diffusion.steering.Steered`."""
+        return self.depth_model if "depth" in self.controls else ""
+
+    def _fitted(self, kit: Kit, setting: Setting) -> tuple[Setting, Step]:
         """The setting in which the model works, and how it is fitted."""
-        canvas, sizes = self.canvas(kit, setting), motion.weighed(kit, moving)
-        return canvas, self.fitted(sizes, canvas, self.guidance_now(kit) > 1, self.window)
+        canvas = self.canvas(kit, setting)
+        return canvas, self.fitted(kit.sizes, canvas, self.guidance_now(kit) > 1, self.window)
 
     def forecast(self, request: Request, setting: Setting) -> Forecast:
         """Of a frame, from the configurations: the model is neither loaded nor fetched."""
         if self.unchanged(request):
             return Forecast(0.0, devices.resident_bytes() + 48 * setting.height * setting.width)
-        kit, moving = self.parts(request)
-        canvas, step = self._fitted(kit, moving, setting)
-        passes = self.steps_now() * self.denoise(request) * self.window
-        return motion.forecast(
-            kit, moving, canvas, step, passes / (self.window - self.overlap), self.window,
+        kit = self.kit(request)
+        canvas, step = self._fitted(kit, setting)
+        model = motion.forecast(
+            kit, canvas, step, self.steps_now() * self.denoise(request), self.window, self.overlap,
             self.guidance_now(kit) > 1,
         )  # fmt: skip
+        return Forecast(model.seconds, model.peak_bytes + 24 * setting.height * setting.width)
 
     def notes(self, request: Request, setting: Setting) -> tuple[str, ...]:
         """See :class:`impasto.core.request.Fetches`."""
         if self.unchanged(request):
             return ("With strength 0 the film is given back.",)
-        kit, moving = self.parts(request)
-        canvas, step = self._fitted(kit, moving, setting)
+        kit = self.kit(request)
+        canvas, step = self._fitted(kit, setting)
         return (
             *kits.told(kit),
-            f"Motion by {moving.title}: licence {moving.licence() or 'not stated'}.",
             f"It paints at {canvas.width} x {canvas.height} px, {self.window} frames at once.",
+            "The time is that of one frame.",
             step.words,
         )
 
     def digests(self, request: Request, precision: str) -> Mapping[str, str]:
         """See :class:`impasto.core.request.Fetches`."""
-        if self.unchanged(request):
-            return {}
-        kit, moving = self.parts(request)
-        return kit.digests(precision, moving)
+        return {} if self.unchanged(request) else self.kit(request).digests(precision)
 
     def warnings(self, request: Request) -> tuple[str, ...]:
         """Known mistakes."""
-        if self.unchanged(request):
-            return ()
-        return self.common_warnings(request, self.parts(request)[0])
+        return () if self.unchanged(request) else self.common_warnings(request, self.kit(request))
 
     def paint(
         self, request: Request, plan: Plan, watch: Watch, state: Mapping[str, Any] | None = None
@@ -141,12 +144,11 @@ class AnimateDiff(Steered):
 
     def animation(self, request: Request, plan: Plan) -> Animation:
         """All that decides the frames of a film."""
-        kit, moving = self.parts(request)
-        canvas, step = self._fitted(kit, moving, plan.setting)
+        kit = self.kit(request)
+        canvas, step = self._fitted(kit, plan.setting)
         looks = self.looks(request)
         return Animation(
             kit=kit,
-            motion=moving,
             canvas=canvas,
             step=step,
             job=Job(
@@ -165,7 +167,11 @@ class AnimateDiff(Steered):
             scale=self.scale_now(request),
             blocks=self.mapping(kit),
             loras=self.uses(),
-            controls=[(kind, self.control_scale(i)) for i, kind in enumerate(self.controls)],
+            guides=[
+                Guide(kind, "", self.control_scale(i), *span)
+                for i, (kind, span) in enumerate(zip(self.controls, self.spans(), strict=True))
+            ],
+            depth_model=self.depth_model,
             window=self.window,
             overlap=self.overlap,
         )

@@ -30,7 +30,7 @@ from impasto.core.request import Painting, Request
 from impasto.nets import clip
 from impasto.nets.diffusion import kit as kits
 from impasto.nets.diffusion import memory, pipelines, studio
-from impasto.nets.diffusion.controls import KINDS, check_control
+from impasto.nets.diffusion.controls import check_control
 from impasto.nets.diffusion.kit import Kit
 from impasto.nets.diffusion.memory import Step
 from impasto.nets.diffusion.pipelines import SCHEDULERS
@@ -78,12 +78,8 @@ class SDXL(Steered):
         "model", "how noise is taken away; lcm and lightning for distilled models",
         choices=("model", *SCHEDULERS),
     )  # fmt: skip
-    controls: tuple[str, ...] = knob((), "what of the content ControlNets see", choices=KINDS)
     control_pictures: tuple[str, ...] = knob((), f"files shown instead; {AUTO}: made from content")
-    control_start: tuple[float, ...] = knob((), "part of the steps from which on", low=0, high=1)
-    control_end: tuple[float, ...] = knob((), "part of the steps up to which", low=0, high=1)
     controls_out: str = knob("", "folder in which the control pictures are written")
-    depth_model: str = knob("", "makes depth pictures: folder or name on the hub")
 
     def kit(self, request: Request) -> Kit:
         """The parts that a request needs, checked.
@@ -91,10 +87,7 @@ class SDXL(Steered):
         Raises:
             ImpastoError: a knob, or a part that is missing or does not fit.
         """
-        for name in ("control_pictures", "control_start", "control_end"):
-            self.check_count(name, len(self.controls), "--controls")
-        if any(start >= end for start, end in self._spans()):
-            raise KnobError("control_start must be below control_end.")
+        self.check_count("control_pictures", len(self.controls), "--controls")
         kit = super().kit(request)
         for guide in self._guides():
             check_control(guide.kind, request.content.blank, guide.given, self.depth_model)
@@ -123,12 +116,6 @@ class SDXL(Steered):
         made = zip(self.controls, filled(self.control_pictures, len(self.controls), AUTO),
                    strict=False)  # fmt: skip
         return self.depth_model if ("depth", AUTO) in made else ""
-
-    def _spans(self) -> list[tuple[float, float]]:
-        """Where each ControlNet starts and ends, in parts of the steps."""
-        count = len(self.controls)
-        starts, ends = filled(self.control_start, count, 0.0), filled(self.control_end, count, 1.0)
-        return list(zip(starts, ends, strict=True))
 
     def _fitted(self, kit: Kit, setting: Setting) -> tuple[Setting, Step]:
         """The setting in which the model works, and how it is fitted."""
@@ -188,7 +175,7 @@ class SDXL(Steered):
             flag = "--no-leak" if name == "leak" else f"--{name.replace('_', '-')}"
             yield f"{flag} has no effect here: there is nothing that it could act on."
         steps = max(1, int(self.steps_now() * self.denoise(request)))
-        for kind, (start, end) in zip(self.controls, self._spans(), strict=True):
+        for kind, (start, end) in zip(self.controls, self.spans(), strict=True):
             # As diffusers counts: a step counts if it lies in the span from its begin to its end.
             if not any(i / steps >= start and (i + 1) / steps <= end for i in range(steps)):
                 yield (
@@ -244,7 +231,7 @@ class SDXL(Steered):
         return [
             Guide(kind, "" if file == AUTO else file, self.control_scale(i), start, end)
             for i, (kind, file, (start, end)) in enumerate(
-                zip(self.controls, given, self._spans(), strict=True)
+                zip(self.controls, given, self.spans(), strict=True)
             )
         ]
 

@@ -22,7 +22,8 @@ from impasto.core.picture import Picture, Pixels, blank
 from impasto.core.plan import Plan
 from impasto.core.request import Request
 from impasto.methods.animatediff import AnimateDiff
-from impasto.nets.diffusion.motion import Animator, Shot
+from impasto.nets.diffusion.motion import Animator
+from impasto.nets.diffusion.shot import Shot
 from impasto.pictures import fit_long_side, resize
 from impasto.run import colours
 from impasto.video.shots import shots
@@ -32,8 +33,6 @@ FPS = Fraction(8)
 """Frames a second of motion as the adapters have learnt it."""
 SECONDS = 2.0
 """How long a film from words is where nothing says otherwise: a window."""
-BEGINNING = {"painted": 0, "start": 0, "windows": 0}
-"""The state of a brush that has painted nothing."""
 SIZE = re.compile(r"(\d{2,5})x(\d{2,5})")
 
 
@@ -88,8 +87,6 @@ class Animated:
         plan: for it.
         source: the film, to be read ahead; not that which the loop reads.
         find: whether the film's cuts are looked for.
-
-    ``files`` are the weights in use, name → sha256; none before the first frame.
     """
 
     def __init__(self, request: Request, plan: Plan, *, source: Source, find: bool) -> None:
@@ -103,21 +100,27 @@ class Animated:
         self._shot: Shot | None = None
         self._kept: Animator | None = None
         self._tick: Callable[[float], None] = lambda _: None
-        self.files: Mapping[str, str] = {}
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """The weights in use, name → sha256; fetched if need be, but not loaded."""
+        return {} if self._method.unchanged(self._request) else self._animator.files
 
     def listen(self, tick: Callable[[float], None]) -> None:
         """Call this after every window, with the share of the work that is done."""
         self._tick = tick
 
-    def alone(self, number: int) -> None:
-        """The next frame is that of this number; from there on the film is a single window."""
-        self._painted, self._most, self._film = number, self._method.window, None
+    def still(self, number: int, frame: Pixels) -> Pixels:
+        """Paint the frame of that number as the first of a film that is a single window."""
+        self.restore({})
+        self._painted, self._most = number, self._method.window
+        self.begin()
+        return self(frame)
 
     @property
     def _animator(self) -> Animator:
         if self._kept is None:
             self._kept = Animator(self._method.animation(self._request, self._plan))
-            self.files = self._kept.files
         return self._kept
 
     def begin(self) -> None:
@@ -145,8 +148,8 @@ class Animated:
         if self._film is None or self._film.at != self._start:
             self._film = _Ahead(self._source, self._find, self._start)
         self._film.open(self._most)
-        return self._animator.wave(
-            self._start, self._film.more, self._film.frame, self._window_done
+        return Shot(
+            self._animator, self._start, self._film.more, self._film.frame, self._window_done
         )
 
     def _window_done(self) -> None:
@@ -160,18 +163,15 @@ class Animated:
         found: dict[str, Any] = {
             "painted": self._painted, "start": self._start, "windows": self._windows
         }  # fmt: skip
-        if self._shot is not None and self._film is not None:
-            found |= {"shot": self._shot.state(), "taken": self._film.taken}
-        return found
+        return found | ({"shot": self._shot.state()} if self._shot else {})
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a :meth:`state`."""
-        self._painted, self._start, self._most = state["painted"], state["start"], None
-        self._windows, self._shot, self._film = state["windows"], None, None
+        """Go on from a :meth:`state`; of an empty one: begin the film anew."""
+        self._painted, self._start = state.get("painted", 0), state.get("start", 0)
+        self._windows, self._most = state.get("windows", 0), None
+        self._shot = self._film = None
         if "shot" in state:
             self._shot = self._begun()
-            assert self._film is not None
-            self._film.skip(state["taken"])
             self._shot.restore(state["shot"])
 
 
@@ -210,22 +210,15 @@ class _Ahead:
         self.taken += 1
         return self._read.pop(0)
 
-    def skip(self, count: int) -> None:
-        """The first frames of the shot were taken in an earlier run."""
-        for number in range(count):
-            self.frame(number)
-
 
 def animated(
-    request: Request, plan: Plan, source: Source | None, find: bool, stability: float, flow: str
+    request: Request, plan: Plan, source: Source, find: bool, stability: float, flow: str
 ) -> Animated:
     """The brush, if the settings fit it.
 
     Raises:
         KnobError: they do not.
     """
-    if source is None:
-        raise KnobError("The method animatediff paints films that it can read ahead.")
     if stability != 1 or flow not in ("auto", "none"):
         raise KnobError("animatediff finds the motion itself: leave --stability and --flow.")
     return Animated(request, plan, source=source, find=find)

@@ -24,7 +24,7 @@ def make_brush(
     *,
     stability: float,
     flow: str,
-    source: Callable[[], Source] | None = None,
+    source: Callable[[], Source],
     find_shots: bool = True,
 ) -> Steady | Optimised | Animated:
     """What paints the frames of a film, one after another.
@@ -52,8 +52,7 @@ def make_brush(
         raise KnobError("A film has no regions: their masks are those of one frame.")
     method = request.method
     if isinstance(method, AnimateDiff):
-        film = source() if source else None
-        return animated(request, plan, film, find_shots, stability, flow)
+        return animated(request, plan, source(), find_shots, stability, flow)
     if isinstance(method, FeedForward):
         stable = _stable(request, method)
         if flow == "auto" and stable:

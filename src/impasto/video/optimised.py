@@ -10,7 +10,7 @@ starts from the frame in the colours of the painting before it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -81,6 +81,14 @@ class Optimised:
             self._past.appendleft((frame, painted))
         return np.asarray(colours.after(painted, now))
 
+    def still(self, number: int, frame: Pixels) -> Pixels:
+        """Paint a frame by itself."""
+        self.begin()
+        return self(frame)
+
+    def listen(self, tick: Callable[[float], None]) -> None:
+        """No frame is worked at ahead."""
+
     def state(self) -> dict[str, Tensor]:
         """All that the next frame needs, as tensors by name."""
         pairs = enumerate(self._past)
@@ -91,7 +99,7 @@ class Optimised:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a :meth:`state`."""
+        """Go on from a :meth:`state`; of an empty one: begin the film anew."""
         self.begin()
         for index in range(len(state) // 2):
             pair = (state[f"{name}.{index}"] for name in ("frame", "painted"))

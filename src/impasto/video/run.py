@@ -24,7 +24,7 @@ from impasto.core.stop import Stop
 from impasto.pictures import sheet
 from impasto.run import make_plan, make_request
 from impasto.run.stylize import identity, recipe_of
-from impasto.video.animated import BEGINNING, Animated, Blank
+from impasto.video.animated import Blank
 from impasto.video.brush import make_brush
 from impasto.video.opening import opened
 from impasto.video.out import made_for
@@ -59,12 +59,20 @@ class Brush(Protocol):
         """Paint the next frame; float32 (H, W, 3), sRGB 0..1."""
         ...
 
+    def still(self, number: int, frame: Pixels) -> Pixels:
+        """Paint the film's frame of that number as the first of a shot; then :meth:`restore`."""
+        ...
+
+    def listen(self, tick: Callable[[float], None]) -> None:
+        """Call this with the share of the work that is done ahead of the next frame, if any is."""
+        ...
+
     def state(self) -> Mapping[str, Any]:
         """All that the next frame needs: tensors and numbers, by name."""
         ...
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a :meth:`state`."""
+        """Go on from a :meth:`state`; of an empty one: begin the film anew."""
         ...
 
 
@@ -173,13 +181,9 @@ class Job:
             if not wanted or wanted[0] < 0:
                 break
             if frame.time >= 0 and wanted[0] < frame.time + 1 / self.source.facts.rate:
-                if isinstance(self.brush, Animated):
-                    self.brush.alone(number)
-                self.brush.begin()
+                painted = self.brush.still(number, frame.pixels)
                 at = f"{self.take.start + wanted.pop(0):.2f} s"
-                rows += [(at, frame.pixels), (self.request.method.name, self.brush(frame.pixels))]
-        if isinstance(self.brush, Animated):
-            self.brush.restore(BEGINNING)
+                rows += [(at, frame.pixels), (self.request.method.name, painted)]
         if wanted or not rows:
             raise InputError(
                 f"{self.source.facts.name} has no frame at "
@@ -264,8 +268,7 @@ class _Run:
         self._frames, self._read, self._shots = state["frames"], state["read"], state["shots"]
         self.seconds: float = state["ends"]
         self.saved, self._kept = self.seconds, (self._frames, self._shots)
-        if "brush" in state:
-            job.brush.restore(state["brush"])
+        job.brush.restore(state.get("brush", {}))
 
     def paint(self, stop: Stop) -> None:
         """All frames that are not painted yet, part by part."""
@@ -275,8 +278,7 @@ class _Run:
         if done:
             self._say(f"Going on after frame {self._frames} of about {facts.frames}.")
         frames = shots(job.source.frames(), job.take.shots)
-        if isinstance(job.brush, Animated):
-            job.brush.listen(lambda share: self._ahead(stop, share))
+        job.brush.listen(lambda share: self._ahead(stop, share))
         with contextlib.closing(frames):
             for frame, cut in frames:
                 stop.check()

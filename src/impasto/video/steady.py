@@ -15,7 +15,7 @@ the flow can be trusted. Three things keep that from going wrong:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -108,6 +108,14 @@ class Steady:
             self._last = frame, painted
         return as_pixels(painted)
 
+    def still(self, number: int, frame: Pixels) -> Pixels:
+        """Paint a frame by itself."""
+        self.begin()
+        return self(frame)
+
+    def listen(self, tick: Callable[[float], None]) -> None:
+        """No frame is worked at ahead."""
+
     def state(self) -> dict[str, Tensor]:
         """All that the next frame needs, as tensors by name."""
         states = self._painter.state() if self._averaged else {}
@@ -118,16 +126,16 @@ class Steady:
         return {**known, "frame": torch.from_numpy(frame), "painted": painted.contiguous()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a :meth:`state`.
+        """Go on from a :meth:`state`; of an empty one: begin the film anew.
 
         Raises:
             InputError: it is of another method.
         """
         self.begin()
         tensors = {name: torch.as_tensor(value) for name, value in state.items()}
-        if self._averaged:
-            head = "statistics."
-            known = {n[len(head) :]: t for n, t in tensors.items() if n.startswith(head)}
+        head = "statistics."
+        known = {n[len(head) :]: t for n, t in tensors.items() if n.startswith(head)}
+        if self._averaged and known:
             self._painter.restore(known)
         if "frame" in tensors:
             self._last = tensors["frame"].numpy(), tensors["painted"]

@@ -7,6 +7,7 @@ depth picture comes from a file, or from a depth model of the library transforme
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,15 @@ from impasto.core.picture import Pixels, Raster
 from impasto.nets.diffusion.quiet import hushed
 from impasto.pictures import read, resize
 from impasto.weights import hub
+from impasto.weights.whole import sha256_of
 
 KINDS = ("canny", "depth", "tile")
 LOW, HIGH = 100.0, 200.0
 """Thresholds of the edges' strength, as OpenCV counts it: grey values 0..255 by Sobel's kernel."""
 DETAIL = 8
 """A tile control keeps what is larger than so many pixels."""
+DEPTH_FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
+"""Of a depth model."""
 
 
 def check_control(kind: str, blank: bool, given: str, depth_model: str) -> None:
@@ -137,16 +141,9 @@ def depth(pixels: Pixels, name: str) -> Pixels:
         WeightsError: it cannot be had or used.
     """
     source = hub.locate(name)
-    root = hub.fetch(source, ["config.json", "preprocessor_config.json", "model.safetensors"])
+    root = hub.fetch(source, DEPTH_FILES)
     try:
-        with hushed():
-            from transformers import AutoImageProcessor, AutoModelForDepthEstimation
-
-            kind: Any = AutoImageProcessor
-            processor = kind.from_pretrained(root, local_files_only=True)
-            model = AutoModelForDepthEstimation.from_pretrained(
-                root, local_files_only=True, use_safetensors=True
-            )
+        processor, model = _seer(root, *(sha256_of(root / name) for name in DEPTH_FILES))
     except Exception as error:  # the library's own errors are of a dozen kinds
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{source.title} cannot be used as a depth model: {why}.") from error
@@ -156,6 +153,20 @@ def depth(pixels: Pixels, name: str) -> Pixels:
     low, high = plane.min(), plane.max()
     found: Pixels = ((plane - low) / (high - low).clamp(min=1e-12)).numpy()
     return found
+
+
+@functools.lru_cache(maxsize=1)
+def _seer(root: Path, *sums: str) -> tuple[Any, Any]:
+    """A depth model and what prepares pictures for it, kept for the next frame of a film."""
+    with hushed():
+        from transformers import AutoImageProcessor, AutoModelForDepthEstimation
+
+        kind: Any = AutoImageProcessor
+        return kind.from_pretrained(
+            root, local_files_only=True
+        ), AutoModelForDepthEstimation.from_pretrained(
+            root, local_files_only=True, use_safetensors=True
+        )
 
 
 def write_controls(folder: str, pictures: list[tuple[str, Pixels]]) -> list[Path]:

@@ -53,6 +53,8 @@ class Kit:
         controls: kind and place of every ControlNet, in order.
         loras: in order.
         licences: name of a part → its licence, as its card states it.
+        motion: the motion adapter of a film, or None.
+        frames: that it sees at once.
     """
 
     base: Base
@@ -61,16 +63,22 @@ class Kit:
     controls: tuple[tuple[str, Source], ...]
     loras: tuple[Source, ...]
     licences: tuple[tuple[str, str], ...]
+    motion: Source | None = None
+    frames: int = 1
 
     @functools.cached_property
     def sizes(self) -> Sizes:
-        """Parameters of every part."""
-        return memory.weigh(
+        """Parameters of every part; a motion adapter becomes a part of the UNet."""
+        found = memory.weigh(
             self.base,
             self.adapter,
             self.encoder,
             {f"{i} {k}": s for i, (k, s) in enumerate(self.controls)},
         )
+        if self.motion is None:
+            return found
+        count = memory.counted("MotionAdapter", self.motion.json("config.json"))
+        return Sizes({**found.parts, "unet": found.parts["unet"] + count}, self.base)
 
     def parts(self, device: str, precision: str, step: str) -> Parts:
         """As they are loaded."""
@@ -78,9 +86,11 @@ class Kit:
         if self.adapter is not None and self.encoder is not None:
             adapter = (self.adapter.source, self.encoder)
         nets = tuple(source for _, source in self.controls)
-        return Parts(self.base.source, self.base.kind, adapter, nets, device, precision, step)
+        return Parts(
+            self.base.source, self.base.kind, adapter, nets, device, precision, step, self.motion
+        )
 
-    def digests(self, precision: str, motion: Source | None = None) -> dict[str, str]:
+    def digests(self, precision: str) -> dict[str, str]:
         """Name → sha256 of all files that are loaded, for the recipe; they are fetched for it."""
         half = precision != "fp32"
         found = files.told(self.base.source, files.fetched_model(self.base.source, self.base, half))
@@ -88,7 +98,8 @@ class Kit:
             place = self.adapter.source
             found |= files.told(place, files.fetched_file(place), file=True)
             found |= files.told(self.encoder, files.fetched_encoder(self.encoder))
-        for net in (*(source for _, source in self.controls), *([motion] if motion else [])):
+        nets = [source for _, source in self.controls]
+        for net in nets + ([self.motion] if self.motion else []):
             found |= files.told(net, files.fetched_net(net, half))
         for lora in self.loras:
             found |= files.told(lora, files.fetched_file(lora), file=True)
@@ -131,6 +142,7 @@ def find(
     controls: Sequence[tuple[str, str]],
     loras: Sequence[str],
     accept_licence: bool,
+    motion: str | None = None,
     depth: str = "",
 ) -> Kit:
     """Find the parts and check that they fit.
@@ -142,6 +154,7 @@ def find(
         controls: kind of each ControlNet, and its name or "".
         loras: files or names.
         accept_licence: whether licences that forbid commercial use are accepted.
+        motion: the motion adapter; "" is the one that fits; None: none is needed.
         depth: a folder or a name of a depth model; "": none is needed.
 
     Raises:
@@ -150,7 +163,7 @@ def find(
         KnobError: a licence that was not accepted.
     """
     require_extra()
-    kit = _found(model, adapter, encoder, tuple(controls), tuple(loras), depth)
+    kit = _found(model, adapter, encoder, tuple(controls), tuple(loras), depth, motion)
     for title, licence in kit.licences:
         check_licence(title, licence, accept_licence)
     return kit
@@ -177,6 +190,7 @@ def _found(
     controls: tuple[tuple[str, str], ...],
     loras: tuple[str, ...],
     depth: str,
+    motion: str | None,
 ) -> Kit:
     base = pairs.look_at_model(hub.locate(model))
     seeing = eyes = None
@@ -186,13 +200,14 @@ def _found(
         pairs.check_adapter(base, seeing, eyes)
     nets = tuple((kind, pairs.check_control(base, kind, name)) for kind, name in controls)
     taught = tuple(pairs.check_lora(base, name) for name in loras)
+    moving, frames = (None, 1) if motion is None else pairs.check_motion(base, motion)
     sources = [base.source, *([seeing.source] if seeing else []), *([eyes] if eyes else [])]
-    sources += [*(s for _, s in nets), *taught]
+    sources += [*(s for _, s in nets), *taught, *([moving] if moving else [])]
     if depth:
         sources.append(hub.locate(depth))
         sources[-1].json("config.json")
     licences = {_title(source): _licence(source) for source in sources}
-    return Kit(base, seeing, eyes, nets, taught, tuple(licences.items()))
+    return Kit(base, seeing, eyes, nets, taught, tuple(licences.items()), moving, frames)
 
 
 def _title(source: Source) -> str:
@@ -224,5 +239,7 @@ def told(kit: Kit) -> list[str]:
         notes.append(
             f"Styles are seen by {titled(kit.adapter.source)}/{kit.adapter.source.path()}."
         )
+    if kit.motion is not None:
+        notes.append(f"Motion is by {titled(kit.motion)}.")
     notes += [f"{title}: licence {licence}." for title, licence in kit.licences]
     return notes

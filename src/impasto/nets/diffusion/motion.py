@@ -8,7 +8,8 @@ length by windows (:mod:`impasto.nets.diffusion.windows`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,19 +18,22 @@ import torch
 from torch import Tensor
 
 from impasto.core.devices import resident_bytes
+from impasto.core.errors import WeightsError
 from impasto.core.picture import Pixels, Raster
 from impasto.core.plan import Forecast, Setting
+from impasto.nets.diffusion import controls as seers
 from impasto.nets.diffusion import memory, pipelines, prompts
-from impasto.nets.diffusion.adapter import Blocks, Looks, look, set_scales
-from impasto.nets.diffusion.controls import control_picture
+from impasto.nets.diffusion.adapter import Blocks, look, set_scales
+from impasto.nets.diffusion.files import told
 from impasto.nets.diffusion.kit import Kit
 from impasto.nets.diffusion.lora import Loras, Use
 from impasto.nets.diffusion.memory import Step
+from impasto.nets.diffusion.pipelines import Loaded
 from impasto.nets.diffusion.quiet import hushed
 from impasto.nets.diffusion.sampling import Job, seen
-from impasto.nets.diffusion.windows import Wave
+from impasto.nets.diffusion.studio import Guide
 from impasto.pictures import resize
-from impasto.weights.hub import Source
+from impasto.weights import hub
 
 TAUGHT: dict[str, Any] = {
     "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "linear", "steps_offset": 1,
@@ -52,8 +56,7 @@ class Animation:
     """All that decides a film's frames.
 
     Attributes:
-        kit: the model, its adapter, ControlNets and LoRAs.
-        motion: the motion adapter.
+        kit: the model, its motion adapter, IP-Adapter, ControlNets and LoRAs.
         canvas: the setting in which the model works.
         step: how it is fitted into memory.
         job: prompt, steps, guidance, seed, how far frames are turned into noise; of the whole film.
@@ -61,12 +64,12 @@ class Animation:
         scale: λ.
         blocks: the blocks that see the styles; None: all.
         loras: in order.
-        controls: kind and scale of every ControlNet.
+        guides: what every ControlNet sees of the frames, and how much it counts when.
+        depth_model: makes depth pictures, or "".
         window, overlap: frames that are seen at once, and shared by two windows.
     """
 
     kit: Kit
-    motion: Source
     canvas: Setting
     step: Step
     job: Job
@@ -74,94 +77,122 @@ class Animation:
     scale: float
     blocks: Blocks | None
     loras: Sequence[Use]
-    controls: Sequence[tuple[str, float]]
+    guides: Sequence[Guide]
+    depth_model: str
     window: int
     overlap: int
 
 
 def forecast(
-    kit: Kit, motion: Source, canvas: Setting, step: Step, passes: float, window: int, guided: bool
+    kit: Kit, canvas: Setting, step: Step, steps: float, window: int, overlap: int, guided: bool
 ) -> Forecast:
     """Time of a frame, and memory of a film.
 
     Args:
         kit: the parts.
-        motion: the motion adapter.
         canvas: the setting in which the model works.
         step: how it is fitted.
-        passes: of the model for every frame.
-        window: frames at once.
+        steps: of every frame.
+        window: frames that are seen at once.
+        overlap: frames that two windows share.
         guided: whether every pass is of two pictures.
     """
-    sizes = weighed(kit, motion)
-    one = memory.forecast(sizes, canvas, step, 1, guided)
-    reading = sum(sizes.parts.values()) * memory.BYTES[canvas.precision] / memory.READING
-    peak = sizes.peak(canvas, step, guided, window)
+    reading = sum(kit.sizes.parts.values()) * memory.BYTES[canvas.precision] / memory.READING
+    decoded, once = (memory.forecast(kit.sizes, canvas, step, n, guided).seconds for n in (0, 1))
+    stride = window - overlap
+    passes = steps * window / stride
+    on_their_way = (steps * stride + window) * canvas.height * canvas.width * 3 * len(kit.controls)
     return Forecast(
-        passes * max(0.0, one.seconds - reading),
-        resident_bytes() + peak,
+        max(0.0, decoded - reading) + passes * (once - decoded),
+        resident_bytes()
+        - pipelines.held(canvas.device)
+        + kit.sizes.peak(canvas, step, guided, window)
+        + int(on_their_way),
     )
 
 
-def weighed(kit: Kit, motion: Source) -> memory.Sizes:
-    """Parameters of every part; the motion adapter becomes a part of the UNet."""
-    count = memory.counted("MotionAdapter", motion.json("config.json"))
-    parts = dict(kit.sizes.parts)
-    return memory.Sizes(parts | {"unet": parts["unet"] + count}, kit.sizes.base)
-
-
 class Animator:
-    """A loaded model that makes films.
+    """A model that makes films. It is in use for moments only: other work may come in between.
 
     Attributes:
-        files: sha256 by name, for the recipe.
+        files: sha256 by name, for the recipe; known before anything is loaded.
     """
 
     def __init__(self, animation: Animation) -> None:
         self._what = animation
         kit, canvas = animation.kit, animation.canvas
-        parts = kit.parts(canvas.device, canvas.precision, animation.step.name)
-        parts = replace(parts, motion=animation.motion)
-        self._loaded = pipelines.load(parts, kit.base)
-        self.files = kit.digests(canvas.precision, animation.motion)
-        self._pipe: Any = self._loaded.pipe(False)
-        if (worn := self._loaded.worn) is not None:
-            worn.remove()
-        uses = kit.taken(animation.loras)
-        self._loaded.worn = Loras(self._pipe, uses, kit.base.title) if uses else None
-        job = animation.job
-        self._guided = job.guidance > 1
-        self._schedule(job)
-        self._read(replace(job, looks=self._looks()))
+        self._parts = kit.parts(canvas.device, canvas.precision, animation.step.name)
+        self.files = self._digests()
+        self._guided = animation.job.guidance > 1
+        self._pipe: Any = None
+        self._scheduler: Any = None
 
-    def _looks(self) -> Looks | None:
-        adapter = self._what.kit.adapter
-        if adapter is None:
-            return None
-        set_scales(self._loaded.unet, self._what.scale, self._what.blocks)
-        with self._loaded.at_work() as encoder:
-            return look(encoder, self._what.styles, adapter.plus)
+    def _digests(self) -> dict[str, str]:
+        """The sha256 of all that is loaded, as the files are now."""
+        found = self._what.kit.digests(self._what.canvas.precision)
+        if "depth" in (guide.kind for guide in self._what.guides):
+            source = hub.locate(self._what.depth_model)
+            found |= told(source, (hub.fetch(source, seers.DEPTH_FILES), list(seers.DEPTH_FILES)))
+        return found
 
-    def _schedule(self, job: Job) -> None:
+    @contextlib.contextmanager
+    def _model(self) -> Iterator[Loaded]:
+        """The model as this film wants it, and nobody else at work with it.
+
+        Raises:
+            WeightsError: it has to be loaded again, and its files are others by now.
+        """
+        with pipelines.WORK:
+            loaded = pipelines.load(self._parts, self._what.kit.base)
+            if loaded.owner is not self:
+                if self._digests() != self.files:
+                    raise WeightsError(
+                        f"The files of {self._what.kit.base.title} or of what it wears changed "
+                        "while the film was painted: put back those of before, or begin anew."
+                    )
+                if any(self.files.get(name, was) != was for name, was in loaded.files.items()):
+                    pipelines.drop()  # other files were read under these names
+                    loaded = pipelines.load(self._parts, self._what.kit.base)
+                self._dress(loaded)
+            yield loaded
+
+    def _dress(self, loaded: Loaded) -> None:
+        """Give the model this film's LoRAs and scales."""
+        loaded.owner, what = None, self._what
+        if loaded.worn is not None:
+            loaded.worn.remove()
+        self._pipe, uses = loaded.pipe(False), what.kit.taken(what.loras)
+        loaded.files |= self.files
+        loaded.worn = Loras(self._pipe, uses, what.kit.base.title) if uses else None
+        if what.kit.adapter is not None:
+            set_scales(loaded.unet, what.scale, what.blocks)
+        if self._scheduler is None:
+            self._schedule(loaded)
+            self._look(loaded)
+        loaded.owner = self
+
+    def _schedule(self, loaded: Loaded) -> None:
         """The steps, from the noise that the frames are given."""
+        job = self._what.job
         title, settings = SCHEDULERS[job.scheduler]
         with hushed():
             import diffusers
 
-            self._scheduler = getattr(diffusers, title).from_config(
-                self._loaded.scheduler_config, **{**TAUGHT, **settings}
+            scheduler = getattr(diffusers, title).from_config(
+                loaded.scheduler_config, **{**TAUGHT, **settings}
             )
         self._device = self._pipe._execution_device
-        self._scheduler.set_timesteps(job.steps, device=self._device)
-        self._skipped = job.steps - max(1, min(job.steps, int(job.steps * job.denoise)))
-        self._times = self._scheduler.timesteps[self._skipped :]
+        scheduler.set_timesteps(job.steps, device=self._device)
+        self._times = scheduler.timesteps[job.steps - self.steps :]
+        self._scheduler = scheduler
 
     @torch.inference_mode()
-    def _read(self, job: Job) -> None:
+    def _look(self, loaded: Loaded) -> None:
         """The prompt and the styles, as the model takes them."""
+        job, adapter = self._what.job, self._what.kit.adapter
         words = prompts.read(self._pipe, job.prompt, job.negative)
         both = [words.negative, words.positive] if self._guided else [words.positive]
-        dtype = self._loaded.unet.dtype
+        dtype = loaded.unet.dtype
         self._words = torch.cat(both).to(self._device, dtype)
         self._added: dict[str, Any] = {}
         if words.pooled is not None:
@@ -170,6 +201,9 @@ class Animator:
             size = [job.height, job.width, 0, 0, job.height, job.width]
             ids = torch.tensor([size] * len(texts), device=self._device, dtype=dtype)
             self._added = {"text_embeds": texts.to(self._device, dtype), "time_ids": ids}
+        if adapter is not None:
+            with loaded.at_work() as encoder:
+                job = replace(job, looks=look(encoder, self._what.styles, adapter.plus))
         given = seen(job, self._guided)
         self._images = [
             each.to(self._device, dtype) for each in given.get("ip_adapter_image_embeds", ())
@@ -179,24 +213,8 @@ class Animator:
     @property
     def steps(self) -> int:
         """How many are done."""
-        return len(self._times)
-
-    def wave(
-        self,
-        first: int,
-        more: Callable[[int], bool],
-        frame: Callable[[int], Pixels],
-        tick: Callable[[], None],
-    ) -> Shot:
-        """The frames of a shot.
-
-        Args:
-            first: number of its first frame in the film, for the noise.
-            more: whether it has a frame of that number, from 0 on.
-            frame: its frames; asked for once each, in their order.
-            tick: called after every window.
-        """
-        return Shot(self, first, more, frame, tick)
+        job = self._what.job
+        return max(1, min(job.steps, int(job.steps * job.denoise)))
 
     def _generators(self, first: int, count: int, step: int) -> list[torch.Generator]:
         """For every frame one of its own, so that it matters not which are sampled together."""
@@ -211,10 +229,12 @@ class Animator:
         job, base = self._what.job, self._what.kit.base
         shape = (4, job.height // base.factor, job.width // base.factor)
         (generator,) = self._generators(number, 1, 0)
-        noise = torch.randn(shape, generator=generator).to(self._device, self._loaded.unet.dtype)
-        if frame is None or job.denoise >= 1:
-            return torch.as_tensor(noise * self._scheduler.init_noise_sigma)
-        known = self._loaded.encode(_tensor(frame)[None].to(self._device))
+        noise = torch.randn(shape, generator=generator)
+        with self._model() as loaded:
+            noise = noise.to(self._device, loaded.unet.dtype)
+            if frame is None or job.denoise >= 1:
+                return torch.as_tensor(noise * self._scheduler.init_noise_sigma)
+            known = loaded.encode(_tensor(frame)[None].to(self._device))
         noised: Tensor = self._scheduler.add_noise(known, noise[None], self._times[:1])[0]
         return noised.to(noise.dtype)
 
@@ -225,20 +245,20 @@ class Animator:
         Args:
             step: from 0 on.
             latents: (frames, channels, h, w).
-            controls: for every ControlNet (frames, 3, height, width) in 0..1.
+            controls: for every ControlNet (frames, 3, height, width), uint8.
 
         Returns:
             As the latents, float32.
         """
-        time, frames = self._times[step], len(latents)
-        self._at(step)
-        batch = latents.permute(1, 0, 2, 3)[None].repeat(2 if self._guided else 1, 1, 1, 1, 1)
-        given = self._scheduler.scale_model_input(batch, time).to(self._loaded.unet.dtype)
-        words = self._words.repeat_interleave(frames, dim=0)
-        more: dict[str, Any] = self._controlled(step, given, words, controls)
-        added = self._added | ({"image_embeds": self._images} if self._images else {})
-        with hushed():
-            found = self._loaded.unet(
+        with self._model() as loaded, hushed():
+            time = self._times[step]
+            self._at(step)
+            batch = latents.permute(1, 0, 2, 3)[None].repeat(2 if self._guided else 1, 1, 1, 1, 1)
+            given = self._scheduler.scale_model_input(batch, time).to(loaded.unet.dtype)
+            words = self._words.repeat_interleave(len(latents), dim=0)
+            more: dict[str, Any] = self._controlled(step, given, words, controls)
+            added = self._added | ({"image_embeds": self._images} if self._images else {})
+            found = loaded.unet(
                 given,
                 time,
                 encoder_hidden_states=words,
@@ -255,13 +275,17 @@ class Animator:
     def _controlled(
         self, step: int, given: Tensor, words: Tensor, controls: Sequence[Tensor]
     ) -> dict[str, Any]:
-        """What the ControlNets add."""
-        if not controls:
+        """What the ControlNets add, those that count at this step."""
+        begins, ends = step / self.steps, (step + 1) / self.steps
+        scales = [
+            float(guide.scale) * (guide.start <= begins and ends <= guide.end)
+            for guide in self._what.guides
+        ]
+        if not any(scales):
             return {}
         times, frames = len(given), given.shape[2]
         flat = given.transpose(1, 2).flatten(0, 1)
-        shown = [each.to(flat).repeat(times, 1, 1, 1) for each in controls]
-        scales = [float(scale) for _, scale in self._what.controls]
+        shown = [(each.to(flat) / 255).repeat(times, 1, 1, 1) for each in controls]
         single = len(shown) == 1
         added = {n: each.repeat_interleave(frames, dim=0) for n, each in self._added.items()}
         downs, middle = self._pipe.controlnet(
@@ -290,19 +314,22 @@ class Animator:
     def _at(self, step: int) -> None:
         """Tell the scheduler which step it is, as windows do not come in the order of steps."""
         if hasattr(self._scheduler, "_step_index"):
-            self._scheduler._step_index = self._skipped + step
+            self._scheduler._step_index = self._what.job.steps - self.steps + step
 
     def pixels(self, latents: Tensor, size: tuple[int, int]) -> Pixels:
         """A frame (height, width, 3) from its latents (channels, h, w)."""
-        picture, _ = self._loaded.decode(latents[None])
+        with self._model() as loaded:
+            picture, _ = loaded.decode(latents[None])
         pixels = np.ascontiguousarray(picture[0].permute(1, 2, 0).float().numpy())
         return np.asarray(resize(pixels, *size))
 
     def controls(self, frame: Pixels) -> Tensor:
         """What the ControlNets are shown of a frame: uint8 (nets, 3, height, width)."""
-        job = self._what.job
-        kinds = [kind for kind, _ in self._what.controls]
-        made = [_tensor(control_picture(k, frame, job.height, job.width)) for k in kinds]
+        job, model = self._what.job, self._what.depth_model
+        made = [
+            _tensor(seers.control_picture(g.kind, frame, job.height, job.width, "", model))
+            for g in self._what.guides
+        ]
         return (torch.stack(made) * 255).round().to(torch.uint8)
 
     def fitted(self, frame: Pixels) -> Pixels:
@@ -312,7 +339,12 @@ class Animator:
     @property
     def needs_frames(self) -> bool:
         """Whether the film that is painted is looked at, or only its length counts."""
-        return bool(self._what.controls) or self._what.job.denoise < 1
+        return self.controlled or self._what.job.denoise < 1
+
+    @property
+    def controlled(self) -> bool:
+        """Whether there are ControlNets."""
+        return bool(self._what.guides)
 
     @property
     def window(self) -> tuple[int, int]:
@@ -321,62 +353,7 @@ class Animator:
 
     @property
     def device(self) -> str:
-        return str(self._device)
-
-
-class Shot:
-    """The frames of one shot, in their order; see :meth:`Animator.wave`."""
-
-    def __init__(
-        self,
-        animator: Animator,
-        first: int,
-        more: Callable[[int], bool],
-        frame: Callable[[int], Pixels],
-        tick: Callable[[], None],
-    ) -> None:
-        self._animator, self._first, self._frame = animator, first, frame
-        self._shown: dict[int, Tensor] = {}
-        self._wave = Wave(
-            *animator.window,
-            animator.steps,
-            more=more,
-            begin=self._begin,
-            predict=self._predict,
-            advance=lambda step, at, *both: animator.advance(step, first + at, *both),
-            tick=tick,
-        )
-
-    def __call__(self, frame: int) -> Tensor:
-        """The latents of a frame, numbered from 0 on."""
-        latents = self._wave(frame)
-        done = self._wave.done[-1]
-        self._shown = {at: shown for at, shown in self._shown.items() if at >= done}
-        return latents
-
-    def _begin(self, frame: int) -> Tensor:
-        if not self._animator.needs_frames:
-            return self._animator.begin(self._first + frame, None)
-        pixels = self._animator.fitted(self._frame(frame))
-        if self._animator._what.controls:
-            self._shown[frame] = self._animator.controls(pixels)
-        return self._animator.begin(self._first + frame, pixels)
-
-    def _predict(self, step: int, first: int, latents: Tensor) -> Tensor:
-        if not self._shown:
-            return self._animator.predict(step, latents, ())
-        shown = torch.stack([self._shown[first + i] for i in range(len(latents))], dim=1)
-        return self._animator.predict(step, latents, [each.float() / 255 for each in shown])
-
-    def state(self) -> dict[str, Any]:
-        """All that the next frame needs."""
-        shown = {str(at): each for at, each in self._shown.items()}
-        return {"first": self._first, "wave": self._wave.state(), "shown": shown}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a :meth:`state`."""
-        self._shown = {int(at): torch.as_tensor(each) for at, each in state["shown"].items()}
-        self._wave.restore(state["wave"], self._animator.device)
+        return self._what.canvas.device
 
 
 def _tensor(pixels: Raster) -> Tensor:

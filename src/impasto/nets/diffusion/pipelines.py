@@ -71,13 +71,17 @@ class Loaded:
     Attributes:
         parts: what it is made of now.
         encoder: the image encoder, or None.
+        owner: the film whose LoRAs and scales it has, or None.
         worn: LoRAs that a film left on, or None.
+        files: name → sha256 of what films have read into it.
     """
 
     def __init__(self, parts: Parts, base: Base) -> None:
         self.parts = replace(parts, adapter=None, controls=())
         self.encoder: Any = None
+        self.owner: Any = None
         self.worn: Any = None
+        self.files: dict[str, str] = {}
         self._nets: dict[Source, Any] = {}
         self._pipes: dict[str, Any] = {}
         self._current = ""
@@ -128,7 +132,7 @@ class Loaded:
         for pipe in self._pipes.values():
             pipe.remove_all_hooks()
         self._pipes.clear()
-        self._current = ""
+        self._current, self.owner = "", None
         self.parts = replace(self.parts, controls=())
         with hushed():
             for gone in self._nets.keys() - set(parts.controls):
@@ -293,13 +297,16 @@ class Loaded:
     @torch.inference_mode()
     def encode(self, picture: Tensor) -> Tensor:
         """Latents of a picture (1, 3, height, width) in 0..1, scaled as the UNet has them."""
-        vae, config, before = self.vae, self.vae.config, self.vae.dtype
-        vae.to(torch.float32 if self._wide else before)
-        try:
-            found = vae.encode((2 * picture - 1).to(vae.dtype)).latent_dist.mode()
-        finally:
-            vae.to(before)
-        return torch.as_tensor(found * config.scaling_factor)
+        vae, before, wide = self.vae, self.vae.dtype, self._wide
+        with hushed():
+            if wide:
+                vae.to(torch.float32)
+            try:
+                found = vae.encode((2 * picture - 1).to(vae.dtype)).latent_dist.mode()
+            finally:
+                if wide:
+                    vae.to(before)
+        return torch.as_tensor(found * vae.config.scaling_factor)
 
     def _decoded(self, latents: Tensor, dtype: torch.dtype) -> Tensor:
         vae, config = self.vae, self.vae.config
@@ -328,7 +335,6 @@ class Loaded:
         self._pipes.clear()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
 
     def held(self, device: str) -> int:
         """Bytes of its numbers on a device."""

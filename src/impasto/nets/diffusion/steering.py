@@ -17,6 +17,7 @@ from impasto.core.request import Request
 from impasto.nets.diffusion import kit as kits
 from impasto.nets.diffusion import memory, pipelines
 from impasto.nets.diffusion.adapter import PRESETS, Blocks, check_blocks, known_blocks, parse_blocks
+from impasto.nets.diffusion.controls import KINDS
 from impasto.nets.diffusion.kit import Kit
 from impasto.nets.diffusion.lora import Use
 from impasto.nets.diffusion.memory import STEPS, Sizes, Step
@@ -78,9 +79,12 @@ class Steered:
     lora: tuple[str, ...] = knob((), "LoRA files, or owner/name:file")
     lora_weights: tuple[float, ...] = knob((), "of each; unset: 1", low=-4, high=4)
     lora_blocks: tuple[str, ...] = knob((), "of each, factors by block: up=1 down.block_2=0.5")
-    controls: tuple[str, ...] = knob((), "what of the content ControlNets see")
+    controls: tuple[str, ...] = knob((), "what of the content ControlNets see", choices=KINDS)
     control_models: tuple[str, ...] = knob((), f"of each; {AUTO}: the usual one")
     control_scales: tuple[float, ...] = knob((), "of each; unset: from structure", low=0, high=2)
+    control_start: tuple[float, ...] = knob((), "part of the steps from which on", low=0, high=1)
+    control_end: tuple[float, ...] = knob((), "part of the steps up to which", low=0, high=1)
+    depth_model: str = knob("", "makes depth pictures: folder or name on the hub")
     memory: str = knob("auto", "how the model is fitted; auto: what is free decides",
                        choices=("auto", *STEPS))  # fmt: skip
     accept_licence: bool = knob(False, "take weights whose licence forbids commercial use")
@@ -112,8 +116,10 @@ class Steered:
             raise KnobError("Nothing says the manner: give a style picture, --prompt or --lora.")
         for name in ("lora_weights", "lora_blocks"):
             self.check_count(name, len(self.lora), "--lora")
-        for name in ("control_models", "control_scales"):
+        for name in ("control_models", "control_scales", "control_start", "control_end"):
             self.check_count(name, len(self.controls), "--controls")
+        if any(start >= end for start, end in self.spans()):
+            raise KnobError("control_start must be below control_end.")
         names = filled(self.control_models, len(self.controls), AUTO)
         found = kits.find(
             model=self.model,
@@ -124,10 +130,15 @@ class Steered:
             ],
             loras=self.lora,
             accept_licence=self.accept_licence,
+            motion=self.moving(),
             depth=self.depth(),
         )
         self.mapping(found)
         return found
+
+    def moving(self) -> str | None:
+        """The motion adapter of a film, "" for the usual one; None: it makes pictures."""
+        return None
 
     def depth(self) -> str:
         """The depth model that is needed, or ""."""
@@ -201,6 +212,12 @@ class Steered:
     def control_scale(self, index: int) -> float:
         """Scale of a ControlNet."""
         return self.control_scales[index] if self.control_scales else HELD * self.structure
+
+    def spans(self) -> list[tuple[float, float]]:
+        """Where each ControlNet starts and ends, in parts of the steps."""
+        count = len(self.controls)
+        starts, ends = filled(self.control_start, count, 0.0), filled(self.control_end, count, 1.0)
+        return list(zip(starts, ends, strict=True))
 
     def uses(self) -> list[Use]:
         """The LoRAs, in order."""

@@ -100,9 +100,7 @@ class Work:
     clip: str
 
 
-def paint(
-    work: Work, step: Step, watch: Watch, state: Mapping[str, Any] | None = None
-) -> Painting:
+def paint(work: Work, step: Step, watch: Watch, state: Mapping[str, Any] | None = None) -> Painting:
     """Paint; if memory runs out, once more in a way that takes less.
 
     Of several threads, one paints at a time.

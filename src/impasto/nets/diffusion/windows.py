@@ -128,6 +128,11 @@ class Wave:
                 self._tick()
         return self._levels[-1].pop(frame)
 
+    @property
+    def begun(self) -> int:
+        """Frames that were asked for."""
+        return self.done[1] + len(self._levels[0])
+
     def _place(self, step: int, start: int) -> tuple[int, int, int]:
         stride = self._window - self._overlap
         return place(start, self._window, stride, step % 2 * (stride // 2), self._more)
