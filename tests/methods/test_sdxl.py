@@ -307,6 +307,9 @@ def test_a_recipe_is_not_repeated_with_other_weights(tiny, tmp_path, monkeypatch
     file = Path("model/unet/diffusion_pytorch_model.safetensors")
     tensors = safetensors.torch.load_file(file)
     safetensors.torch.save_file({k: 1.5 * v for k, v in tensors.items()}, file)
+    other = painted(tiny, styles=(), prompt=HOUSE, model="model")  # and not by what is kept
+    assert other.recipe.files != result.recipe.files
+    assert not np.array_equal(other.pixels, result.pixels)
     with pytest.raises(InputError, match=r"unet/diffusion_pytorch_model.safetensors are oth"):
         impasto.rerun("out.png")
 

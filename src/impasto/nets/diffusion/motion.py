@@ -143,16 +143,13 @@ class Animator:
             WeightsError: it has to be loaded again, and its files are others by now.
         """
         with pipelines.WORK:
-            loaded = pipelines.load(self._parts, self._what.kit.base)
+            loaded = pipelines.load(self._parts, self._what.kit.base, self.files)
             if loaded.owner is not self:
                 if self._digests() != self.files:
                     raise WeightsError(
                         f"The files of {self._what.kit.base.title} or of what it wears changed "
                         "while the film was painted: put back those of before, or begin anew."
                     )
-                if any(self.files.get(name, was) != was for name, was in loaded.files.items()):
-                    pipelines.drop()  # other files were read under these names
-                    loaded = pipelines.load(self._parts, self._what.kit.base)
                 self._dress(loaded)
             yield loaded
 
@@ -162,7 +159,6 @@ class Animator:
         if loaded.worn is not None:
             loaded.worn.remove()
         self._pipe, uses = loaded.pipe(False), what.kit.taken(what.loras)
-        loaded.files |= self.files
         loaded.worn = Loras(self._pipe, uses, what.kit.base.title) if uses else None
         if what.kit.adapter is not None:
             set_scales(loaded.unet, what.scale, what.blocks)

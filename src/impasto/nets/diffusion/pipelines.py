@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -73,7 +73,7 @@ class Loaded:
         encoder: the image encoder, or None.
         owner: the film whose LoRAs and scales it has, or None.
         worn: LoRAs that a film left on, or None.
-        files: name → sha256 of what films have read into it.
+        files: name → sha256 of all that was read into it.
     """
 
     def __init__(self, parts: Parts, base: Base) -> None:
@@ -365,10 +365,11 @@ WORK = threading.RLock()
 scales, LoRAs and controls at a time."""
 
 
-def load(parts: Parts, base: Base) -> Loaded:
+def load(parts: Parts, base: Base, files: Mapping[str, str]) -> Loaded:
     """A model in memory: that of the last request, if it can be changed into this one.
 
-    To be called, and the model used, while :data:`WORK` is held.
+    To be called, and the model used, while :data:`WORK` is held. ``files`` are the sha256 by name
+    of what is to be loaded, as the files are now: others under these names are read anew.
 
     Raises:
         WeightsError: it cannot be had or read.
@@ -376,10 +377,12 @@ def load(parts: Parts, base: Base) -> Loaded:
     """
     core = parts if parts.motion else replace(parts, adapter=None)
     core = replace(core, controls=())
-    if core not in _KEPT:
+    kept = _KEPT.get(core)
+    if kept is None or any(files.get(name, was) != was for name, was in kept.files.items()):
         drop()
         _KEPT[core] = Loaded(parts, base)
     _KEPT[core].wear(parts)
+    _KEPT[core].files |= files
     return _KEPT[core]
 
 

@@ -151,8 +151,8 @@ class _Studio:
         self.check = self._leak_check()
         kit, canvas = work.kit, work.canvas
         parts = kit.parts(canvas.device, canvas.precision, step.name)
-        self.loaded: Loaded = pipelines.load(parts, kit.base)
         self.files = kit.digests(canvas.precision)
+        self.loaded: Loaded = pipelines.load(parts, kit.base, self.files)
 
     def paint(self) -> Painting:
         """The picture, at the request's size."""
