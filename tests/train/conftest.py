@@ -123,13 +123,3 @@ def clip(tmp_path_factory):
     from tiny_clip import write_clip
 
     return str(write_clip(tmp_path_factory.mktemp("clip")))
-
-
-@pytest.fixture
-def fresh_accelerate():
-    """What the first run in a process has chosen is forgotten, before and after."""
-    from accelerate.state import AcceleratorState
-
-    AcceleratorState._reset_state(True)
-    yield
-    AcceleratorState._reset_state(True)

@@ -227,7 +227,6 @@ def test_captions_that_are_no_text_are_refused(lora_of, pictures, tmp_path, tiny
         LoraLesson(LoraCourse(model=tiny["sd15"]), [str(folder)], [], "")
 
 
-@pytest.mark.usefixtures("fresh_accelerate")
 def test_bf16_learns_too(lora_of):
     loop = lora_of(precision="bf16")
     assert loop.lesson.base.unet.dtype == torch.bfloat16

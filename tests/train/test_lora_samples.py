@@ -64,7 +64,6 @@ def test_without_clip_it_is_said(lora_of, monkeypatch):
     assert "2 of 5 pictures have no caption" in lesson.remarks[1]
 
 
-@pytest.mark.usefixtures("fresh_accelerate")
 def test_in_half_precision_the_first_preview_shows_the_lora_too(lora_of):
     loop = lora_of(precision="bf16", learning_rate=0.3)
     loop.run(lambda _: None)

@@ -115,6 +115,8 @@ class Loop:
         if ":" in where and "WORLD_SIZE" not in os.environ:
             # By itself, accelerate takes the first of several devices.
             os.environ["ACCELERATE_TORCH_DEVICE"] = where
+        # It remembers the precision of an earlier training in this process, and would insist on it.
+        accelerate.state.AcceleratorState._reset_state()
         self.accelerator = accelerate.Accelerator(
             mixed_precision="bf16" if precision == "bf16" else "no", cpu=where == "cpu"
         )
