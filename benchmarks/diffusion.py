@@ -10,6 +10,7 @@ are built (benchmarks/shapes.py): time and memory are the same, the pictures are
 GPU the processor is measured, which says little of a GPU, and the result says so.
 
     python benchmarks/diffusion.py [--kind sdxl] [--model FOLDER|NAME] [--steps 30] [--repeats 3]
+    python benchmarks/diffusion.py --kind sdxl --steps 2 --without fp32  # on a small machine
 
 The result is added to docs/benchmarks/diffusion.json, and diffusion.md is made from that.
 """
@@ -134,6 +135,7 @@ def measure(kind: str, model: str, steps: int, repeats: int, way: str) -> dict[s
 
     precision, memory = WAYS[way]
     peak, found = Peak(), {}
+    peak.start()
     if memory:
         asked = settings(kind, model, steps, precision, memory)
         size = f"{shapes.SIDE[kind]}x{shapes.SIDE[kind]}"
@@ -143,7 +145,6 @@ def measure(kind: str, model: str, steps: int, repeats: int, way: str) -> dict[s
         paint = ours(asked, kind)
     else:
         paint = plain(kind, model, steps, precision)
-    peak.start()
     seconds = []
     for i in range(repeats + 1):  # the first warms up
         start = time.perf_counter()
@@ -193,6 +194,8 @@ def main() -> None:
     parser.add_argument("--model", default="")
     parser.add_argument("--steps", type=int, default=30 if GPU else 4)
     parser.add_argument("--repeats", type=int, default=3 if GPU else 1)
+    parser.add_argument("--without", default=None, metavar="WORD",
+                        help="Leave out ways of this word, as fp32 where memory is short.")
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     kind: str = args.kind
@@ -210,7 +213,7 @@ def main() -> None:
             subprocess.run([sys.executable, script, kind, model], check=True,
                            stdout=subprocess.DEVNULL)  # fmt: skip
         ways = {}
-        for way in WAYS:
+        for way in (w for w in WAYS if args.without is None or args.without not in w):
             shared = ["--kind", kind, "--model", model, "--steps", str(args.steps)]
             line = [sys.executable, __file__, "--way", way, *shared,
                     "--repeats", str(args.repeats)]  # fmt: skip

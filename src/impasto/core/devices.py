@@ -124,3 +124,13 @@ def keep_freed_memory() -> None:
     libc = ctypes.CDLL(None)
     libc.mallopt(m_mmap_threshold, 1 << 30)
     libc.mallopt(m_trim_threshold, (1 << 31) - 1)
+
+
+def give_back_freed_memory() -> None:
+    """Have the C library hand freed blocks back to the system, of which it keeps many.
+
+    After a large model was converted, they were a quarter of what the process held
+    (docs/performance.md). Does nothing where the C library is not glibc.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)

@@ -64,26 +64,23 @@ class FrozenBase:
         self.device, self._known = "cpu", dict[str, tuple[Tensor, Tensor]]()
 
     def _load(self, source: hub.Source, looked: pairs.Base) -> None:
-        from impasto.nets.diffusion.files import fetched_model
+        from impasto.nets.diffusion.files import fetched_model, pretrained
         from impasto.nets.diffusion.quiet import hushed
 
         root, files = fetched_model(source, looked, half=False)
         self.sha256 = whole.digests(root, [f for f in files if f.startswith(UNET)], source.title)
         with hushed():
             diffusers = importlib.import_module("diffusers")
-            try:
-                pipe = getattr(diffusers, CLASSES[looked.kind]).from_pretrained(
-                    str(root),
-                    local_files_only=True,
-                    use_safetensors=True,
-                    torch_dtype=torch.float32,
-                    **({} if self.xl else {"safety_checker": None}),
-                )
-                config = pipe.scheduler.config
-                self.schedule = diffusers.DDIMScheduler.from_config(config, clip_sample=False)
-            except Exception as error:  # the libraries' own errors are of a dozen kinds
-                why = str(error).splitlines()[0] if str(error) else type(error).__name__
-                raise WeightsError(f"{source.title} cannot be loaded as a base: {why}.") from error
+            pipe = pretrained(
+                source,
+                getattr(diffusers, CLASSES[looked.kind]),
+                root,
+                torch_dtype=torch.float32,
+                variant="fp16" if any(".fp16." in file for file in files) else None,
+                **({} if self.xl else {"safety_checker": None}),
+            )
+            config = pipe.scheduler.config
+            self.schedule = diffusers.DDIMScheduler.from_config(config, clip_sample=False)
         self.unet, self.vae = pipe.unet, pipe.vae
         self._unsaid_is_zero = self.xl and pipe.config.get("force_zeros_for_empty_prompt", True)
         self.tokenizers = [

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from impasto.core.devices import give_back_freed_memory
 from impasto.core.errors import ResourceError
 from impasto.nets.diffusion.files import (
     fetched_encoder,
@@ -118,6 +119,7 @@ class Loaded:
         if self.parts.precision != "fp32" and not self.parts.device.startswith("mps"):
             for net in nets:
                 net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        give_back_freed_memory()
 
     def wear(self, parts: Parts) -> None:
         """Change adapter and ControlNets for those of a request; what both have stays loaded.
@@ -287,6 +289,7 @@ class Loaded:
                 f"The model gave no numbers in {self.parts.precision}: use --precision bf16, or "
                 "fp32."
             )
+        give_back_freed_memory()  # of the U-Net's passes
         with hushed():
             picture = self._decoded(latents, torch.float32 if self._wide else self.vae.dtype)
             again = not bool(torch.isfinite(picture).all())
