@@ -182,7 +182,7 @@ class Animator:
         self._times = scheduler.timesteps[job.steps - self.steps :]
         self._scheduler = scheduler
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _look(self, loaded: Loaded) -> None:
         """The prompt and the styles, as the model takes them."""
         job, adapter = self._what.job, self._what.kit.adapter
@@ -219,7 +219,7 @@ class Animator:
         )
         return [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def begin(self, number: int, frame: Pixels | None) -> Tensor:
         """Latents (channels, h, w) of a frame turned into noise; of None, noise."""
         job, base = self._what.job, self._what.kit.base
@@ -234,7 +234,7 @@ class Animator:
         noised: Tensor = self._scheduler.add_noise(known, noise[None], self._times[:1])[0]
         return noised.to(noise.dtype)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def predict(self, step: int, latents: Tensor, controls: Sequence[Tensor]) -> Tensor:
         """The noise in some frames.
 
@@ -295,7 +295,7 @@ class Animator:
         )
         return {"down_block_additional_residuals": downs, "mid_block_additional_residual": middle}
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def advance(self, step: int, number: int, predicted: Tensor, latents: Tensor) -> Tensor:
         """Frames after a step; the first is that of a number in the film."""
         self._at(step)

@@ -271,7 +271,7 @@ class Loaded:
         upcast = self.parts.kind == "sdxl" and vae.config.force_upcast
         return bool(vae.dtype == torch.float16 and upcast)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def decode(self, latents: Tensor) -> tuple[Tensor, bool]:
         """Pictures from latents, and whether fp32 was needed, as half precision gave no numbers.
 
@@ -297,7 +297,7 @@ class Loaded:
                 picture = self._decoded(latents, torch.float32)
         return (picture.float() / 2 + 0.5).clamp(0, 1).cpu(), again
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode(self, picture: Tensor) -> Tensor:
         """Latents of a picture (1, 3, height, width) in 0..1, scaled as the UNet has them."""
         vae, before, wide = self.vae, self.vae.dtype, self._wide

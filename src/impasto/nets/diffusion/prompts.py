@@ -44,7 +44,7 @@ def chunks_of(tokenizer: Any, text: str) -> list[list[int]]:
     return [found[i : i + room] for i in range(0, max(len(found), 1), room)]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def read(pipe: Any, prompt: str, negative: str) -> Words:
     """Encode a prompt and what is not wanted.
 

@@ -101,7 +101,7 @@ class Sampled:
     state: State
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def sample(loaded: Loaded, job: Job, told: Told, state: State | None = None) -> Sampled:
     """Sample a picture; with a ``state``, go on from there, to the bit.
 
