@@ -199,3 +199,17 @@ def write_motion(folder, channels=(8, 16, 16), length=32):
                 parameter.normal_(std=0.3)
     adapter.save_pretrained(folder)
     return folder
+
+
+def write_lora(file, kind, blocks=("down_blocks_1",), strength=3.0):
+    """A LoRA by kohya's names, of one layer in each of some blocks."""
+    import safetensors.torch
+
+    generator, found = torch.Generator().manual_seed(0), {}
+    for block in blocks:
+        stem = f"lora_unet_{block}_attentions_0_transformer_blocks_0_attn2_to_k"
+        for name, shape in (("down", (2, WIDTHS[kind])), ("up", (16, 2))):
+            values = strength * torch.randn(shape, generator=generator)
+            found[f"{stem}.lora_{name}.weight"] = values
+    safetensors.torch.save_file(found, file)
+    return file

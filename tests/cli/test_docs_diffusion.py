@@ -79,6 +79,7 @@ def cache(tiny, tmp_path_factory):
 def folder(cache, tiny, tmp_path, monkeypatch):
     """The folder at hand, with all that the docs name."""
     from huggingface_hub import constants
+    from tiny_diffusion import write_lora
     from tiny_models import picture
 
     from impasto.nets.diffusion import pipelines
@@ -95,22 +96,9 @@ def folder(cache, tiny, tmp_path, monkeypatch):
     shutil.copytree(tiny["sdxl"], "models/sdxl")
     shutil.copytree(Path(tiny["adapter-sdxl"]).parent, "models", dirs_exist_ok=True)
     for name in ("brand", "grain"):
-        write_lora(Path(f"{name}.safetensors"))
+        write_lora(f"{name}.safetensors", "sdxl", ("down_blocks_1", "up_blocks_0"))
     yield tmp_path
     pipelines.drop()  # of a folder that is gone
-
-
-def write_lora(path):
-    import safetensors.torch
-    import torch
-
-    found = {}
-    for i, (block, width) in enumerate((("down_blocks_1", 16), ("up_blocks_0", 16))):
-        stem = f"lora_unet_{block}_attentions_0_transformer_blocks_0_attn1_to_q"
-        generator = torch.Generator().manual_seed(i)
-        found[f"{stem}.lora_down.weight"] = torch.randn(2, width, generator=generator)
-        found[f"{stem}.lora_up.weight"] = torch.randn(width, 2, generator=generator)
-    safetensors.torch.save_file(found, path)
 
 
 @pytest.mark.parametrize(("page", "line"), list(commands()))

@@ -141,13 +141,9 @@ def test_a_job_may_run_twice(tiny, tmp_path):
 
 
 def test_lora(tiny, tmp_path):
-    import safetensors.torch
+    from tiny_diffusion import write_lora
 
-    stem = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k"
-    shapes = {"lora_down.weight": (2, 24), "lora_up.weight": (16, 2)}
-    random = torch.Generator().manual_seed(0)
-    tensors = {f"{stem}.{n}": 3 * torch.randn(s, generator=random) for n, s in shapes.items()}
-    safetensors.torch.save_file(tensors, tmp_path / "brand.safetensors")
+    write_lora(tmp_path / "brand.safetensors", "sd15")
     lora = {"lora": (str(tmp_path / "brand.safetensors"),)}
 
     def frames(**more):
