@@ -117,7 +117,8 @@ class Sizes:
         area = setting.height * setting.width
         latent = frames * area / self.base.factor**2 * (2 if guided else 1)
         unet = LIVE[self.base.kind] * latent * int(self.base.unet["block_out_channels"][0]) * each
-        full = 4 if self.base.vae.get("force_upcast", True) else each
+        upcast = self.base.kind == "sdxl" and self.base.vae.get("force_upcast", True)
+        full = 4 if upcast and setting.precision == "fp16" else each
         seen = min(area, TILE**2) if step.tiled else area
         vae = LIVE_VAE * seen * int(self.base.vae["block_out_channels"][0]) * full
         held_together = ("unet", "adapter", "control")
