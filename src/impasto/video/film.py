@@ -29,6 +29,8 @@ MATRICES = {1: "ITU709", 4: "FCC", 5: "ITU601", 6: "ITU601", 7: "SMPTE240M", 9: 
 """Colour matrix as a file has it (H.273, table 4) → libswscale's name."""
 HDR = {16: "PQ", 18: "HLG"}
 """Transfer functions of more than sRGB's range (H.273, table 3)."""
+EXACT = 0x40000 | 0x2000
+"""SWS_ACCURATE_RND and SWS_FULL_CHR_H_INT of libswscale, which PyAV before 18 has no names for."""
 HD_WIDTH, HD_HEIGHT = 1280, 576
 """From this width, or above this height, a film that names no matrix has that of BT.709."""
 SHORT = 0.5
@@ -170,9 +172,8 @@ class FilmFile(Source):
             src_colorspace=_matrix(frame),
             src_color_range="JPEG" if _is_full(frame) else "MPEG",
             dst_color_range="JPEG",
-            interpolation=(way.BICUBIC if sizes[0] == sizes[1] else way.LANCZOS)
-            | way.ACCURATE_RND | way.FULL_CHR_H_INT,
-        ).to_ndarray()  # fmt: skip
+            interpolation=int(way.BICUBIC if sizes[0] == sizes[1] else way.LANCZOS) | EXACT,
+        ).to_ndarray()
         top = np.float32(65535 if array.dtype == np.uint16 else 255)
         upright = np.ascontiguousarray(_turned(array, self._turn)).astype(np.float32) / top
         if array.shape[2] == 3:
