@@ -54,7 +54,14 @@ def test_an_adapter_of_the_other_kind_is_a_clear_error(impasto, photo, style, ti
 def test_what_is_no_size_is_a_missing_picture_for_other_methods(impasto, style):
     done = impasto("stylize", "48x32", style, "-o", "o.png")
     assert done.code == 2
-    assert "48x32" in done.err
+    assert "48x32 is only a size, and gatys paints over a picture" in done.err
+
+
+def test_a_prompt_may_be_longer_than_the_name_of_a_file(impasto, style, tmp_path, parts):
+    words = "a quiet harbour " * 30
+    done = impasto("stylize", "48x32", style, "-o", tmp_path / "o.png", "--prompt", words, *parts)
+    assert done.code == 0, done.err
+    assert "chunks" in done.err
 
 
 def test_tune_takes_the_methods_model_beside_its_own(impasto, style, photo, tmp_path, tiny):

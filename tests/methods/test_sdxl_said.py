@@ -121,7 +121,7 @@ def test_the_result_counts_in_the_forecast(tiny):
 
     # 12 bytes for each of its pixels at least
     assert peak(4000) - peak(400) > 12 * 3000 * 4000 * 0.9
-    with pytest.raises(InputError, match="1 to 30000 pixels"):
+    with pytest.raises(InputError, match="16 to 30000 pixels"):
         impasto.request("99999x99999", ONE, **settings(tiny, prompt=HOUSE))
 
 

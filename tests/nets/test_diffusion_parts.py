@@ -192,6 +192,19 @@ def test_canny_finds_a_square_as_thin_lines_and_nothing_in_a_plane():
     assert edges[15:25, 15:25].sum() == 0
 
 
+def test_of_a_faint_picture_the_control_shows_the_fainter_edges():
+    from impasto.nets.diffusion.controls import canny, control_picture
+
+    y, x = np.mgrid[0:64, 0:64]
+    checks = ((x // 8 + y // 8) % 2).astype(np.float32)[..., None].repeat(3, 2)
+    strong, faint = 0.2 + 0.6 * checks, 0.5 + 0.1 * checks
+    tensor = torch.from_numpy(faint).permute(2, 0, 1)
+    assert canny(tensor).sum() == 0
+    for each in (strong, faint):
+        assert control_picture("canny", each, 64, 64).mean() > 0.03
+    assert not control_picture("canny", np.full_like(faint, 0.5), 64, 64).any()
+
+
 def test_a_weak_edge_stays_only_if_it_touches_a_strong_one():
     ramp = torch.zeros(3, 40, 40)
     ramp[:, :, 20:] = torch.linspace(0.1, 1, 40)[None, :, None]  # an edge that fades upwards

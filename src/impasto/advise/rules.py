@@ -171,6 +171,7 @@ RULES: tuple[Rule, ...] = (
         "A prompt asks for a diffusion model, and an adapter that takes the style from a picture.",
         favours=("sdxl",),
         instead=("gatys", "fast", "adain", "wct"),
+        knobs={"sdxl": {"prompt": "WHAT IS TO BE SEEN"}},
         nearest="The other methods read no prompt: they all start from a content picture. "
         "`impasto describe` says a style in words.",
     ),

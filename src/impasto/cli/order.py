@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,5 +149,5 @@ class Order:
 
 
 def files_named(values: Iterable[object]) -> list[Path]:
-    """The values that are the path of a file."""
-    return [Path(v) for v in values if isinstance(v, str) and Path(v).is_file()]
+    """The values that are the path of a file; a prompt is none, and may be too long for a name."""
+    return [Path(v) for v in values if isinstance(v, str) and os.path.isfile(v)]  # noqa: PTH113

@@ -147,7 +147,12 @@ class SDXL(Steered):
         if (canvas.height, canvas.width) != (setting.height, setting.width):
             known = "" if self.paint_size else ", as the model knows it"
             size += f"{known}, and the result is resized"
-        return (*kits.told(kit), f"{size}.", step.words)
+        told = [*kits.told(kit), f"{size}.", step.words]
+        steps, denoise = self.steps_now(), self.denoise(request)
+        if denoise < 1:
+            done = max(1, int(steps * denoise))
+            told.append(f"Of {steps} steps from noise it does the last {done}.")
+        return tuple(told)
 
     def digests(self, request: Request, precision: str) -> Mapping[str, str]:
         """See :class:`impasto.core.request.Fetches`."""

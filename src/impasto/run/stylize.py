@@ -103,12 +103,17 @@ def make_request(
 
 def _content(content: object, method: Method) -> Picture:
     """The content picture; only a size for a method that can make it from words."""
-    size = re.fullmatch(r"(\d{2,5})x(\d{2,5})", content) if isinstance(content, str) else None
-    if size is None or Path(str(content)).exists() or "prompt" not in method.card.supports:
+    size = re.fullmatch(r"(\d+)x(\d+)", content) if isinstance(content, str) else None
+    if size is None or Path(str(content)).exists():
         return from_any(content, "content")
+    if "prompt" not in method.card.supports:
+        raise InputError(
+            f"{content} is only a size, and {method.name} paints over a picture: give one, or say "
+            "--method sdxl."
+        )
     width, height = int(size[1]), int(size[2])
-    if not 1 <= min(width, height) <= max(width, height) <= 30_000:
-        raise InputError(f"{content} does not fit: both sides must be 1 to 30000 pixels.")
+    if not 16 <= min(width, height) <= max(width, height) <= 30_000:
+        raise InputError(f"{content} does not fit: both sides must be 16 to 30000 pixels.")
     return blank(width, height)
 
 

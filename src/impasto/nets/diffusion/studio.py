@@ -268,7 +268,8 @@ class _Studio:
             self.notes.append(
                 f"{self.losses['leak']:.0%} of the style's things are in the picture: try "
                 + ("" if work.no_leak else "--no-leak, ")
-                + "--preset style, or say in --less what the style shows."
+                + ("" if work.blocks else "--preset style, ")
+                + "a smaller --scale, or say in --less what the style shows."
             )
         return found
 
