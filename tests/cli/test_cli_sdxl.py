@@ -64,7 +64,10 @@ def test_a_prompt_may_be_longer_than_the_name_of_a_file(impasto, style, tmp_path
     assert "chunks" in done.err
 
 
-def test_tune_takes_the_methods_model_beside_its_own(impasto, style, photo, tmp_path, tiny):
+def test_tune_takes_the_methods_model_beside_its_own(
+    impasto, style, photo, tmp_path, monkeypatch, tiny
+):
+    monkeypatch.chdir(tmp_path)
     flags = ("--method", "sdxl", "--sdxl-model", tiny["sdxl"], "--ip-adapter", tiny["adapter-sdxl"],
              "--prompt", "a house", "--device", "cpu", "--precision", "fp32", "--trials", "2",
              "--budget", "60s")  # fmt: skip
