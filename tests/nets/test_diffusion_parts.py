@@ -224,15 +224,9 @@ def test_a_tile_keeps_what_is_large():
 
 
 def test_depth_by_a_model_of_transformers(tmp_path):
-    from transformers import DPTConfig, DPTForDepthEstimation, DPTImageProcessorPil
+    from tiny_diffusion import write_depth
 
-    config = DPTConfig(
-        hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=32,
-        image_size=32, patch_size=8, backbone_out_indices=[0, 1, 2, 3], is_hybrid=False,
-        neck_hidden_sizes=[8, 8, 8, 8], fusion_hidden_size=8, reassemble_factors=[4, 2, 1, 0.5],
-    )  # fmt: skip
-    DPTForDepthEstimation(config).save_pretrained(tmp_path)
-    DPTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
+    write_depth(tmp_path)
     seen = controls.control_picture("depth", pixels(24, 40), 24, 40, depth_model=str(tmp_path))
     assert seen.shape == (24, 40, 3)
     assert (seen.min(), seen.max()) == (0, 1)

@@ -9,7 +9,7 @@ import clips
 import numpy as np
 import pytest
 import torch
-from tiny_diffusion import write_motion
+from tiny_diffusion import write_depth, write_motion
 from tiny_films import QUICK, STYLE, animator, film, job, settings, shown
 
 import impasto
@@ -197,23 +197,10 @@ def test_windows_join_without_a_jump(tiny, monkeypatch):
     assert float(apart(20)[4:-4].max()) > within
 
 
-def depth_model(folder):
-    from transformers import DPTConfig, DPTForDepthEstimation, DPTImageProcessorPil
-
-    config = DPTConfig(
-        hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=32,
-        image_size=32, patch_size=8, backbone_out_indices=[0, 1, 2, 3], is_hybrid=False,
-        neck_hidden_sizes=[8, 8, 8, 8], fusion_hidden_size=8, reassemble_factors=[4, 2, 1, 0.5],
-    )  # fmt: skip
-    DPTForDepthEstimation(config).save_pretrained(folder)
-    DPTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
-    return str(folder)
-
-
 def test_depth_is_seen_of_every_frame_by_a_model_that_is_loaded_once(tiny, tmp_path):
     source = clips.clip(tmp_path / "in.mp4", clips.frames(4))
     how = {**WORDS, "control_models": (tiny["control-sd15"],)}
-    model = depth_model(tmp_path / "dpt")
+    model = write_depth(tmp_path / "dpt")
     before = controls._seer.cache_info()
     deep = film(tiny, tmp_path / "a.mp4", source, controls=("depth",), depth_model=model, **how)
     after = controls._seer.cache_info()

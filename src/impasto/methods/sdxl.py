@@ -134,7 +134,7 @@ class SDXL(Steered):
         result = 24 * setting.height * setting.width
         looking = kit.adapter is not None and (not self.leak or clip.here(self.clip))
         more = result + (clip.BYTES if looking else 0)
-        tries = 1 if self.leak or kit.adapter is None else studio.ATTEMPTS
+        tries = studio.ATTEMPTS if self._lowers(kit) else 1
         return Forecast(model.seconds * tries, model.peak_bytes + more)
 
     def notes(self, request: Request, setting: Setting) -> tuple[str, ...]:

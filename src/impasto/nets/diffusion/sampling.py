@@ -89,7 +89,6 @@ class Sampled:
         steps: done.
         finished: False if it was stopped before its end.
         widened: half precision gave no numbers in the decoder, and fp32 did.
-        chunks: of the prompt.
         state: what it takes to go on; empty if it is finished.
     """
 
@@ -97,7 +96,6 @@ class Sampled:
     steps: int
     finished: bool
     widened: bool
-    chunks: int
     state: State
 
 
@@ -160,7 +158,7 @@ def sample(loaded: Loaded, job: Job, told: Told, state: State | None = None) -> 
     finally:
         trail.silence_off()
     picture, widened = loaded.decode(latents)
-    return Sampled(picture, done[0], not later, widened, words.chunks, later)
+    return Sampled(picture, done[0], not later, widened, later)
 
 
 def seen(job: Job, guided: bool) -> dict[str, Any]:

@@ -145,7 +145,7 @@ def _too_large(work: Work) -> ResourceError:
 
 class _Studio:
     def __init__(self, work: Work, step: Step, watch: Watch, state: Mapping[str, Any]) -> None:
-        self.work, self.step, self.watch, self.state = work, step, watch, state
+        self.work, self.watch, self.state = work, watch, state
         self.notes: list[str] = []
         self.losses: dict[str, float] = {}
         self.check = self._leak_check()
