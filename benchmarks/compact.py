@@ -21,8 +21,8 @@ import torch
 from reference import side_by_side
 
 import impasto
-from impasto.nets.sitting import Place, thumbnail
-from impasto.nets.tiles import as_tensor
+from impasto.engines.feedforward.base import Place, thumbnail
+from impasto.engines.feedforward.tiling import as_tensor
 from impasto.nets.vgg import VGG
 from impasto.pictures import resize, sheet, write
 from impasto.weights import store

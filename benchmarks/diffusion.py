@@ -36,8 +36,8 @@ import shapes
 import torch
 
 from impasto.core.errors import ImpastoError
-from impasto.nets.diffusion import kit
-from impasto.weights.pairs import MODELS
+from impasto.engines.diffusion import components
+from impasto.weights.compatibility import MODELS
 
 OUT = Path(__file__).resolve().parents[1] / "docs" / "benchmarks"
 PROMPT = "a lighthouse on a cliff above the sea, oil painting"
@@ -60,23 +60,25 @@ Paint = Callable[[int], None]
 
 def here(model: str) -> bool:
     """Whether a model's weights are on this machine."""
-    kit.require_extra()
+    components.require_extra()
     try:
-        kit.find(model=model, adapter=None, encoder="", controls=(), loras=(), accept_licence=True)
+        components.find(
+            model=model, adapter=None, encoder="", controls=(), loras=(), accept_licence=True
+        )
     except ImpastoError:
         return False
-    return kit.here(model)
+    return components.here(model)
 
 
 def plain(kind: str, model: str, steps: int, precision: str) -> Paint:
     """A painter as the documentation of diffusers makes one."""
     import diffusers
 
-    from impasto.nets.diffusion.files import fetched_model
-    from impasto.weights import hub, pairs
+    from impasto.engines.diffusion.files import fetched_model
+    from impasto.weights import compatibility, hub
 
     source = hub.locate(model)
-    root, names = fetched_model(source, pairs.look_at_model(source), True)
+    root, names = fetched_model(source, compatibility.look_at_model(source), True)
     name = "StableDiffusionXLPipeline" if kind == "sdxl" else "StableDiffusionPipeline"
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     half = any(".fp16." in name for name in names)
@@ -194,8 +196,12 @@ def main() -> None:
     parser.add_argument("--model", default="")
     parser.add_argument("--steps", type=int, default=30 if GPU else 4)
     parser.add_argument("--repeats", type=int, default=3 if GPU else 1)
-    parser.add_argument("--without", default=None, metavar="WORD",
-                        help="Leave out ways of this word, as fp32 where memory is short.")
+    parser.add_argument(
+        "--without",
+        default=None,
+        metavar="WORD",
+        help="Leave out ways of this word, as fp32 where memory is short.",
+    )
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     kind: str = args.kind

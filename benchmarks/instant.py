@@ -31,10 +31,10 @@ from reference import AdaINReference, JohnsonReference, side_by_side
 
 import impasto
 from impasto.core.devices import fast_bf16, keep_freed_memory
-from impasto.nets.sitting import Place
-from impasto.nets.tiles import as_tensor, paint
+from impasto.engines.feedforward.base import Place
+from impasto.engines.feedforward.tiling import as_tensor, paint
 from impasto.pictures import resize
-from impasto.run import make_request
+from impasto.pipeline import make_request
 
 ROOT = Path(__file__).resolve().parents[1]
 PHOTO = ROOT / "examples" / "photos" / "canal.jpg"

@@ -153,9 +153,7 @@ def main() -> None:
     report = json.loads(place.read_text()) if place.exists() else {}
     for what in args.what:
         report[what] = (
-            sizes(args.sizes, args.steps)
-            if what == "sizes"
-            else turn(what, args.size, args.steps)
+            sizes(args.sizes, args.steps) if what == "sizes" else turn(what, args.size, args.steps)
         )
         place.write_text(json.dumps(report, indent=1))
     place.with_suffix(".md").write_text(table(report))

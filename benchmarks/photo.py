@@ -26,11 +26,11 @@ import skimage.data
 
 import impasto
 from impasto.core.devices import fast_bf16
-from impasto.judge import Judge
-from impasto.nets.sitting import Place
-from impasto.nets.tiles import paint
+from impasto.engines.feedforward.base import Place
+from impasto.engines.feedforward.tiling import paint
+from impasto.metrics import Judge
 from impasto.pictures import fit_long_side, lut, resize, write
-from impasto.run import make_request
+from impasto.pipeline import make_request
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "build" / "photo"

@@ -22,7 +22,7 @@ import skimage.data
 from scores import Judge
 
 import impasto
-from impasto.nets.sitting import thumbnail
+from impasto.engines.feedforward.base import thumbnail
 from impasto.pictures import fit_long_side, resize, sheet, write
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -10,8 +10,8 @@ from skimage.color import rgb2gray
 from skimage.metrics import structural_similarity
 
 from impasto.core.picture import Pixels
+from impasto.engines.feedforward.tiling import as_tensor
 from impasto.losses.style import gram_matrix
-from impasto.nets.tiles import as_tensor
 from impasto.nets.vgg import VGG
 from impasto.weights import store
 

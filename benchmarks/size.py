@@ -24,11 +24,11 @@ import torch
 
 import impasto
 from impasto.core.devices import fast_bf16
-from impasto.nets.frame import framed
-from impasto.nets.sitting import Place, thumbnail
-from impasto.nets.tiles import as_tensor, paint
+from impasto.engines.feedforward.base import Place, thumbnail
+from impasto.engines.feedforward.tiling import as_tensor, paint
+from impasto.ops.padding import framed
 from impasto.pictures._vips import pyvips
-from impasto.run import make_request
+from impasto.pipeline import make_request
 
 ROOT = Path(__file__).resolve().parents[1]
 PHOTO = ROOT / "examples" / "photos" / "canal.jpg"

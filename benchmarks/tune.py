@@ -20,8 +20,8 @@ import numpy as np
 import skimage.data
 
 import impasto
-from impasto.advise.trial import score_of
-from impasto.judge import Judge
+from impasto.advise.tune.trial import score_of
+from impasto.metrics import Judge
 from impasto.pictures import from_any
 
 ROOT = Path(__file__).resolve().parents[1]

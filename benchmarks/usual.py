@@ -5,7 +5,7 @@ that benchmarks/quality.py shows and keeps in build/quality; run that first.
 
     python benchmarks/usual.py
 
-The ranges that ``impasto.judge.METRICS`` calls usual come from here. The results go to
+The ranges that ``impasto.evaluation.METRICS`` calls usual come from here. The results go to
 docs/benchmarks/usual.json and usual.md.
 """
 
@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from quality import ROOT, contents
 
-from impasto.judge import METRICS
-from impasto.judge.evaluate import Evaluation, evaluate
+from impasto.evaluation.evaluate import Evaluation, evaluate
+from impasto.metrics import METRICS
 from impasto.pictures import write
 
 METHODS = ("fast", "adain", "wct", "gatys")

@@ -30,10 +30,10 @@ from pathlib import Path
 import av
 import numpy as np
 
-from impasto.judge.film import evaluate_film
+from impasto.evaluation.video import evaluate_film
 from impasto.pictures import fit_long_side, resize
-from impasto.video.run import opened
-from impasto.video.take import Take
+from impasto.video.options import Take
+from impasto.video.runner import opened
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "build" / "video"

@@ -26,7 +26,7 @@ from gatys import OURS, OUT, ROOT, Evaluator, prepare
 import impasto
 from impasto.core.plan import Plan
 from impasto.core.request import Request
-from impasto.run.stylize import perform
+from impasto.pipeline.stylize import perform
 
 PAIRS = (("canal", "starry-night"), ("tower", "mosaic-ducks"), ("chapel", "great-wave"))
 GOALS = (20, 30, 50, 100)

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from impasto.advise.rules import LIMITS, RULES, filled
-from impasto.advise.situation import PURPOSES
+from impasto.advise.recommend.rules import LIMITS, RULES, filled
+from impasto.advise.recommend.scenario import PURPOSES
 from impasto.core.words import short
 
 DOCS = Path(__file__).resolve().parent

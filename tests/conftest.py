@@ -36,7 +36,7 @@ def _oxford(home):
 @pytest.fixture
 def quick(home, _oxford, monkeypatch):
     """The oxford weights are read once, and the speed is measured on next to nothing."""
-    from impasto.nets import cost
+    from impasto.engines.optimization import cost
     from impasto.weights import store
 
     real = store.load
@@ -51,8 +51,8 @@ def narrow(tmp_path_factory):
     """A compact encoder as a file: random, and narrower than any that is good for something."""
     import torch
 
-    from impasto.weights.layout import block_of, conv_names
-    from impasto.weights.models import write_model
+    from impasto.weights.model_files import write_model
+    from impasto.weights.vgg_layers import block_of, conv_names
 
     random = torch.Generator().manual_seed(0)
     tensors, before = {}, 3

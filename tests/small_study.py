@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from impasto.judge.study import store
-from impasto.judge.study.collect import make_study
-from impasto.judge.study.server import addresses, listening, server
-from impasto.judge.study.session import Session
-from impasto.judge.study.store import Store
+from impasto.study import database
+from impasto.study.create import make_study
+from impasto.study.database import Store
+from impasto.study.server import addresses, listening, server
+from impasto.study.session import Session
 
-store._SYNCHRONOUS = "OFF"  # no power fails in a test, and disks that are shared are slow
+database._SYNCHRONOUS = "OFF"  # no power fails in a test, and disks that are shared are slow
 
 METHODS = ("zebra", "quagga", "okapi")
 """Words that appear nowhere else, so that a leak can be found."""

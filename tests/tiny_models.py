@@ -8,9 +8,9 @@ from PIL import Image
 
 from impasto.core.picture import Picture
 from impasto.nets.decoder import INVERTING, Decoder
-from impasto.nets.fast import Fast
-from impasto.weights.layout import block_of, conv_names
-from impasto.weights.models import write_model
+from impasto.nets.transform_net import Fast
+from impasto.weights.model_files import write_model
+from impasto.weights.vgg_layers import block_of, conv_names
 
 CHANNELS = (6, 8, 10, 12, 12)
 STYLES = ("blue-dots", "red-lines", "starry.night")

@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 import impasto
-from impasto.core.colours import KEEPS
+from impasto.core.color_options import KEEPS
 from impasto.pictures import fit_long_side, resize, sheet, write
 
 HERE = Path(__file__).resolve().parent

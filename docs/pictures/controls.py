@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 import impasto
-from impasto.nets.diffusion.controls import control_picture
+from impasto.engines.diffusion.controlnet import control_picture
 from impasto.pictures import fit_long_side, resize, sheet, write
 
 HERE = Path(__file__).resolve().parent

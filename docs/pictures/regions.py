@@ -15,7 +15,7 @@ from PIL import Image, ImageFilter
 
 import impasto
 from impasto.pictures import sheet, write
-from impasto.run.regions import save_regions
+from impasto.pipeline.region_options import save_regions
 
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE.parents[1] / "examples"

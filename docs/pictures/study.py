@@ -21,13 +21,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import impasto
-from impasto.judge.study.collect import make_study
-from impasto.judge.study.report import report
-from impasto.judge.study.report_page import report_page
-from impasto.judge.study.server import addresses, listening, server
-from impasto.judge.study.session import Session
-from impasto.judge.study.store import Store
 from impasto.pictures import read, sheet, write
+from impasto.study.create import make_study
+from impasto.study.database import Store
+from impasto.study.html_report import report_page
+from impasto.study.report import report
+from impasto.study.server import addresses, listening, server
+from impasto.study.session import Session
 from impasto.weights import store as weights
 
 HERE = Path(__file__).resolve().parent

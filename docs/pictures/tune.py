@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 import impasto
-from impasto.advise.strip import strip
+from impasto.advise.tune.trial_sheet import strip
 from impasto.pictures import write
 
 ROOT = Path(__file__).resolve().parents[2]

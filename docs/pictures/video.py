@@ -15,8 +15,8 @@ import numpy as np
 
 import impasto
 from impasto.pictures import animation, resize, write
-from impasto.video.run import opened
-from impasto.video.take import Take
+from impasto.video.options import Take
+from impasto.video.runner import opened
 
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE.parents[1] / "examples"

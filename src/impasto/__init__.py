@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from impasto import methods
-    from impasto.advise.auto import request, stylize
-    from impasto.advise.describe import describe
-    from impasto.advise.film import video
-    from impasto.advise.recommend import recommend
-    from impasto.advise.tune import tune
+    from impasto.advise.describe.describe import describe
+    from impasto.advise.recommend.auto import request, stylize
+    from impasto.advise.recommend.recommend import recommend
+    from impasto.advise.tune.tune import tune
     from impasto.core.errors import ImpastoError
     from impasto.core.picture import Picture
     from impasto.core.plan import Plan
@@ -27,15 +26,16 @@ if TYPE_CHECKING:
     from impasto.core.recipe import Recipe
     from impasto.core.request import Request
     from impasto.core.result import Result
-    from impasto.judge.compare import compare
-    from impasto.judge.evaluate import evaluate
+    from impasto.evaluation.comparison.compare import compare
+    from impasto.evaluation.evaluate import evaluate
     from impasto.pictures import read
-    from impasto.run import make_plan as plan
-    from impasto.run.rerun import rerun, show
-    from impasto.video.run import Film
+    from impasto.pipeline import make_plan as plan
+    from impasto.pipeline.rerun import rerun, show
+    from impasto.video.runner import Film
+    from impasto.video.stylize_video import video
 
 _PLACES = {
-    "Film": "impasto.video.run:Film",
+    "Film": "impasto.video.runner:Film",
     "ImpastoError": "impasto.core.errors:ImpastoError",
     "Picture": "impasto.core.picture:Picture",
     "Plan": "impasto.core.plan:Plan",
@@ -43,19 +43,19 @@ _PLACES = {
     "Request": "impasto.core.request:Request",
     "Result": "impasto.core.result:Result",
     "Tick": "impasto.core.progress:Tick",
-    "compare": "impasto.judge.compare:compare",
-    "describe": "impasto.advise.describe:describe",
-    "evaluate": "impasto.judge.evaluate:evaluate",
+    "compare": "impasto.evaluation.comparison.compare:compare",
+    "describe": "impasto.advise.describe.describe:describe",
+    "evaluate": "impasto.evaluation.evaluate:evaluate",
     "methods": "impasto.methods",
-    "plan": "impasto.run:make_plan",
+    "plan": "impasto.pipeline:make_plan",
     "read": "impasto.pictures:read",
-    "recommend": "impasto.advise.recommend:recommend",
-    "request": "impasto.advise.auto:request",
-    "rerun": "impasto.run:rerun",
-    "show": "impasto.run:show",
-    "stylize": "impasto.advise.auto:stylize",
-    "tune": "impasto.advise.tune:tune",
-    "video": "impasto.advise.film:video",
+    "recommend": "impasto.advise.recommend.recommend:recommend",
+    "request": "impasto.advise.recommend.auto:request",
+    "rerun": "impasto.pipeline:rerun",
+    "show": "impasto.pipeline:show",
+    "stylize": "impasto.advise.recommend.auto:stylize",
+    "tune": "impasto.advise.tune.tune:tune",
+    "video": "impasto.video.stylize_video:video",
 }
 
 __all__ = [

@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 from tiny_clip import write_clip
 
-from impasto.advise.captions import LEAST, Namer, captions_of, content_only
+from impasto.advise.describe.captions import LEAST, Namer, captions_of, content_only
 from impasto.core.errors import WeightsError
-from impasto.judge.objects import OBJECTS
+from impasto.metrics.object_names import OBJECTS
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import impasto
-from impasto.advise import describe as module
-from impasto.advise.describe import Describer, describe
+from impasto.advise.describe import describe as module
+from impasto.advise.describe.describe import Describer, describe
 from impasto.core.errors import InputError, KnobError, MissingExtraError, ModelError, WeightsError
 
 BLUE = np.full((64, 64, 3), (0.14, 0.34, 0.66), np.float32)
@@ -244,12 +244,12 @@ def test_a_picture_that_is_none(tmp_path):
 
 def test_without_the_agent_extra_nothing_of_it_is_loaded(no_clip, monkeypatch):
     monkeypatch.setitem(sys.modules, "pydantic_ai", None)
-    monkeypatch.delitem(sys.modules, "impasto.advise.asked", raising=False)
+    monkeypatch.delitem(sys.modules, "impasto.advise.describe.vlm", raising=False)
     assert describe(BLUE).way == "measured"
     found = describe(BLUE, model="x", model_url="http://127.0.0.1:9/v1")
     assert 'pip install "impasto[agent]"' in found.notes[0]
 
 
 def test_transparent_parts_are_white_to_a_model():
-    picture = impasto.advise.describe.from_any(np.zeros((5, 5, 4), np.uint8))
+    picture = impasto.advise.describe.describe.from_any(np.zeros((5, 5, 4), np.uint8))
     assert module._pixels(picture).min() == 1

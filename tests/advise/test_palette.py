@@ -3,7 +3,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impasto.advise.palette import FAMILIES, GREY, NEUTRAL, nearest_name, oklab, palette, srgb
+from impasto.advise.describe.palette import (
+    FAMILIES,
+    GREY,
+    NEUTRAL,
+    nearest_name,
+    oklab,
+    palette,
+    srgb,
+)
 
 NAMED = {
     name: (family, value) for family, names in FAMILIES.items() for name, value in names.items()

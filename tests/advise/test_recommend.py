@@ -15,16 +15,16 @@ from toy_method import register
 
 import impasto
 from impasto import methods
-from impasto.advise import auto, licences
-from impasto.advise.case import Case
-from impasto.advise.look import contrast, look_at
-from impasto.advise.shared import shared_knobs
+from impasto.advise.recommend import auto, licenses
+from impasto.advise.recommend.candidates import Case
+from impasto.advise.recommend.style_features import contrast, look_at
+from impasto.advise.shared_knobs import shared_knobs
 from impasto.core import devices
 from impasto.core.errors import InputError, KnobError, ResourceError
 from impasto.core.knobs import knobs_of
 from impasto.methods.fast import FastNetwork
 from impasto.pictures import write
-from impasto.run import make_request
+from impasto.pipeline import make_request
 
 STYLES = Path(__file__).resolve().parents[2] / "examples" / "styles"
 
@@ -235,11 +235,11 @@ def test_a_method_whose_extra_is_missing_is_ruled_out_with_the_install_line(
             raise metadata.PackageNotFoundError(name)
         return there(name)
 
-    monkeypatch.setattr(licences.metadata, "version", version)
+    monkeypatch.setattr(licenses.metadata, "version", version)
     out = refused(impasto.recommend(photo, painting, purpose="brand"))["sdxl"]
     assert out.why == 'It needs an extra: pip install "impasto[export]"'
     gone.clear()
-    assert not licences.lacks("export")
+    assert not licenses.lacks("export")
 
 
 @pytest.mark.parametrize("licence", ["CC BY-NC-SA 4.0", "research, non-commercial"])
@@ -264,7 +264,7 @@ def test_for_commercial_use_what_taught_the_weights_is_told(photo, painting):
 
 
 def test_the_method_that_the_licence_rule_favours_has_no_such_doubt():
-    assert {name: licences.taught_with_care(name) for name in methods.names()} == {
+    assert {name: licenses.taught_with_care(name) for name in methods.names()} == {
         "gatys": False,
         "adain": True,
         "wct": True,

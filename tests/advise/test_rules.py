@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto import methods
-from impasto.advise.figures import PLACE, by_error, figures
-from impasto.advise.rules import RULES, Rule, filled, fired, ranked
-from impasto.advise.situation import PURPOSES, Situation
+from impasto.advise.recommend.benchmark_figures import PLACE, by_error, figures
+from impasto.advise.recommend.rules import RULES, Rule, filled, fired, ranked
+from impasto.advise.recommend.scenario import PURPOSES, Situation
 from impasto.core.errors import KnobError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from toy import CONTENT, STYLE, Heard, toy_tuning
 
-from impasto.advise.bench import Bench
-from impasto.advise.strip import strip
-from impasto.advise.trial_store import TrialStore
-from impasto.advise.tune import tune
+from impasto.advise.tune.objective import Bench
+from impasto.advise.tune.storage import TrialStore
+from impasto.advise.tune.trial_sheet import strip
+from impasto.advise.tune.tune import tune
 from impasto.cli.knob_flags import parse
 from impasto.core.errors import InputError, InterruptedRun, KnobError
 from impasto.core.knobs import knobs_of
-from impasto.judge import Judge
+from impasto.metrics import Judge
 from impasto.pictures import from_any
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto import methods
-from impasto.advise.space import Space
+from impasto.advise.tune.search_space import Space
 from impasto.core.errors import KnobError
 from impasto.core.knobs import Search, build, knob, knobs_of
 

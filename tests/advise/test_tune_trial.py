@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impasto.advise.strip import chosen
-from impasto.advise.trial import Trial, best_of, frontier, score_of
+from impasto.advise.tune.trial import Trial, best_of, frontier, score_of
+from impasto.advise.tune.trial_sheet import chosen
 
 errors = st.floats(0, 2)
 

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from impasto.advise.round import Listener
-from impasto.advise.tune import tune_request
+from impasto.advise.tune.search_stage import Listener
+from impasto.advise.tune.tune import tune_request
 from impasto.core.card import Card
 from impasto.core.errors import KnobError
 from impasto.core.knobs import Search, build, knob, knobs_of

@@ -14,8 +14,8 @@ from PIL import Image
 from impasto.cli import run
 
 DRIVER = """
-import impasto.run.checkpoint
-impasto.run.checkpoint.SECONDS = 0.0
+import impasto.pipeline.checkpoint
+impasto.pipeline.checkpoint.SECONDS = 0.0
 from impasto.cli import main
 main()
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from impasto.judge import apart
+from impasto.evaluation.comparison import worker
 
 FLAGS = ("--methods", "adain,fast;wct:strength=0.5", "--size", "48")
 
@@ -97,7 +97,7 @@ def test_a_mistake_is_told_before_anything_is_painted(
     impasto, quick, line, tmp_path, monkeypatch, flags, says
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(apart, "carry_out", None)
+    monkeypatch.setattr(worker, "carry_out", None)
     done = impasto(*line, *flags)
     assert done.code in (2, 3)
     assert says in done.err
@@ -116,8 +116,8 @@ def test_a_folder_with_other_things_is_left_alone(impasto, quick, line, tmp_path
 def test_if_nothing_is_painted_the_exit_code_says_why(
     impasto, quick, line, tmp_path, monkeypatch, code, expected
 ):
-    outcome = apart.Outcome(code, 1.0, {"error": "It broke."}, "", False)
-    monkeypatch.setattr(apart, "carry_out", lambda *_: outcome)
+    outcome = worker.Outcome(code, 1.0, {"error": "It broke."}, "", False)
+    monkeypatch.setattr(worker, "carry_out", lambda *_: outcome)
     done = impasto(*line, "--methods", "adain", "-o", tmp_path / "out")
     assert done.code == expected
     assert "adain: It broke." in done.err
@@ -125,22 +125,22 @@ def test_if_nothing_is_painted_the_exit_code_says_why(
 
 
 def test_the_time_left_is_told(impasto, quick, line, tmp_path, monkeypatch):
-    outcome = apart.Outcome(3, 1.0, {"error": "It broke."}, "", False)
+    outcome = worker.Outcome(3, 1.0, {"error": "It broke."}, "", False)
 
     def carry_out(words, stop, told, limit):
         for second in range(60):
             told(float(second))
         return outcome
 
-    monkeypatch.setattr(apart, "carry_out", carry_out)
+    monkeypatch.setattr(worker, "carry_out", carry_out)
     done = impasto(*line, "--methods", "adain,wct", "-o", tmp_path / "out")
     assert "1 of 2, " in done.err
     assert " s left" in done.err
 
 
 CAREFUL = """
-import impasto.run.checkpoint, sys
-impasto.run.checkpoint.SECONDS = 0.0
+import impasto.pipeline.checkpoint, sys
+impasto.pipeline.checkpoint.SECONDS = 0.0
 from impasto.cli import main
 main()
 """
@@ -213,7 +213,7 @@ def test_ctrl_c_shows_the_painting_so_far_and_the_same_command_goes_on(
 def test_a_deadline_that_is_missed_keeps_the_painting_so_far(
     impasto, quick, line, tmp_path, monkeypatch
 ):
-    from impasto.judge import compare
+    from impasto.evaluation.comparison import compare
 
     monkeypatch.setattr(compare, "GRACE", 20.0 - 36000.0)
     flags = ("--methods", "gatys:steps=10000", "--size", "48", "-o", tmp_path / "out")

@@ -194,7 +194,7 @@ class OutOfMemoryError(RuntimeError):
 def test_too_little_memory_is_code_3_with_advice(
     impasto, photo, style, tmp_path, monkeypatch, error
 ):
-    monkeypatch.setattr("impasto.cli.work.make_plan", raising(error))
+    monkeypatch.setattr("impasto.cli.stylize_runner.make_plan", raising(error))
     done = impasto("stylize", photo, style, "-o", tmp_path / "out.png")
     assert refused(done, "--size", code=3)
 
@@ -205,7 +205,9 @@ def test_no_such_device_is_code_3(impasto, photo, style, small, tmp_path):
 
 
 def test_a_defect_of_ours_is_one_sentence(impasto, capsys, photo, style, tmp_path, monkeypatch):
-    monkeypatch.setattr("impasto.cli.work.make_plan", raising(ZeroDivisionError("by\nzero")))
+    monkeypatch.setattr(
+        "impasto.cli.stylize_runner.make_plan", raising(ZeroDivisionError("by\nzero"))
+    )
     line = ["stylize", str(photo), str(style), "-o", str(tmp_path / "out.png")]
     assert refused(impasto(*line), "ZeroDivisionError: by zero", "Please report it", code=1)
     monkeypatch.setenv("IMPASTO_DEBUG", "1")
@@ -217,14 +219,16 @@ def test_a_defect_of_ours_is_one_sentence(impasto, capsys, photo, style, tmp_pat
 
 def test_what_the_system_refuses_is_no_defect(impasto, photo, style, tmp_path, monkeypatch):
     line = ("stylize", photo, style, "-o", tmp_path / "out.png")
-    monkeypatch.setattr("impasto.cli.work.make_plan", raising(OSError(28, "No space", "out")))
+    monkeypatch.setattr(
+        "impasto.cli.stylize_runner.make_plan", raising(OSError(28, "No space", "out"))
+    )
     assert refused(impasto(*line), "'No space': out")
-    monkeypatch.setattr("impasto.cli.work.make_plan", raising(OSError("timed out")))
+    monkeypatch.setattr("impasto.cli.stylize_runner.make_plan", raising(OSError("timed out")))
     assert refused(impasto(*line), "'timed out'")
 
 
 def test_ctrl_c_before_the_work_changes_nothing(impasto, photo, style, tmp_path, monkeypatch):
-    monkeypatch.setattr("impasto.cli.work.make_plan", raising(KeyboardInterrupt()))
+    monkeypatch.setattr("impasto.cli.stylize_runner.make_plan", raising(KeyboardInterrupt()))
     done = impasto("stylize", photo, style, "-o", tmp_path / "out.png")
     assert done.code == 130
     assert "nothing was changed" in done.err

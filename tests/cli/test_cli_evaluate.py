@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from tiny_clip import write_clip
 
-from impasto.judge import METRICS
+from impasto.metrics import METRICS
 from impasto.weights import store
 
 QUICK = ("--metrics", "ssim,edges")
@@ -206,7 +206,7 @@ def test_wrong_input_is_told_in_one_sentence(impasto, photo, style, args, messag
 
 
 def test_an_unwritable_csv_is_found_before_the_work(impasto, photo, style, monkeypatch, tmp_path):
-    from impasto.judge import evaluate as module
+    from impasto.evaluation import evaluate as module
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(module, "evaluate", None)

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from impasto.cli import export as verb
-from impasto.nets.fast import Fast
-from impasto.weights.models import write_model
+from impasto.nets.transform_net import Fast
+from impasto.weights.model_files import write_model
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -68,6 +68,6 @@ def test_an_input_is_not_overwritten(impasto, tmp_path):
 
 
 def test_completion_offers_what_can_be_exported():
-    from impasto.run.export import METHODS
+    from impasto.pipeline.export import METHODS
 
     assert tuple(verb.METHODS) == METHODS

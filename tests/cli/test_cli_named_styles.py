@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from tiny_models import STYLES
 
-from impasto.core.stop import Stop
+from impasto.core.interrupt import Stop
+from impasto.engines.feedforward import base
 from impasto.methods import find
-from impasto.nets import sitting
 from impasto.pictures import write
-from impasto.run import checkpoint
+from impasto.pipeline import checkpoint
 from impasto.weights import store
 
 
@@ -79,7 +79,7 @@ def test_stopped_it_keeps_its_tiles_and_begins_anew_next_time(
 
     monkeypatch.setattr(Stop, "check", check)
     monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
-    monkeypatch.setattr(sitting, "paint", partial(sitting.paint, core=16))
+    monkeypatch.setattr(base, "paint", partial(base.paint, core=16))
     done = impasto("stylize", photo, "red-lines", *fast, "-o", tmp_path / "out.png")
     assert done.code == 130
     assert "Stopped after step 1 of 8" in done.err

@@ -18,7 +18,7 @@ from small_study import (
     session_of,
 )
 
-from impasto.judge.study.server import listening
+from impasto.study.server import listening
 
 
 @pytest.fixture

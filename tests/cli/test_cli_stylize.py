@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from impasto.cli.lock import only_run
-from impasto.cli.meter import Teller
+from impasto.cli.progress import Teller
 from impasto.cli.words import duration, memory, plain
 from impasto.core.errors import InputError
 
@@ -113,7 +113,7 @@ def test_previews_that_cannot_be_written_cost_a_warning(
     def refuse(*_):
         raise InputError("Cannot write it: the system says 'No space left on device'.")
 
-    monkeypatch.setattr("impasto.cli.preview.write", refuse)
+    monkeypatch.setattr("impasto.cli.previews.write", refuse)
     done = impasto("stylize", photo, style, "-o", tmp_path / "out.png", *small,
                    "--preview", tmp_path / "steps")  # fmt: skip
     assert done.code == 0
@@ -179,7 +179,7 @@ def test_numbers_in_words():
 
 
 def test_the_time_left_is_the_forecast_until_it_is_measured():
-    from impasto.cli.voice import Voice
+    from impasto.cli.console import Voice
     from impasto.core.progress import Tick
 
     class Meter:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from impasto.advise import round as round_module
+from impasto.advise.tune import search_stage as round_module
 from impasto.cli.words import plain
 from impasto.core.knobs import knobs_of
 from impasto.methods import find
-from impasto.run import show
+from impasto.pipeline import show
 
 
 @pytest.fixture
@@ -125,9 +125,9 @@ def test_ctrl_c_writes_the_winner_so_far(impasto, line, stopped):
 
 
 def test_after_ctrl_c_a_long_painting_is_made_small(impasto, line, stopped, monkeypatch):
-    from impasto.cli import tuning
+    from impasto.cli import tune_runner
 
-    monkeypatch.setattr(tuning, "QUICK", 0.0)
+    monkeypatch.setattr(tune_runner, "QUICK", 0.0)
     done = impasto(*line, "-o", "best.png", "--trial-size", "46")
     assert done.code == 130
     assert "the winner so far at 46 px" in done.err

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from impasto.weights import store
-from impasto.weights.catalogue import CATALOGUE
+from impasto.weights.registry import CATALOGUE
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_the_list_has_the_models_that_come_along(impasto, home):
 def test_a_models_card_is_shown(impasto, home, tmp_path):
     import torch
 
-    from impasto.weights.models import write_model
+    from impasto.weights.model_files import write_model
 
     path = tmp_path / "mine.safetensors"
     card = {"command": "impasto train fast -o mine.safetensors", "seconds": 61, "steps": 5}

@@ -54,8 +54,8 @@ def cache(tiny, tmp_path_factory):
     from tiny_clip import write_clip
 
     from impasto.nets import clip
+    from impasto.weights.compatibility import ADAPTERS, CONTROLS, MODELS, MOTIONS
     from impasto.weights.hub import PINNED
-    from impasto.weights.pairs import ADAPTERS, CONTROLS, MODELS, MOTIONS
 
     root = tmp_path_factory.mktemp("hub")
     adapters = Path(tiny["adapter-sdxl"]).parents[1]
@@ -82,7 +82,7 @@ def folder(cache, tiny, tmp_path, monkeypatch):
     from tiny_diffusion import write_lora
     from tiny_models import picture
 
-    from impasto.nets.diffusion import pipelines
+    from impasto.engines.diffusion import pipelines
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

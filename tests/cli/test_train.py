@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from impasto.cli import watchers
-from impasto.weights.models import read_header, read_model
+from impasto.weights.model_files import read_header, read_model
 
 
 @pytest.fixture

@@ -111,8 +111,8 @@ def test_prompts_may_be_longer_than_a_file_s_name(impasto, line):
 def test_an_early_end_is_said_and_which_state_was_taken(
     impasto, line, tmp_path, monkeypatch, fidelity, says
 ):
-    from impasto.train.lora_samples import Samples
-    from impasto.train.verdict import Look
+    from impasto.train.lora.early_stopping import Look
+    from impasto.train.lora.validation import Samples
 
     def look(self, step):
         return Look(step, 1 / (step + 1), fidelity if step else 1.0)

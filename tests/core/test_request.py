@@ -11,7 +11,7 @@ from impasto.core.errors import ImpastoError, InputError, KnobError
 from impasto.core.picture import Picture
 from impasto.core.request import Request
 from impasto.methods.gatys import Gatys
-from impasto.run import make_request
+from impasto.pipeline import make_request
 
 PICTURE = Picture(np.zeros((4, 6, 3), np.float32))
 

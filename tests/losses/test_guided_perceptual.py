@@ -6,8 +6,8 @@ import torch
 from impasto.losses.perceptual import Look, Part, PerceptualLoss
 from impasto.losses.style import Gaussian, exact, gaussian, matrix_sqrt, wasserstein_loss
 from impasto.nets.vgg import VGG
-from impasto.weights import layout
-from impasto.weights.files import LoadedWeights, Preprocessing
+from impasto.weights import vgg_layers
+from impasto.weights.loading import LoadedWeights, Preprocessing
 
 STYLE = {"conv1_1": 1.5, "conv2_1": 0.2, "conv3_1": 0.1}
 KINDS = ["gram", "wasserstein"]
@@ -16,11 +16,11 @@ KINDS = ["gram", "wasserstein"]
 @pytest.fixture
 def encoder(monkeypatch):
     """A VGG-19 of a few channels with random weights, in float64."""
-    monkeypatch.setattr(layout, "WIDTHS", (4, 5, 6, 7, 8))
+    monkeypatch.setattr(vgg_layers, "WIDTHS", (4, 5, 6, 7, 8))
     generator = torch.Generator().manual_seed(0)
     tensors = {
         name: torch.randn(shape, generator=generator, dtype=torch.float64) / 3
-        for name, shape in layout.tensor_shapes("vgg19").items()
+        for name, shape in vgg_layers.tensor_shapes("vgg19").items()
     }
     return VGG(LoadedWeights("tiny", "", "vgg19", tensors, Preprocessing((0.5,) * 3, (0.25,) * 3)))
 

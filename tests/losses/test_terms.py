@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
 from impasto.losses.content import content_loss
-from impasto.losses.pixels import out_of_gamut, total_variation
+from impasto.losses.total_variation import out_of_gamut, total_variation
 
 
 def picture(height=4, width=5, dtype=torch.float64, seed=0):

@@ -4,7 +4,7 @@ import numpy as np
 
 from impasto.core.plan import Forecast, Plan, Setting
 from impasto.core.progress import unwatched
-from impasto.run import make_request
+from impasto.pipeline import make_request
 
 
 def painted(models, method, content, styles, *, watch=unwatched, precision="fp32", **settings):

@@ -7,10 +7,10 @@ from feed_forward import pixels_of
 from skimage.metrics import structural_similarity
 from tiny_models import picture, pixels
 
+from impasto.engines.feedforward.base import Place
+from impasto.engines.feedforward.tiling import as_tensor
 from impasto.methods.adain import LAYER, Painter
-from impasto.nets.frame import framed
-from impasto.nets.sitting import Place
-from impasto.nets.tiles import as_tensor
+from impasto.ops.padding import framed
 
 
 @pytest.mark.parametrize("size", [(64, 64), (33, 90), (8, 8)])

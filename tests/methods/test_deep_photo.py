@@ -11,8 +11,8 @@ import impasto
 from impasto.core.knobs import build
 from impasto.core.plan import Setting
 from impasto.core.request import Region
+from impasto.engines.optimization.run import Sitting
 from impasto.losses.matting import LocalModels
-from impasto.losses.sitting import Sitting
 from impasto.methods import deep_photo
 from impasto.methods.deep_photo import EPSILON, UNIT, DeepPhoto
 from impasto.methods.gatys import Gatys

@@ -11,14 +11,14 @@ from tiny_models import STYLES, fast_tensors, picture, pixels
 import impasto
 from impasto.core.errors import InputError, KnobError, WeightsError
 from impasto.core.request import NamesStyles
+from impasto.engines.feedforward.base import Place
+from impasto.engines.feedforward.tiling import as_tensor
 from impasto.methods import find, names
 from impasto.methods.fast import Painter
-from impasto.nets.frame import framed
-from impasto.nets.sitting import Place
-from impasto.nets.tiles import as_tensor
+from impasto.ops.padding import framed
 from impasto.pictures import read, resize, write
-from impasto.run import make_request
-from impasto.weights.models import write_model
+from impasto.pipeline import make_request
+from impasto.weights.model_files import write_model
 
 
 def test_only_it_names_styles():

@@ -11,9 +11,9 @@ import impasto
 from impasto.core.errors import WeightsError
 from impasto.core.picture import Picture
 from impasto.core.plan import Setting
-from impasto.nets import sitting
-from impasto.pictures import spool
-from impasto.run import make_request
+from impasto.engines.feedforward import base
+from impasto.pictures import disk_array
+from impasto.pipeline import make_request
 
 METHODS = ["adain", "wct", "fast", "photowct"]
 ONE, OTHER = picture(48, 64, 1), picture(33, 90, 2)
@@ -131,7 +131,7 @@ def test_at_strength_0_the_precisions_agree(models):
 
 
 def test_ctrl_c_keeps_what_was_painted_and_leaves_the_rest(models, monkeypatch):
-    monkeypatch.setattr(sitting, "paint", partial(sitting.paint, core=64))
+    monkeypatch.setattr(base, "paint", partial(base.paint, core=64))
     content, style, ticks = picture(40, 300), STYLES[0], []
     whole = painted(models, "fast", content, style, watch=ticks.append)
     assert (whole.finished, whole.steps) == (True, len(ticks)) and len(ticks) > 3  # noqa: PT018
@@ -148,7 +148,7 @@ def test_ctrl_c_keeps_what_was_painted_and_leaves_the_rest(models, monkeypatch):
 
 
 def test_a_watch_sees_the_painting_grow(models, monkeypatch):
-    monkeypatch.setattr(sitting, "paint", partial(sitting.paint, core=64))
+    monkeypatch.setattr(base, "paint", partial(base.paint, core=64))
     content, seen = picture(40, 300), []
     painted(models, "fast", content, STYLES[0], watch=lambda tick: seen.append(tick.picture()))
     assert np.array_equal(seen[0][:, 200:], content.pixels[:, 200:])
@@ -160,10 +160,10 @@ def test_a_content_on_disk_is_painted_as_one_in_memory(models, tmp_path, monkeyp
     impasto.stylize(picture(60, 80), STYLES[0], method="fast", weights=models["fast"]).save(path)
     settings = {"method": "adain", "weights": models["adain"], "precision": "fp32"}
     expected = np.asarray(impasto.stylize(path, ONE, **settings).pixels)
-    monkeypatch.setattr(spool, "SPOOL_MEGAPIXELS", 0.001)
+    monkeypatch.setattr(disk_array, "SPOOL_MEGAPIXELS", 0.001)
     result = impasto.stylize(path, ONE, **settings)
-    assert isinstance(impasto.read(path).pixels, spool.Spool)
-    assert isinstance(result.pixels, spool.Spool)
+    assert isinstance(impasto.read(path).pixels, disk_array.Spool)
+    assert isinstance(result.pixels, disk_array.Spool)
     assert np.abs(np.asarray(result.pixels) - expected).max() <= 1 / 255
 
 
@@ -171,10 +171,10 @@ def test_a_small_content_that_is_enlarged_lies_on_disk(models, monkeypatch):
     content = Picture(picture(30, 40).pixels, alpha=picture(30, 40).pixels[:, :, 0], name="content")
     settings = {"method": "fast", "weights": models["fast"], "precision": "fp32", "size": 80}
     expected = impasto.stylize(content, STYLES[0], **settings)
-    monkeypatch.setattr(spool, "SPOOL_MEGAPIXELS", 0.002)
+    monkeypatch.setattr(disk_array, "SPOOL_MEGAPIXELS", 0.002)
     result = impasto.stylize(content, STYLES[0], **settings)
     for found, wanted in ((result.pixels, expected.pixels), (result.alpha, expected.alpha)):
-        assert isinstance(found, spool.Spool)
+        assert isinstance(found, disk_array.Spool)
         assert np.abs(np.asarray(found) - wanted).max() <= 1 / 255
 
 

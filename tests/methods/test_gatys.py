@@ -6,8 +6,8 @@ import torch
 from skimage.metrics import structural_similarity
 
 from impasto.core.errors import WeightsError
-from impasto.losses.balance import STRUCTURE
-from impasto.losses.sitting import GAMUT
+from impasto.engines.optimization.balance import STRUCTURE
+from impasto.engines.optimization.run import GAMUT
 from impasto.losses.style import gram_matrix
 from impasto.methods.gatys import STYLE_LAYERS, Gatys
 from impasto.nets.vgg import VGG

@@ -8,9 +8,9 @@ import torch
 
 from impasto.core.errors import KnobError
 from impasto.core.plan import Forecast, Plan, Setting
-from impasto.losses import optimising
+from impasto.engines.optimization import base
+from impasto.engines.optimization.run import Sitting
 from impasto.losses.perceptual import PerceptualLoss
-from impasto.losses.sitting import Sitting
 from impasto.methods.gatys import Gatys
 from impasto.nets.vgg import VGG
 from impasto.weights import store
@@ -190,7 +190,7 @@ def test_the_forecast_counts_warm_steps_at_the_speed_of_the_compact_encoder(
     request_of, monkeypatch
 ):
     paces = {"oxford": 8.0, "compact": 1.0}
-    monkeypatch.setattr(optimising, "seconds_per_megapixel", lambda weights, *_: paces[weights])
+    monkeypatch.setattr(base, "seconds_per_megapixel", lambda weights, *_: paces[weights])
     setting = Setting(512, 512, "cpu", "fp32")
 
     def seconds(**knobs):

@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.core.errors import InputError, KnobError
-from impasto.core.guards import USEFUL_RATIO
 from impasto.core.picture import Picture
+from impasto.core.pitfalls import USEFUL_RATIO
 from impasto.core.plan import Forecast, Plan, Setting
 from impasto.core.request import Request
-from impasto.losses import optimising
-from impasto.losses.sitting import LEAST, Sitting
+from impasto.engines.optimization import base as optimization_base
+from impasto.engines.optimization.parametrization import upsample
+from impasto.engines.optimization.run import LEAST, Sitting
 from impasto.methods.gatys import Gatys
-from impasto.nets.canvas import upsample
-from impasto.weights import layout
+from impasto.weights import vgg_layers
 
 #: Two shallow layers: for what does not depend on how the painting looks.
 SHALLOW = {"style_layers": ("conv1_1",), "content_layers": ("conv2_1",)}
@@ -224,12 +224,12 @@ def test_a_start_picture_that_is_missing_is_an_input_error(paint, init):
 def vgg16(tmp_path_factory):
     """A VGG-16 of random weights in torchvision's layout."""
     generator = torch.Generator().manual_seed(0)
-    names = layout.torchvision_names("vgg16")
+    names = vgg_layers.torchvision_names("vgg16")
     tensors = {
         names[ours]: torch.randn(shape, generator=generator) * (2 / (9 * shape[-3])) ** 0.5
         if len(shape) > 1
         else torch.zeros(shape)
-        for ours, shape in layout.tensor_shapes("vgg16").items()
+        for ours, shape in vgg_layers.tensor_shapes("vgg16").items()
     }
     path = tmp_path_factory.mktemp("weights") / "random.safetensors"
     safetensors.torch.save_file(tensors, path)
@@ -365,7 +365,7 @@ def test_gradients_agree_with_themselves_and_in_bf16(request_of):
 
 
 def test_the_forecast_grows_with_the_work(request_of, monkeypatch):
-    monkeypatch.setattr(optimising, "resident_bytes", lambda: 10**8)
+    monkeypatch.setattr(optimization_base, "resident_bytes", lambda: 10**8)
     request = request_of(steps=100)
 
     def forecast(height=256, width=256, precision="fp32", **knobs):
@@ -379,9 +379,9 @@ def test_the_forecast_grows_with_the_work(request_of, monkeypatch):
     assert four == pytest.approx(4 * (base.peak_bytes - held), rel=0.05)
     assert forecast(precision="bf16", height=2048).peak_bytes < forecast(height=2048).peak_bytes
     assert forecast(history=100).peak_bytes > base.peak_bytes
-    work = [forecast(steps=n).seconds - optimising.START_SECONDS for n in (100, 403)]
+    work = [forecast(steps=n).seconds - optimization_base.START_SECONDS for n in (100, 403)]
     assert work[1] == pytest.approx(work[0] * (403 + 3) / (100 + 3), rel=1e-6)
-    scales = forecast(512, 512).seconds - optimising.START_SECONDS
+    scales = forecast(512, 512).seconds - optimization_base.START_SECONDS
     assert scales == pytest.approx(work[0] * 5, rel=1e-6)  # 256² and 512²
 
 

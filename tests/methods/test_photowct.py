@@ -9,11 +9,11 @@ from feed_forward import pixels_of
 from tiny_models import picture
 
 from impasto.core.errors import KnobError
+from impasto.engines.feedforward.base import Place
 from impasto.losses.matting import LocalModels
 from impasto.methods.photowct import COARSER, EPSILON, RADIUS, guided
-from impasto.nets.sitting import Place
 from impasto.pictures import resize
-from impasto.run import make_request
+from impasto.pipeline import make_request
 
 
 def waves(phase=0.0):

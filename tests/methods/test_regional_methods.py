@@ -12,12 +12,12 @@ from impasto.core.picture import Picture
 from impasto.core.plan import Forecast, Plan, Setting
 from impasto.core.progress import unwatched
 from impasto.core.request import Region, Request
+from impasto.engines.feedforward import base
+from impasto.engines.feedforward.base import Place
+from impasto.engines.feedforward.tiling import as_tensor, paint
 from impasto.methods import adain, find, wct
-from impasto.nets import sitting
-from impasto.nets.frame import framed
-from impasto.nets.sitting import Place
-from impasto.nets.tiles import as_tensor, paint
-from impasto.pictures import Spool, spool
+from impasto.ops.padding import framed
+from impasto.pictures import Spool, disk_array
 
 METHODS = ["adain", "wct", "photowct"]
 PLACE = Place("cpu", "fp32")
@@ -104,7 +104,7 @@ def painter_of(models, method, request):
             adain.Painter(models["adain"], PLACE) if method == "adain"
             else wct.Painter(models["wct"], PLACE, dict.fromkeys(wct.LEVELS, 0.6))
         )  # fmt: skip
-        seen = sitting.looks(request, 512)
+        seen = base.looks(request, 512)
         made.look_at(seen.pictures, *seen.shares)
     return made
 
@@ -129,7 +129,7 @@ class Known:
 def test_with_the_same_statistics_no_seam_is_to_be_seen(models, method, size):
     regions = [Region("a", ramp(*size, 0.3), 1), Region("b", ramp(*size, 0.7), 0, ramp(48, 64))]
     asked = request_of(models, method, regions, content=picture(*size))
-    source = sitting._with_parts(asked, asked.content.pixels)
+    source = base._with_parts(asked, asked.content.pixels)
     painter = Known(painter_of(models, method, asked), source)
     whole, tiled, count = np.zeros((*size, 3), np.float32), np.zeros((*size, 3), np.float32), []
     paint(source, source, whole, painter, PLACE, lambda *_: None, core=10**6)
@@ -144,7 +144,7 @@ def test_tiles_with_a_thumbnails_statistics_are_as_the_whole(models, method, mon
     content = picture(48, 320)
     asked = request_of(models, method, [Region("r", ramp(48, 320), 1)], content=content)
     whole = painted(asked)
-    monkeypatch.setattr(sitting, "paint", partial(sitting.paint, core=64))
+    monkeypatch.setattr(base, "paint", partial(base.paint, core=64))
     assert np.abs(painted(asked) - whole).max() <= 1 / 255
 
 
@@ -152,7 +152,7 @@ def test_what_lies_on_disk_is_painted_as_what_lies_in_memory(models, monkeypatch
     content = picture(60, 80)
     regions = [Region("r", ramp(60, 80), 1)]
     whole = painted(request_of(models, "adain", regions, content=content, feather=5))
-    monkeypatch.setattr(spool, "SPOOL_MEGAPIXELS", 0.001)
+    monkeypatch.setattr(disk_array, "SPOOL_MEGAPIXELS", 0.001)
     kept = Spool((60, 80, 3), 16)
     kept[:, :] = content.pixels
     on_disk = Picture(kept, bits=16)

@@ -26,8 +26,8 @@ def test_scale_0_equals_no_adapter(tiny, kind):
 
 
 def test_an_adapter_that_is_loaded_and_set_to_0_is_none_either(tiny):
-    from impasto.nets.diffusion import pipelines
-    from impasto.nets.diffusion.adapter import set_scales
+    from impasto.engines.diffusion import pipelines
+    from impasto.engines.diffusion.ip_adapter import set_scales
 
     none = pixels(tiny, styles=(), prompt=HOUSE)
     painted(tiny, prompt=HOUSE)
@@ -91,7 +91,7 @@ def test_the_more_structure_the_more_of_the_content_counts(tiny, kind):
 
 
 def test_strength_0_gives_the_content_back_and_loads_nothing(tiny, monkeypatch):
-    from impasto.nets.diffusion import pipelines
+    from impasto.engines.diffusion import pipelines
 
     monkeypatch.setattr(pipelines, "load", None)
     assert np.array_equal(pixels(tiny, CONTENT, strength=0.0), CONTENT.pixels)
@@ -178,7 +178,7 @@ class Stop:
     ids=lambda knobs: " ".join(str(v) for v in list(knobs.values())[:2]),
 )  # fmt: skip
 def test_a_run_that_was_stopped_ends_with_the_same_bits(tiny, tmp_path, knobs):
-    from impasto.run import make_plan
+    from impasto.pipeline import make_plan
 
     kind, content = knobs.pop("kind", "sdxl"), knobs.pop("content", "48x32")
     if knobs.pop("pndm", False):  # the scheduler that SD 1.5 is published with
@@ -226,8 +226,8 @@ def test_regions_take_their_own_style(tiny):
     made = impasto.request(CONTENT, [ONE, OTHER], **settings(tiny, structure=0.0, scale=2.0))
     split = dataclasses.replace(made, regions=(left,))
     from impasto.methods.sdxl import shares
-    from impasto.run.plan import make_plan
-    from impasto.run.stylize import perform
+    from impasto.pipeline.plan import make_plan
+    from impasto.pipeline.stylize import perform
 
     counts = shares(split, 40, 56)
     assert counts.shape == (2, 40, 56)

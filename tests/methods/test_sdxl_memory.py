@@ -1,6 +1,5 @@
 """The method sdxl on tiny pipelines: memory, precision, and what stays loaded."""
 
-
 import numpy as np
 import pytest
 import torch
@@ -13,7 +12,7 @@ pytest.importorskip("diffusers")
 
 
 def test_the_model_stays_loaded_for_the_next_request(tiny):
-    from impasto.nets.diffusion import pipelines
+    from impasto.engines.diffusion import pipelines
 
     painted(tiny, prompt=HOUSE)
     first = list(pipelines._KEPT.values())
@@ -22,7 +21,7 @@ def test_the_model_stays_loaded_for_the_next_request(tiny):
 
 
 def test_adapter_and_controls_are_changed_and_the_model_stays(tiny):
-    from impasto.nets.diffusion import pipelines
+    from impasto.engines.diffusion import pipelines
 
     def several():
         control = {"controls": ("canny",), "control_models": (tiny["control-sdxl"],)}
@@ -45,7 +44,7 @@ def test_adapter_and_controls_are_changed_and_the_model_stays(tiny):
 
 
 def test_the_kept_model_is_not_counted_twice(tiny, monkeypatch):
-    from impasto.nets.diffusion import memory, pipelines
+    from impasto.engines.diffusion import memory, pipelines
 
     # A process of 1 GB, to which the model comes when it is loaded.
     monkeypatch.setattr(memory, "resident_bytes", lambda: 10**9 + pipelines.held("cpu"))
@@ -76,7 +75,7 @@ def test_threads_paint_one_after_the_other(tiny):
 def test_half_precision_that_gives_no_numbers_in_the_decoder_is_done_again_in_full(
     tiny, monkeypatch
 ):
-    from impasto.nets.diffusion import pipelines
+    from impasto.engines.diffusion import pipelines
 
     usual = pixels(tiny, prompt=HOUSE)
     (loaded,) = pipelines._KEPT.values()
@@ -102,7 +101,7 @@ def test_bf16_paints_too(tiny):
 
 
 def test_a_unet_without_numbers_is_said(tiny, monkeypatch):
-    from impasto.nets.diffusion import pipelines
+    from impasto.engines.diffusion import pipelines
 
     painted(tiny, prompt=HOUSE)
     (loaded,) = pipelines._KEPT.values()
@@ -115,9 +114,9 @@ def test_a_unet_without_numbers_is_said(tiny, monkeypatch):
 
 def failing(monkeypatch, times):
     """Have the sampling run out of memory so many times; what step each try had."""
-    from impasto.nets.diffusion import studio
+    from impasto.engines.diffusion import run as diffusion_run
 
-    real, steps = studio.sample, []
+    real, steps = diffusion_run.sample, []
 
     def sample(loaded, job, told, state=None):
         steps.append(loaded.parts.step)
@@ -125,7 +124,7 @@ def failing(monkeypatch, times):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return real(loaded, job, told, state)
 
-    monkeypatch.setattr(studio, "sample", sample)
+    monkeypatch.setattr(diffusion_run, "sample", sample)
     return steps
 
 
@@ -142,7 +141,7 @@ def failing(monkeypatch, times):
 def test_out_of_memory_while_loading_is_a_step_down_too(tiny, monkeypatch, error):
     from diffusers import StableDiffusionXLPipeline
 
-    from impasto.nets.diffusion import pipelines
+    from impasto.engines.diffusion import pipelines
 
     real, calls = StableDiffusionXLPipeline.from_pretrained, []
 
@@ -174,12 +173,12 @@ def test_out_of_memory_again_is_a_clear_stop(tiny, monkeypatch, memory, tried):
 
 
 def test_other_errors_stay_what_they_are(tiny, monkeypatch):
-    from impasto.nets.diffusion import studio
+    from impasto.engines.diffusion import run as diffusion_run
 
     def wrong(*_):
         raise RuntimeError("shapes do not match")
 
-    monkeypatch.setattr(studio, "sample", wrong)
+    monkeypatch.setattr(diffusion_run, "sample", wrong)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         painted(tiny, prompt=HOUSE)
 
@@ -191,7 +190,7 @@ def test_parts_that_are_offloaded_paint_the_same_picture(tiny, tmp_path, monkeyp
     import accelerate
     from tiny_diffusion import write_lora
 
-    from impasto.nets.diffusion import memory
+    from impasto.engines.diffusion import memory
 
     real = accelerate.cpu_offload
     # diffusers asks for the device "cpu:0", which accelerate does not know to be this one.

@@ -168,10 +168,10 @@ def test_scale_1_warns_unless_blocks_are_chosen(tiny):
 def test_no_leak_lowers_the_scale_until_nothing_leaks(tiny, tmp_path, monkeypatch):
     from tiny_clip import write_clip
 
-    from impasto.nets.diffusion import studio
+    from impasto.engines.diffusion import run
 
     found = iter([0.9, 0.6, 0.1])
-    monkeypatch.setattr(studio.LeakCheck, "__call__", lambda *_: next(found))
+    monkeypatch.setattr(run.LeakCheck, "__call__", lambda *_: next(found))
     clip = str(write_clip(tmp_path))
     result = painted(tiny, prompt=HOUSE, leak=False, clip=clip, scale=1.0)
     assert result.recipe.losses == {"leak": 0.1, "scale": pytest.approx(0.49)}
@@ -182,9 +182,9 @@ def test_no_leak_lowers_the_scale_until_nothing_leaks(tiny, tmp_path, monkeypatc
 def test_a_leak_that_stays_is_said(tiny, tmp_path, monkeypatch):
     from tiny_clip import write_clip
 
-    from impasto.nets.diffusion import studio
+    from impasto.engines.diffusion import run
 
-    monkeypatch.setattr(studio.LeakCheck, "__call__", lambda *_: 0.8)
+    monkeypatch.setattr(run.LeakCheck, "__call__", lambda *_: 0.8)
     clip = str(write_clip(tmp_path))
     result = painted(tiny, prompt=HOUSE, leak=False, clip=clip)
     assert any("80% of the style's things" in w for w in result.recipe.warnings)
@@ -193,11 +193,11 @@ def test_a_leak_that_stays_is_said(tiny, tmp_path, monkeypatch):
 def test_a_leak_is_measured_where_clip_is_here_and_lowers_nothing(tiny, tmp_path, monkeypatch):
     from tiny_clip import write_clip
 
-    from impasto.nets.diffusion import studio
+    from impasto.engines.diffusion import run
 
     plain = painted(tiny, prompt=HOUSE)
     assert "leak" not in plain.recipe.losses
-    monkeypatch.setattr(studio.LeakCheck, "__call__", lambda *_: 0.8)
+    monkeypatch.setattr(run.LeakCheck, "__call__", lambda *_: 0.8)
     looked = painted(tiny, prompt=HOUSE, clip=str(write_clip(tmp_path)))
     assert looked.recipe.losses == {"leak": 0.8, "scale": 0.7}
     assert any("try --no-leak" in w for w in looked.recipe.warnings)
@@ -206,8 +206,8 @@ def test_a_leak_is_measured_where_clip_is_here_and_lowers_nothing(tiny, tmp_path
 
 def test_without_the_extra_the_line_that_installs_it_is_said(tiny, monkeypatch):
     from impasto.core.errors import MissingExtraError
-    from impasto.nets.diffusion import kit
+    from impasto.engines.diffusion import components
 
-    monkeypatch.setattr(kit, "PACKAGES", ("diffusers", "not_installed_anywhere"))
+    monkeypatch.setattr(components, "PACKAGES", ("diffusers", "not_installed_anywhere"))
     with pytest.raises(MissingExtraError, match=r'pip install "impasto\[diffusion\]"'):
         painted(tiny, prompt=HOUSE)

@@ -7,11 +7,11 @@ from feed_forward import painted, pixels_of
 from tiny_models import picture, pixels
 
 from impasto.core.errors import KnobError
+from impasto.engines.feedforward.base import Place
+from impasto.engines.feedforward.tiling import as_tensor
 from impasto.methods.wct import ALIKE, LEVELS, STRENGTH, WCT, Painter
-from impasto.nets.frame import framed
-from impasto.nets.sitting import Place
-from impasto.nets.tiles import as_tensor
-from impasto.nets.transforms import Statistics
+from impasto.ops.feature_transforms import Statistics
+from impasto.ops.padding import framed
 
 
 def test_a_picture_in_its_own_style_is_itself(models):

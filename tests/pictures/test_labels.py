@@ -13,7 +13,7 @@ from impasto.core.errors import InputError
 from impasto.core.picture import Picture
 from impasto.pictures import Spool
 from impasto.pictures.labels import code, labels_of, named
-from impasto.pictures.regions import partners, regions_of_labels
+from impasto.pictures.region_masks import partners, regions_of_labels
 
 BLUE, GREEN, BLACK, WHITE, RED, GREY = (
     (0, 0, 255), (0, 255, 0), (0, 0, 0), (255, 255, 255), (255, 0, 0), (128, 128, 128)
@@ -77,9 +77,9 @@ def test_few_stray_pixels_count_as_the_nearest_and_are_told():
 
 
 def test_labels_on_disk_are_those_in_memory(monkeypatch):
-    from impasto.pictures import spool
+    from impasto.pictures import disk_array
 
-    monkeypatch.setattr(spool, "BAND", 1000)
+    monkeypatch.setattr(disk_array, "BAND", 1000)
     pixels = np.asarray(drawn(BLUE, GREEN, RED))
     kept = Spool(pixels.shape)
     kept[:, :] = pixels.astype(np.float32) / 255

@@ -9,7 +9,7 @@ from scipy import ndimage
 from impasto.core.picture import Picture
 from impasto.core.request import Region, Request
 from impasto.methods.adain import AdaIN
-from impasto.pictures import Spool, spool
+from impasto.pictures import Spool, disk_array
 from impasto.pictures.masks import (
     Label,
     Parts,
@@ -141,7 +141,7 @@ def test_parts_have_no_rest_where_labels_cover_all():
 @pytest.mark.parametrize("on_disk", [False, True])
 @pytest.mark.parametrize("feather", [0, 6])
 def test_what_no_region_covers_is_the_content_to_the_bit(bits, on_disk, feather, monkeypatch):
-    monkeypatch.setattr(spool, "SPOOL_MEGAPIXELS", 0.0 if on_disk else 24.0)
+    monkeypatch.setattr(disk_array, "SPOOL_MEGAPIXELS", 0.0 if on_disk else 24.0)
     top = 2**bits - 1
     integers = np.random.default_rng(0).integers(0, top + 1, (20, 30, 3))
     content, painted = (integers / top).astype(np.float32), np.full((20, 30, 3), 0.25, np.float32)

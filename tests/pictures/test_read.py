@@ -19,7 +19,7 @@ from PIL import Image, ImageCms, ImageOps
 from impasto.core import devices
 from impasto.core.errors import InputError, MissingExtraError, ResourceError
 from impasto.pictures import from_any, read
-from impasto.pictures.samples import DECODING
+from impasto.pictures.decoded import DECODING
 
 BLOCKS = np.zeros((32, 48, 3), np.uint8)
 BLOCKS[:16, :24], BLOCKS[:16, 24:], BLOCKS[16:] = (255, 0, 0), (0, 255, 0), (0, 0, 255)

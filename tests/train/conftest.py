@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from impasto.train.teach import prepare, teach
+from impasto.train.fit import prepare, teach
 
 SMALL = {"steps": 6, "batch": 2, "side": 64, "precision": "fp32"}
 
@@ -84,7 +84,7 @@ def pictures(tmp_path_factory):
 @pytest.fixture(scope="module")
 def _read_once():
     """Bases are read once, and copied for every run."""
-    from impasto.train.base import FrozenBase
+    from impasto.train.lora.frozen_base import FrozenBase
 
     real, known = FrozenBase._load, {}
 
@@ -104,7 +104,7 @@ def _read_once():
 @pytest.fixture
 def lora_of(pictures, tiny, tmp_path, monkeypatch, _read_once):
     """Prepares a LoRA of a few steps on a tiny base."""
-    monkeypatch.setattr("impasto.train.lora.PRIOR_STEPS", 2)
+    monkeypatch.setattr("impasto.train.lora.task.PRIOR_STEPS", 2)
 
     def make(kind="sd15", *, output="brand.safetensors", resume=False, start="", styles=(),
              photos=None, captions=None, **more):  # fmt: skip

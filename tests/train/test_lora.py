@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 
 from impasto.core.errors import ImpastoError, InputError, WeightsError
-from impasto.nets.diffusion.lora import Loras, Use
-from impasto.train.buckets import cut, seen
-from impasto.train.lesson import Share
-from impasto.train.lora import LoraCourse, LoraLesson
-from impasto.train.teach import teach
+from impasto.engines.diffusion.lora import Loras, Use
+from impasto.train.fit import teach
+from impasto.train.lora.aspect_buckets import cut, seen
+from impasto.train.lora.task import LoraCourse, LoraLesson
+from impasto.train.task import Share
 from impasto.weights.lora import read_header, read_pairs
 
 pytest.importorskip("diffusers")
@@ -100,7 +100,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(lora_of, more):
 
 def test_other_captions_are_another_run(lora_of, monkeypatch):
     lora_of().save()
-    monkeypatch.setattr("impasto.train.lora.captions_beside", lambda album: {})
+    monkeypatch.setattr("impasto.train.lora.task.captions_beside", lambda album: {})
     with pytest.raises(InputError, match="captions differ"):
         lora_of(resume=True)
 

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from impasto.core.errors import KnobError
-from impasto.train.lesson import Share
+from impasto.train.task import Share
 
 pytest.importorskip("diffusers")
 
@@ -66,7 +66,7 @@ def test_long_captions_are_read_to_the_end(lora_of):
 def test_words_are_read_as_by_the_pipeline(lora_of, tiny, kind):
     import diffusers
 
-    from impasto.nets.diffusion.prompts import read
+    from impasto.engines.diffusion.prompts import read
 
     name = {"sd15": "StableDiffusionPipeline", "sdxl": "StableDiffusionXLPipeline"}[kind]
     pipe = getattr(diffusers, name).from_pretrained(tiny[kind], local_files_only=True)
@@ -97,16 +97,16 @@ def test_a_licence_against_commercial_use_has_to_be_accepted(lora_of, tiny, tmp_
 
 def test_a_picture_that_only_one_reader_can_read_is_left_out(lora_of, pictures, monkeypatch):
     from impasto.core.errors import InputError
-    from impasto.train import buckets
+    from impasto.train.lora import aspect_buckets
 
-    real = buckets.read
+    real = aspect_buckets.read
 
     def read(file):
         if file.name == "1.png":
             raise InputError("damaged")
         return real(file)
 
-    monkeypatch.setattr(buckets, "read", read)
+    monkeypatch.setattr(aspect_buckets, "read", read)
     lesson = lora_of().lesson
     assert len(lesson.data.kept) == len(lesson.pictures) == 4
     assert [file.name for file in lesson.pictures.unreadable] == ["1.png"]

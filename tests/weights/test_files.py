@@ -9,18 +9,18 @@ import torch
 import torch.nn.functional as F
 
 from impasto.core.errors import WeightsError
-from impasto.weights import layout, store
+from impasto.weights import store, vgg_layers
 
 
 @pytest.fixture(autouse=True)
 def small_widths(monkeypatch):
-    monkeypatch.setattr(layout, "WIDTHS", (2, 3, 4, 5, 6))
+    monkeypatch.setattr(vgg_layers, "WIDTHS", (2, 3, 4, 5, 6))
 
 
 def _torchvision(backbone):
     """Random tensors in torchvision's layout, with the classifier that such files also hold."""
-    names = layout.torchvision_names(backbone)
-    shapes = layout.tensor_shapes(backbone)
+    names = vgg_layers.torchvision_names(backbone)
+    shapes = vgg_layers.tensor_shapes(backbone)
     tensors = {theirs: torch.rand(shapes[ours]) for ours, theirs in names.items()}
     return {**tensors, "classifier.0.weight": torch.rand(3, 3)}
 
@@ -44,7 +44,7 @@ def _save(tensors, path):
     ],
 )
 def test_known_places_in_torchvisions_row(backbone, ours, theirs):
-    names = layout.torchvision_names(backbone)
+    names = vgg_layers.torchvision_names(backbone)
     assert names[f"{ours}.weight"] == f"features.{theirs}.weight"
 
 
@@ -57,14 +57,14 @@ def test_the_backbone_is_told_by_the_tensors(tmp_path, backbone, suffix):
     assert loaded.name == f"mine{suffix}"
     assert len(loaded.sha256) == 64
     assert loaded.preprocessing.std == (0.229, 0.224, 0.225)
-    names = layout.torchvision_names(backbone)
+    names = vgg_layers.torchvision_names(backbone)
     assert loaded.tensors.keys() == names.keys()
     weights = [n for n in names if n.endswith("weight") and n != "conv1_1.weight"]
     assert all(torch.equal(loaded.tensors[n], given[names[n]]) for n in weights)
 
 
 def test_every_activation_is_brought_to_the_scale_of_the_original_network(tmp_path):
-    names = layout.torchvision_names("vgg16")
+    names = vgg_layers.torchvision_names("vgg16")
     given = {k: t / t[0].numel() for k, t in _torchvision("vgg16").items()}
     loaded = store.load(_save(given, tmp_path / "mine.safetensors")).tensors
     x = torch.rand(1, 3, 32, 32)

@@ -9,13 +9,13 @@ import safetensors.torch
 import torch
 
 from impasto.core.errors import WeightsError
-from impasto.weights import hub, pairs, whole
+from impasto.weights import compatibility, hub, integrity
 
 pytest.importorskip("diffusers")
 
 
 def base_of(tiny, kind="sdxl"):
-    return pairs.look_at_model(hub.locate(tiny[kind]))
+    return compatibility.look_at_model(hub.locate(tiny[kind]))
 
 
 def edited(folder, file, **changes):
@@ -65,7 +65,7 @@ def test_what_is_neither_is_said(name):
 
 def test_every_pinned_revision_is_a_commit():
     assert all(len(r) == 40 and int(r, 16) for r in hub.PINNED.values())
-    assert {pairs.MODELS["sdxl"], pairs.MODELS["sd15"]} <= set(hub.PINNED)
+    assert {compatibility.MODELS["sdxl"], compatibility.MODELS["sd15"]} <= set(hub.PINNED)
 
 
 def test_without_hub_and_cache_the_line_that_fetches_it_is_said(monkeypatch, tmp_path):
@@ -73,7 +73,7 @@ def test_without_hub_and_cache_the_line_that_fetches_it_is_said(monkeypatch, tmp
     with pytest.raises(
         WeightsError, match=r"HF_HUB_OFFLINE.*hf download owner/none --revision main"
     ):
-        pairs.look_at_model(hub.locate("owner/none"))
+        compatibility.look_at_model(hub.locate("owner/none"))
 
 
 def test_a_hub_out_of_reach_is_said(monkeypatch):
@@ -86,7 +86,7 @@ def test_a_hub_out_of_reach_is_said(monkeypatch):
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", unreachable)
     with pytest.raises(WeightsError, match=r"the hub is out of reach.*hf download owner/none"):
-        pairs.look_at_model(hub.locate("owner/none"))
+        compatibility.look_at_model(hub.locate("owner/none"))
 
 
 def in_cache(tiny, tmp_path, monkeypatch, revision="main"):
@@ -116,14 +116,14 @@ def test_the_offline_cache_is_enough(tiny, tmp_path, monkeypatch):
 
 
 def test_a_cache_with_a_part_missing_is_refused_with_the_line(tiny, tmp_path, monkeypatch):
-    from impasto.nets.diffusion.files import fetched_model
+    from impasto.engines.diffusion.files import fetched_model
 
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     snapshot = in_cache(tiny, tmp_path, monkeypatch, revision="part")
     (snapshot / "vae/diffusion_pytorch_model.safetensors").unlink()
     source = hub.locate("tiny/sdxl@part")
     with pytest.raises(WeightsError, match=r"no .safetensors.*for vae.*hf download tiny/sdxl"):
-        fetched_model(source, pairs.look_at_model(source), half=False)
+        fetched_model(source, compatibility.look_at_model(source), half=False)
 
 
 def test_a_damaged_file_of_the_cache_is_told_the_line_that_mends_it(tiny, tmp_path, monkeypatch):
@@ -159,16 +159,16 @@ def test_a_blob_of_the_cache_is_named_by_its_sha256(tmp_path):
     name = "ab" * 32
     (blobs / name).write_bytes(b"x")
     (tmp_path / "link").symlink_to(blobs / name)
-    assert whole.sha256_of(tmp_path / "link") == name
-    assert whole.sha256_of(blobs / name) == name
+    assert integrity.sha256_of(tmp_path / "link") == name
+    assert integrity.sha256_of(blobs / name) == name
 
 
 def test_a_file_that_changes_has_another_sha256(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"one")
-    first = whole.sha256_of(path)
+    first = integrity.sha256_of(path)
     path.write_bytes(b"two and more")
-    assert whole.sha256_of(path) != first
+    assert integrity.sha256_of(path) != first
 
 
 def test_a_half_copied_file_is_refused(copied):
@@ -190,7 +190,7 @@ def test_what_is_no_safetensors_is_refused(tmp_path):
     path = tmp_path / "x.safetensors"
     path.write_bytes(b"\x80\x04pickle" + b"\xff" * 50)
     with pytest.raises(WeightsError, match="no whole safetensors"):
-        whole.header(path)
+        integrity.header(path)
     with pytest.raises(WeightsError, match=r"no .safetensors, which alone are read"):
         hub.Source("x", tmp_path, inside="model.ckpt").shapes()
 
@@ -204,22 +204,22 @@ def test_a_missing_shard_is_refused(copied):
 
 
 def test_a_folder_without_safetensors_is_refused(copied):
-    from impasto.nets.diffusion.files import fetched_model
+    from impasto.engines.diffusion.files import fetched_model
 
     for path in copied.rglob("*.safetensors"):
         path.rename(path.with_suffix(".bin"))
     source = hub.locate(str(copied))
     with pytest.raises(WeightsError, match=r"no .safetensors, which alone are loaded"):
-        fetched_model(source, pairs.look_at_model(source), half=False)
+        fetched_model(source, compatibility.look_at_model(source), half=False)
 
 
 def test_files_of_fp16_are_taken_where_they_are_enough(tiny, copied):
-    from impasto.nets.diffusion.files import wanted
+    from impasto.engines.diffusion.files import wanted
 
     for path in list(copied.rglob("*.safetensors")):
         shutil.copy(path, path.with_name(path.name.replace(".safetensors", ".fp16.safetensors")))
     source = hub.locate(str(copied))
-    base, listed = pairs.look_at_model(source), hub.names_of(source)
+    base, listed = compatibility.look_at_model(source), hub.names_of(source)
     half, full = wanted(listed, base, True), wanted(listed, base, False)
     assert [n for n in half if n.endswith(".fp16.safetensors")] == [
         n.replace(".safetensors", ".fp16.safetensors") for n in full if n.endswith(".safetensors")
@@ -233,10 +233,10 @@ def test_files_of_fp16_are_taken_where_they_are_enough(tiny, copied):
 def test_the_parts_of_a_kind_fit(tiny, kind):
     base = base_of(tiny, kind)
     assert (base.kind, base.factor) == (kind, 2)
-    adapter = pairs.look_at_adapter(tiny[f"adapter-{kind}"], base)
+    adapter = compatibility.look_at_adapter(tiny[f"adapter-{kind}"], base)
     assert (adapter.plus, adapter.tokens) == (False, 4)
-    pairs.check_adapter(base, adapter, pairs.encoder_of(adapter))
-    assert pairs.check_control(base, "canny", tiny[f"control-{kind}"])
+    compatibility.check_adapter(base, adapter, compatibility.encoder_of(adapter))
+    assert compatibility.check_control(base, "canny", tiny[f"control-{kind}"])
 
 
 @pytest.mark.parametrize("kind", ["sdxl", "sd15"])
@@ -251,7 +251,7 @@ def test_layers_are_counted_as_diffusers_numbers_them(tiny, kind):
         for name in unet.attn_processors
         if name.endswith("attn2.processor")
     ]
-    assert list(pairs.layer_widths(base_of(tiny, kind).unet)) == theirs
+    assert list(compatibility.layer_widths(base_of(tiny, kind).unet)) == theirs
 
 
 def test_layers_of_the_real_sdxl_and_sd15():
@@ -268,48 +268,51 @@ def test_layers_of_the_real_sdxl_and_sd15():
         "up_block_types": ["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3,
         "layers_per_block": 2,
     }
-    assert (len(pairs.layer_widths(xl)), len(pairs.layer_widths(sd))) == (70, 16)
+    assert (len(compatibility.layer_widths(xl)), len(compatibility.layer_widths(sd))) == (70, 16)
 
 
 @pytest.mark.parametrize(("kind", "other"), [("sdxl", "sd15"), ("sd15", "sdxl")])
 def test_an_adapter_of_the_other_kind_is_refused(tiny, kind, other):
     base = base_of(tiny, kind)
-    adapter = pairs.look_at_adapter(tiny[f"adapter-{other}"], base)
+    adapter = compatibility.look_at_adapter(tiny[f"adapter-{other}"], base)
     with pytest.raises(WeightsError, match=r"The IP-Adapter .* is for .* the model .* has"):
-        pairs.check_adapter(base, adapter, pairs.encoder_of(adapter))
+        compatibility.check_adapter(base, adapter, compatibility.encoder_of(adapter))
 
 
 def test_an_adapter_of_sd15_on_sdxl_is_told_the_pair_that_fits(tmp_path, tiny):
     from dataclasses import replace
 
     base = replace(base_of(tiny), width=2048)
-    adapter = replace(pairs.look_at_adapter(tiny["adapter-sd15"], base_of(tiny, "sd15")), width=768)
+    adapter = replace(
+        compatibility.look_at_adapter(tiny["adapter-sd15"], base_of(tiny, "sd15")), width=768
+    )
     with pytest.raises(WeightsError) as caught:
-        pairs.check_adapter(base, adapter, pairs.encoder_of(adapter))
+        compatibility.check_adapter(base, adapter, compatibility.encoder_of(adapter))
     said = str(caught.value)
     assert "is for Stable Diffusion 1.5, cross-attention 768" in said
-    assert f"--ip-adapter {pairs.ADAPTERS['sdxl']} fits this model" in said
+    assert f"--ip-adapter {compatibility.ADAPTERS['sdxl']} fits this model" in said
 
 
 def test_an_image_encoder_of_another_width_is_told_the_one_that_fits(tiny):
     from dataclasses import replace
 
     base = base_of(tiny)
-    adapter = replace(pairs.look_at_adapter(tiny["adapter-sdxl"], base), seen=1024)
+    adapter = replace(compatibility.look_at_adapter(tiny["adapter-sdxl"], base), seen=1024)
     with pytest.raises(
         WeightsError, match=r"takes vectors of 1024: --image-encoder h94/IP-Adapter"
     ):
-        pairs.check_adapter(base, adapter, pairs.encoder_of(adapter))
+        compatibility.check_adapter(base, adapter, compatibility.encoder_of(adapter))
     other = Path(tiny["adapter-sd15"]).parent / "image_encoder"
-    fine = pairs.look_at_adapter(tiny["adapter-sdxl"], base)
+    fine = compatibility.look_at_adapter(tiny["adapter-sdxl"], base)
     with pytest.raises(WeightsError, match="does not fit the IP-Adapter"):
-        pairs.check_adapter(base, fine, pairs.encoder_of(fine, str(other)))
+        compatibility.check_adapter(base, fine, compatibility.encoder_of(fine, str(other)))
 
 
 @pytest.mark.parametrize(("kind", "other"), [("sdxl", "sd15"), ("sd15", "sdxl")])
 def test_a_controlnet_of_the_other_kind_is_refused(tiny, kind, other):
-    with pytest.raises(WeightsError, match=f"--control-models .* fits {pairs.TITLES[kind]}"):
-        pairs.check_control(base_of(tiny, kind), "canny", tiny[f"control-{other}"])
+    message = f"--control-models .* fits {compatibility.TITLES[kind]}"
+    with pytest.raises(WeightsError, match=message):
+        compatibility.check_control(base_of(tiny, kind), "canny", tiny[f"control-{other}"])
 
 
 def lora_file(
@@ -325,12 +328,12 @@ def lora_file(
 
 def test_a_lora_of_another_base_is_refused(tiny, tmp_path):
     base = base_of(tiny)
-    assert pairs.check_lora(base, lora_file(tmp_path / "fits.safetensors", base.width))
+    assert compatibility.check_lora(base, lora_file(tmp_path / "fits.safetensors", base.width))
     wrong = lora_file(tmp_path / "wrong.safetensors", 768)
     with pytest.raises(WeightsError, match=r"taught on Stable Diffusion 1.5.*--model stable-diff"):
-        pairs.check_lora(base, wrong)
+        compatibility.check_lora(base, wrong)
     with pytest.raises(WeightsError, match="holds no LoRA"):
-        pairs.check_lora(base, tiny["adapter-sdxl"])
+        compatibility.check_lora(base, tiny["adapter-sdxl"])
 
 
 @pytest.mark.parametrize(
@@ -344,13 +347,13 @@ def test_a_lora_of_another_base_is_refused(tiny, tmp_path):
 )
 def test_a_model_of_another_kind_is_refused(copied, file, changes, message):
     with pytest.raises(WeightsError, match=message):
-        pairs.look_at_model(hub.locate(edited(copied, file, **changes)))
+        compatibility.look_at_model(hub.locate(edited(copied, file, **changes)))
 
 
 def test_a_refiner_is_refused(copied):
     folder = edited(copied, "model_index.json", text_encoder=[None, None])
     with pytest.raises(WeightsError, match="refiner"):
-        pairs.look_at_model(hub.locate(folder))
+        compatibility.look_at_model(hub.locate(folder))
 
 
 def test_an_adapter_for_faces_is_refused(tiny, tmp_path):
@@ -359,19 +362,25 @@ def test_an_adapter_for_faces_is_refused(tiny, tmp_path):
         tensors[name.replace("proj.", "proj.0.", 2)] = tensors.pop(name)
     safetensors.torch.save_file(tensors, tmp_path / "face.safetensors")
     with pytest.raises(WeightsError, match="an adapter for faces"):
-        pairs.look_at_adapter(str(tmp_path / "face.safetensors"), base_of(tiny))
+        compatibility.look_at_adapter(str(tmp_path / "face.safetensors"), base_of(tiny))
 
 
 def test_a_folder_with_one_adapter_is_enough_and_with_two_is_asked(tiny, tmp_path):
     base = base_of(tiny)
     file = Path(tiny["adapter-sdxl"])
     shutil.copy(file, tmp_path / "my-ip-adapter.safetensors")
-    assert pairs.look_at_adapter(str(tmp_path), base).source.inside == "my-ip-adapter.safetensors"
+    assert (
+        compatibility.look_at_adapter(str(tmp_path), base).source.inside
+        == "my-ip-adapter.safetensors"
+    )
     shutil.copy(file, tmp_path / "another-ip-adapter.safetensors")
     with pytest.raises(WeightsError, match="Which file"):
-        pairs.look_at_adapter(str(tmp_path), base)
+        compatibility.look_at_adapter(str(tmp_path), base)
     shutil.copy(file, tmp_path / "ip-adapter_sdxl.safetensors")
-    assert pairs.look_at_adapter(str(tmp_path), base).source.inside == "ip-adapter_sdxl.safetensors"
+    assert (
+        compatibility.look_at_adapter(str(tmp_path), base).source.inside
+        == "ip-adapter_sdxl.safetensors"
+    )
 
 
 @pytest.mark.parametrize(

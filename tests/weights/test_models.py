@@ -10,9 +10,9 @@ from tiny_models import CHANNELS, encoder_tensors
 from torch import nn
 
 from impasto.core.errors import WeightsError
-from impasto.weights import models as module
+from impasto.weights import model_files as module
 from impasto.weights import store
-from impasto.weights.models import TITLES, read_header, read_model, write_model
+from impasto.weights.model_files import TITLES, read_header, read_model, write_model
 
 
 def saved(path, kind="fast", tensors=None, about=None, **meta):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from impasto.core.errors import WeightsError
-from impasto.weights.pickles import read_arrays
+from impasto.weights.safe_pickle import read_arrays
 
 OLD, NEW = b"numpy.core.multiarray", b"numpy._core.multiarray"
 

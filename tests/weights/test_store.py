@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from impasto.core.errors import WeightsError
-from impasto.weights import models, store
-from impasto.weights.catalogue import CATALOGUE, LPIPS, OXFORD, SQUEEZENET, TORCHVISION
-from impasto.weights.layout import tensor_shapes
+from impasto.weights import model_files, store
+from impasto.weights.registry import CATALOGUE, LPIPS, OXFORD, SQUEEZENET, TORCHVISION
+from impasto.weights.vgg_layers import tensor_shapes
 
 
 @pytest.fixture
@@ -241,7 +241,7 @@ def test_bundled_models_are_weights_by_name_like_the_others(home):
 
 
 def test_a_bundled_model_that_is_damaged_is_found(home, tmp_path, monkeypatch):
-    monkeypatch.setattr(models, "BUNDLED", tmp_path)
+    monkeypatch.setattr(model_files, "BUNDLED", tmp_path)
     (tmp_path / "compact.safetensors").write_bytes(b"nothing")
     with pytest.raises(WeightsError, match="could not be read as weights"):
         store.verify("compact")

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from impasto.cli.console import Voice
 from impasto.cli.flags import DEVICES, ContextCommand, pictures, talk_flags, voice_of
 from impasto.cli.lock import only_run
-from impasto.cli.meter import Meter, waiting
-from impasto.cli.signals import as_interrupt, on
+from impasto.cli.process import as_interrupt, on
+from impasto.cli.progress import Meter, waiting
 from impasto.cli.table import show_table
-from impasto.cli.voice import Voice
 from impasto.core.errors import InterruptedRun, ResourceError
 from impasto.core.words import duration
 
 if TYPE_CHECKING:
-    from impasto.judge.comparison import Comparison
-    from impasto.judge.contest import Contest
+    from impasto.evaluation.comparison.plan import Contest
+    from impasto.evaluation.comparison.result import Comparison
 
 
 @click.command("compare", cls=ContextCommand)
@@ -76,8 +76,8 @@ def compare(ctx: click.Context) -> int:
     (results) and all numbers (comparison.json). Each method runs in a process of its own, in
     turn. Ctrl-C keeps what is done, and the same command goes on.
     """
-    from impasto.judge.compare import Stage, hold
-    from impasto.judge.contest import prepare
+    from impasto.evaluation.comparison.compare import Stage, hold
+    from impasto.evaluation.comparison.plan import prepare
 
     voice, given = voice_of(ctx), ctx.params
     with on(signal.SIGTERM, as_interrupt):
@@ -129,7 +129,7 @@ def _tell(contest: Contest, voice: Voice) -> None:
 
 def _report(comparison: Comparison, voice: Voice) -> int:
     """Say what came of it, and return the exit code."""
-    from impasto.judge.page import lacking
+    from impasto.evaluation.comparison.html_report import lacking
 
     for row in comparison.rows:
         if row.status != "painted":
@@ -160,7 +160,7 @@ def _report(comparison: Comparison, voice: Voice) -> int:
 
 def _show(comparison: Comparison) -> None:
     """The table: a line for each measure, a column for each method."""
-    from impasto.judge.page import table
+    from impasto.evaluation.comparison.html_report import table
 
     facts = table(comparison)
     lines = [line for line in facts["lines"] if line["status"] != "failed"]

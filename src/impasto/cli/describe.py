@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from impasto.advise.describe import MOST, WAYS, WORDS, Describer
-from impasto.cli.meter import waiting
-from impasto.cli.voice import Voice
+from impasto.advise.describe.describe import MOST, WAYS, WORDS, Describer
+from impasto.cli.console import Voice
+from impasto.cli.progress import waiting
 
 
 @click.command("describe")

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 from click.shell_completion import CompletionItem
 
-from impasto.cli.evaluate_film import evaluate_films
+from impasto.cli.console import Voice
+from impasto.cli.evaluate_video import evaluate_films
 from impasto.cli.flags import ContextCommand, talk_flags, voice_of
-from impasto.cli.meter import Meter
+from impasto.cli.progress import Meter
 from impasto.cli.table import show_table
-from impasto.cli.voice import Voice
-from impasto.judge.metric import METRICS
+from impasto.metrics.registry import METRICS
 
 if TYPE_CHECKING:
-    from impasto.judge.evaluate import Evaluation
+    from impasto.evaluation.evaluate import Evaluation
 
 NONE = "–"
 """What stands where a metric has no meaning."""
@@ -138,7 +138,7 @@ def _check(ctx: click.Context) -> None:
 
 
 def _measured(ctx: click.Context, voice: Voice) -> Evaluation:
-    from impasto.judge import evaluate as measuring
+    from impasto.evaluation import evaluate as measuring
 
     paths, names = ctx.params["paths"], ctx.params["metrics"]
     metrics = [name.strip() for name in names.split(",") if name.strip()]
@@ -178,7 +178,7 @@ def _remark(found: Evaluation, asked: str, voice: Voice) -> None:
 
 def _gathered(reasons: Mapping[str, str]) -> dict[str, str]:
     """Reason → the names to which it applies."""
-    from impasto.judge.pairs import listed
+    from impasto.evaluation.pairing import listed
 
     return {
         why: listed(name for name, reason in reasons.items() if reason == why)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-from impasto.cli.voice import Voice
+from impasto.cli.console import Voice
 from impasto.cli.words import memory
 from impasto.core.errors import InputError
 
@@ -56,9 +56,9 @@ def export(
     It takes pictures of any size. What it takes and gives is written inside; docs/export.md
     has examples.
     """
-    from impasto.cli.target import same_file
-    from impasto.run.export import check
-    from impasto.run.export import export as write
+    from impasto.cli.output_options import same_file
+    from impasto.pipeline.export import check
+    from impasto.pipeline.export import export as write
 
     check(method, output)
     for given in (weights, *styles):

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from impasto.advise.shared import AUTO
-from impasto.cli.voice import Voice
+from impasto.advise.shared_knobs import AUTO
+from impasto.cli.console import Voice
 from impasto.core.errors import KnobError
 from impasto.methods import names as method_names
 from impasto.weights import store

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from impasto.core.errors import InputError
-from impasto.run.checkpoint import Checkpoint
+from impasto.pipeline.checkpoint import Checkpoint
 
 SPARED = 30.0
 """Seconds for which a new run leaves the checkpoint of an earlier one alone."""

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import click
 from click.shell_completion import CompletionItem
 
-from impasto.advise.shared import AUTO, shared_knobs
+from impasto.advise.shared_knobs import AUTO, shared_knobs
 from impasto.cli.flags import DEFAULT_METHOD, SECTIONS, ContextCommand
 from impasto.cli.words import plain
 from impasto.core import knobs

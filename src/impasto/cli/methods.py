@@ -8,8 +8,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from impasto.cli.console import Voice
 from impasto.cli.table import show_table
-from impasto.cli.voice import Voice
 from impasto.cli.words import plain
 from impasto.core.errors import WeightsError
 from impasto.core.knobs import Knob, flag_name, knobs_of

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from impasto.cli.colour_flags import colour_flags
+from impasto.cli.color_flags import colour_flags
+from impasto.cli.console import Voice
 from impasto.cli.flags import (
     pick,
     pictures_or_regions,
@@ -18,17 +19,16 @@ from impasto.cli.flags import (
     voice_of,
 )
 from impasto.cli.knob_flags import MethodCommand, given_knobs
-from impasto.cli.meter import waiting
-from impasto.cli.order import Order
+from impasto.cli.output_options import Target, write_regions
+from impasto.cli.progress import waiting
 from impasto.cli.region_flags import region_flags
-from impasto.cli.target import Target, write_regions
-from impasto.cli.voice import Voice
+from impasto.cli.request_options import Order
 from impasto.cli.words import duration, memory
 from impasto.core.knobs import as_mapping
 from impasto.core.plan import Plan
 from impasto.core.request import Request
-from impasto.run import make_plan
-from impasto.run.regions import described, table
+from impasto.pipeline import make_plan
+from impasto.pipeline.region_options import described, table
 
 
 @click.command("plan", cls=MethodCommand)

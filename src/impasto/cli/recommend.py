@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from impasto.advise.situation import LICENCES, PURPOSES
+from impasto.advise.recommend.scenario import LICENCES, PURPOSES
+from impasto.cli.console import Voice
 from impasto.cli.flags import DEVICES, ContextCommand, pictures, talk_flags, voice_of
-from impasto.cli.meter import waiting
+from impasto.cli.progress import waiting
 from impasto.cli.table import show_table
-from impasto.cli.voice import Voice
 from impasto.cli.words import memory, plain, short
 from impasto.core.errors import ResourceError
 from impasto.core.knobs import flag_name, knobs_of
 from impasto.methods import find
 
 if TYPE_CHECKING:
-    from impasto.advise.answer import Candidate, Recommendation
+    from impasto.advise.recommend.recommendation import Candidate, Recommendation
 
 
 def _purposes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -83,7 +83,7 @@ def recommend(ctx: click.Context) -> int:
     Nothing is painted. Times and memory are forecasts for these pictures on this machine;
     docs/recommend.md has the rules. For a video, CONTENT is the film, or a frame of it.
     """
-    from impasto.advise.recommend import recommend as ask
+    from impasto.advise.recommend.recommend import recommend as ask
 
     given = dict(ctx.params)
     content, styles = given.pop("content"), given.pop("styles")

@@ -1,4 +1,7 @@
-"""The flags that divide a picture into regions; see :mod:`impasto.run.regions` for what they do."""
+"""The flags that divide a picture into regions.
+
+See :mod:`impasto.pipeline.region_options` for what they do.
+"""
 
 from __future__ import annotations
 

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import click
 
+from impasto.cli.console import Voice
 from impasto.cli.flags import ContextCommand, pick, talk_flags, target_flags, voice_of
-from impasto.cli.order import files_named
-from impasto.cli.target import Target
-from impasto.cli.voice import Voice
-from impasto.cli.work import paint
+from impasto.cli.output_options import Target
+from impasto.cli.request_options import files_named
+from impasto.cli.stylize_runner import paint
 from impasto.core.errors import InputError
 from impasto.core.knobs import as_mapping
 from impasto.core.recipe import Recipe
-from impasto.run import show
-from impasto.run.rerun import rerun_request, use_threads
-from impasto.video.out import is_film
+from impasto.pipeline import show
+from impasto.pipeline.rerun import rerun_request, use_threads
+from impasto.video.output import is_film
 
 
 @click.command("rerun", cls=ContextCommand)

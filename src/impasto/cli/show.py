@@ -10,19 +10,19 @@ from typing import Any
 
 import click
 
+from impasto.cli.console import Voice
 from impasto.cli.knob_flags import spell
-from impasto.cli.voice import Voice
 from impasto.cli.words import duration, memory, plain
 from impasto.core.errors import KnobError
 from impasto.core.recipe import Recipe
 from impasto.core.request import RESTS
-from impasto.run import show as recipe_in
-from impasto.run.regions import described
-from impasto.run.structure import told as structure_told
-from impasto.video.out import is_film
-from impasto.video.out import recipe_in as film_recipe_in
-from impasto.video.sequence import NUMBER
-from impasto.video.take import Take
+from impasto.metrics.edge_report import told as structure_told
+from impasto.pipeline import show as recipe_in
+from impasto.pipeline.region_options import described
+from impasto.video.image_sequence import NUMBER
+from impasto.video.options import Take
+from impasto.video.output import is_film
+from impasto.video.output import recipe_in as film_recipe_in
 
 COLOUR = tuple(
     (f"--{name.replace('_', '-')}", name)

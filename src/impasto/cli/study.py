@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from impasto.cli.console import Voice
 from impasto.cli.flags import talk_flags
-from impasto.cli.signals import as_interrupt, on
-from impasto.cli.voice import Voice
+from impasto.cli.process import as_interrupt, on
 from impasto.core.errors import InputError
-from impasto.judge.study import HOST, PAIRS_EACH, PORT
+from impasto.study import HOST, PAIRS_EACH, PORT
 
 if TYPE_CHECKING:
-    from impasto.judge.study.report import Report
+    from impasto.study.report import Report
 
 _STUDY = click.argument("study_file", metavar="STUDY", type=click.Path())
 
@@ -77,8 +77,8 @@ def new(
     Pictures of the same name in all folders are compared. DIR alone is a method called like the
     folder. The pictures are copied: the folders may go away afterwards.
     """
-    from impasto.cli.meter import Meter
-    from impasto.judge.study.collect import make_study
+    from impasto.cli.progress import Meter
+    from impasto.study.create import make_study
 
     voice = Voice(quiet, as_json)
     with Meter(voice, "Copying") as meter:
@@ -132,7 +132,7 @@ def serve(
 
     Several people can answer at the same time, each in a browser of their own, and go on later.
     """
-    from impasto.judge.study.server import serve as run
+    from impasto.study.server import serve as run
 
     voice = Voice(quiet)
 
@@ -174,10 +174,10 @@ def report(
     study_file: str, csv_file: str | None, html_file: str | None, as_json: bool, quiet: bool
 ) -> None:
     """Evaluate the answers so far: scores, preferences, agreement, how many more it takes."""
-    from impasto.judge.study.report import answers_table
-    from impasto.judge.study.report import report as evaluated
-    from impasto.judge.study.report_page import report_page
     from impasto.pictures import replace
+    from impasto.study.html_report import report_page
+    from impasto.study.report import answers_table
+    from impasto.study.report import report as evaluated
 
     voice = Voice(quiet, as_json)
     for target in (csv_file, html_file):
@@ -197,15 +197,15 @@ def report(
 
 def _tell(found: Report, voice: Voice) -> None:
     from impasto.cli.table import show_table
-    from impasto.judge.study import words
-    from impasto.judge.study.questions import QUESTIONS
+    from impasto.study import report_text
+    from impasto.study.questions import QUESTIONS
 
-    voice.result(words.extent(found))
+    voice.result(report_text.extent(found))
     for findings in found.questions.values():
-        voice.result(f"\n{QUESTIONS[findings.question].words}  ({words.who(findings)})\n")
-        show_table(*words.score_table(findings))
+        voice.result(f"\n{QUESTIONS[findings.question].words}  ({report_text.who(findings)})\n")
+        show_table(*report_text.score_table(findings))
         voice.result("")
-        for line in words.sentences(findings):
+        for line in report_text.sentences(findings):
             voice.result(line)
     if not found.questions:
         voice.say(f"Nobody has answered yet: impasto study serve {found.study}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from impasto.cli.colour_flags import colour_flags
+from impasto.cli.color_flags import colour_flags
 from impasto.cli.flags import (
     pick,
     pictures_or_regions,
@@ -31,9 +31,9 @@ def stylize(ctx: click.Context) -> int:
 
     Ctrl-C keeps the painting so far, and --resume goes on with it later.
     """
-    from impasto.cli.order import Order
-    from impasto.cli.target import Target
-    from impasto.cli.work import paint
+    from impasto.cli.output_options import Target
+    from impasto.cli.request_options import Order
+    from impasto.cli.stylize_runner import paint
 
     order = pick(Order, ctx, knobs=given_knobs(ctx))
     voice = voice_of(ctx)

@@ -12,7 +12,7 @@ from click.shell_completion import CompletionItem
 from impasto.cli.flags import DEVICES, pick, talk_flags, voice_of
 from impasto.cli.knob_flags import KnobCommand, given_knobs
 from impasto.train import LESSONS, find
-from impasto.weights.models import TITLES
+from impasto.weights.model_files import TITLES
 
 SECTIONS = {
     "Pictures": ("photos", "styles"),
@@ -160,7 +160,7 @@ def _command(name: str) -> click.Command:
     @click.option("--resume", is_flag=True, help="Go on with an unfinished training of OUT.")
     @talk_flags
     def command(ctx: click.Context) -> int:
-        from impasto.cli.training import Training, carry_out
+        from impasto.cli.train_runner import Training, carry_out
 
         return carry_out(pick(Training, ctx, name=name, knobs=given_knobs(ctx)), voice_of(ctx))
 

@@ -101,8 +101,8 @@ def tune(ctx: click.Context) -> int:
     Trials are painted small first, and measured on a network that no method optimises. Every trial
     is kept. Ctrl-C keeps what there is, and the same command goes on later.
     """
-    from impasto.cli.order import Order
-    from impasto.cli.tuning import Wish, carry_out
+    from impasto.cli.request_options import Order
+    from impasto.cli.tune_runner import Wish, carry_out
 
     order = pick(Order, ctx, knobs=given_knobs(ctx))
     return carry_out(order, pick(Wish, ctx), voice_of(ctx))

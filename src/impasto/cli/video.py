@@ -12,8 +12,8 @@ from typing import Any, ClassVar, TypeVar
 
 import click
 
-from impasto.advise.film import METHOD, gauge_for, planned
-from impasto.cli.colour_flags import colour_flags
+from impasto.cli.color_flags import colour_flags
+from impasto.cli.console import Voice
 from impasto.cli.flags import (
     SECTIONS,
     pick,
@@ -24,21 +24,21 @@ from impasto.cli.flags import (
 )
 from impasto.cli.knob_flags import MethodCommand, given_knobs
 from impasto.cli.lock import only_run
-from impasto.cli.meter import Meter, waiting
 from impasto.cli.plan import remarks
-from impasto.cli.signals import as_interrupt, on
-from impasto.cli.voice import Voice
+from impasto.cli.process import as_interrupt, on
+from impasto.cli.progress import Meter, waiting
 from impasto.cli.weights import fetch
 from impasto.cli.words import duration, memory
 from impasto.core.errors import InterruptedRun, KnobError
 from impasto.core.progress import Clock, Tick
-from impasto.judge.film import FILM_MEASURES
+from impasto.evaluation.video import FILM_MEASURES
 from impasto.methods import find
 from impasto.pictures import write
-from impasto.video.run import Film, Job
-from impasto.video.sequence import is_pictures, is_still
-from impasto.video.take import Take
-from impasto.weights.catalogue import CATALOGUE
+from impasto.video.image_sequence import is_pictures, is_still
+from impasto.video.options import Take
+from impasto.video.runner import Film, Job
+from impasto.video.stylize_video import METHOD, gauge_for, planned
+from impasto.weights.registry import CATALOGUE
 
 F = TypeVar("F", bound=Callable[..., Any])
 OWN = ("seed", "style_weights", "size", "fit", "weights", "device", "precision")

@@ -16,7 +16,7 @@ from impasto.pictures import write
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from impasto.train.loop import Progress
+    from impasto.train.trainer import Progress
 
 FRAME = re.compile(r"impasto-\d{6,}\.jpg")
 LATEST = "latest.jpg"

@@ -8,13 +8,13 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from impasto.cli.meter import Meter
+from impasto.cli.console import Voice
+from impasto.cli.progress import Meter
 from impasto.cli.table import show_table
-from impasto.cli.voice import Voice
 from impasto.cli.words import duration, memory, plain
 from impasto.core.errors import WeightsError
-from impasto.weights import models, store
-from impasto.weights.catalogue import CATALOGUE
+from impasto.weights import model_files, store
+from impasto.weights.registry import CATALOGUE
 
 
 def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -91,7 +91,7 @@ def _facts_of(name: str) -> dict[str, Any]:
         path = Path(name).expanduser()
         if not path.is_file():
             store.verify(name)  # raises, and names the nearest
-        if models.read_header(path) is None:
+        if model_files.read_header(path) is None:
             raise WeightsError(f"{name} holds no model that Impasto trained: it has no card.")
     return _model_facts(path)
 
@@ -113,12 +113,12 @@ def _facts(line: store.Listed) -> dict[str, Any]:
 
 
 def _model_facts(path: Path) -> dict[str, Any]:
-    header = models.read_header(path) or {}
+    header = model_files.read_header(path) or {}
     kind, card = header.get("kind", "?"), header.get("card", {})
     return {
-        "name": path.stem if path.parent == models.BUNDLED else path.name,
+        "name": path.stem if path.parent == model_files.BUNDLED else path.name,
         "kind": kind,
-        "what": models.TITLES.get(kind, kind),
+        "what": model_files.TITLES.get(kind, kind),
         "licence": card.get("licence", ""),
         "size": path.stat().st_size,
         "path": str(path),

@@ -29,7 +29,7 @@ _TYPES: dict[type, tuple[type, str]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """Where a knob is worth searching; :mod:`impasto.advise.tune` reads it.
+    """Where a knob is worth searching; :mod:`impasto.advise.tune.tune` reads it.
 
     Attributes:
         low, high: of a number, within what the knob allows.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from impasto.core.card import Card
-from impasto.core.colours import AS_PAINTED, Colours
+from impasto.core.color_options import AS_PAINTED, Colours
 from impasto.core.errors import InputError, KnobError
 from impasto.core.picture import Picture, Raster
 from impasto.core.plan import Forecast, Plan, Setting
@@ -176,7 +176,8 @@ class Request:
             the first, if all are named), or "keep", as the content is, to the bit.
         feather: width of the soft edge that regions are given, in pixels of the content; 0 leaves
             their masks as they are.
-        asked: how the regions were asked for, as :func:`impasto.run.make_request` takes it: plain
+        asked: how the regions were asked for, as :func:`impasto.pipeline.make_request` takes it:
+        plain
             JSON, for the recipe.
         remarks: what a user should know of the regions before waiting, one sentence each.
         colours: how the content's colours are kept.

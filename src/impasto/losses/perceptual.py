@@ -22,8 +22,8 @@ from impasto.losses.style import (
     matrix_sqrt,
     wasserstein_loss,
 )
-from impasto.nets.regional import at_layer, enough, inside
 from impasto.nets.vgg import VGG
+from impasto.ops.regional_transforms import at_layer, enough, inside
 
 StyleLoss = Literal["gram", "wasserstein"]
 Measure = tuple[Tensor, ...]
@@ -76,7 +76,8 @@ class Look(NamedTuple):
         picture: (1, 3, H, W) in 0..1.
         mask: (1, 1, H, W): what is looked at; None for all.
         inner: leave out the mask's outermost positions, and count enough of them; see
-            :func:`impasto.nets.regional.inside` and :func:`~impasto.nets.regional.enough`.
+            :func:`impasto.ops.regional_transforms.inside` and
+            :func:`~impasto.ops.regional_transforms.enough`.
             Without, it is measured as a part of the picture is, by which it may be compared with
             itself.
     """

@@ -2,7 +2,7 @@
 
 Ruder, Dosovitskiy & Brox, "Artistic Style Transfer for Videos", GCPR 2016, section 3. All pictures
 are in the place of the frame that is painted: earlier paintings are brought there along the flow
-(:func:`impasto.nets.flow.warp`).
+(:func:`impasto.ops.warping.warp`).
 """
 
 from __future__ import annotations

@@ -23,9 +23,12 @@ from torch import Tensor
 from impasto.core.card import Card
 from impasto.core.knobs import strength_knob, style_size_knob
 from impasto.core.request import Request
+from impasto.engines.feedforward.base import FeedForward, Place, areas_of, looks
 from impasto.nets.decoder import Decoder
-from impasto.nets.frame import framed
-from impasto.nets.regional import (
+from impasto.nets.vgg import VGG
+from impasto.ops.feature_transforms import adain
+from impasto.ops.padding import framed
+from impasto.ops.regional_transforms import (
     Parts,
     Regional,
     Shares,
@@ -34,9 +37,6 @@ from impasto.nets.regional import (
     statistics_of_parts,
     statistics_of_style,
 )
-from impasto.nets.sitting import FeedForward, Place, areas_of, looks
-from impasto.nets.transforms import adain
-from impasto.nets.vgg import VGG
 from impasto.weights import store
 
 LAYER = "conv4_1"
@@ -81,7 +81,7 @@ class AdaIN(FeedForward):
 
 
 class Painter:
-    """Encoder, AdaIN and decoder; see :class:`impasto.nets.tiles.Painter`.
+    """Encoder, AdaIN and decoder; see :class:`impasto.engines.feedforward.tiling.Painter`.
 
     Args:
         weights: a model of the kind "adain", by name or path.
@@ -110,7 +110,7 @@ class Painter:
         """Take the statistics of style pictures, for each part of the content with their shares.
 
         They are framed as contents are: a picture in its own style is then the picture itself.
-        See :class:`impasto.nets.regional.Looks`.
+        See :class:`impasto.ops.regional_transforms.Looks`.
         """
         self.styles = []
         for style in styles:

@@ -2,7 +2,7 @@
 
 Guo et al., "AnimateDiff: Animate Your Personalized Text-to-Image Diffusion Models without Specific
 Tuning", ICLR 2024; the style by an IP-Adapter (Ye et al. 2023), the drawing of a given film by
-ControlNets (Zhang et al. 2023). It paints films alone: :mod:`impasto.video.animated`.
+ControlNets (Zhang et al. 2023). It paints films alone: :mod:`impasto.video.diffusion_stylizer`.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from impasto.core.knobs import knob
 from impasto.core.plan import Forecast, Plan, Setting
 from impasto.core.progress import Watch
 from impasto.core.request import Painting, Request
-from impasto.nets.diffusion import kit as kits
-from impasto.nets.diffusion import motion
-from impasto.nets.diffusion.kit import Kit
-from impasto.nets.diffusion.memory import Step
-from impasto.nets.diffusion.motion import Animation
-from impasto.nets.diffusion.sampling import Job
-from impasto.nets.diffusion.steering import Steered
-from impasto.nets.diffusion.studio import Guide
-from impasto.nets.diffusion.windows import check_window
-from impasto.weights.pairs import MODELS
+from impasto.engines.diffusion import animatediff
+from impasto.engines.diffusion import components as kits
+from impasto.engines.diffusion.animatediff import Animation
+from impasto.engines.diffusion.base import Steered
+from impasto.engines.diffusion.components import Kit
+from impasto.engines.diffusion.memory import Step
+from impasto.engines.diffusion.run import Guide
+from impasto.engines.diffusion.sampling import Job
+from impasto.engines.diffusion.temporal_windows import check_window
+from impasto.weights.compatibility import MODELS
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class AnimateDiff(Steered):
     )
     scheduler: str = knob(
         "ddim", "how noise is taken away; lcm and lightning for distilled motion adapters",
-        choices=tuple(motion.SCHEDULERS),
+        choices=tuple(animatediff.SCHEDULERS),
     )  # fmt: skip
     window: int = knob(16, "that are painted at once", low=2, high=64, unit="frames")
     overlap: int = knob(4, "that two windows share", low=1, high=32, unit="frames")
@@ -84,11 +84,11 @@ class AnimateDiff(Steered):
         return found
 
     def moving(self) -> str | None:
-        """See :class:`~impasto.nets.diffusion.steering.Steered`."""
+        """See :class:`~impasto.engines.diffusion.base.Steered`."""
         return self.motion
 
     def depth(self) -> str:
-        """See :class:`~impasto.nets.diffusion.steering.Steered`."""
+        """See :class:`~impasto.engines.diffusion.base.Steered`."""
         return self.depth_model if "depth" in self.controls else ""
 
     def _fitted(self, kit: Kit, setting: Setting) -> tuple[Setting, Step]:
@@ -102,7 +102,7 @@ class AnimateDiff(Steered):
             return Forecast(0.0, devices.resident_bytes() + 48 * setting.height * setting.width)
         kit = self.kit(request)
         canvas, step = self._fitted(kit, setting)
-        model = motion.forecast(
+        model = animatediff.forecast(
             kit, canvas, step, self.steps_now() * self.denoise(request), self.window, self.overlap,
             self.guidance_now(kit) > 1,
         )  # fmt: skip

@@ -31,10 +31,10 @@ from impasto.core.card import Card
 from impasto.core.knobs import Search, knob, strength_knob, structure_knob
 from impasto.core.plan import Setting
 from impasto.core.request import Request
+from impasto.engines.optimization.base import LEVELS, OXFORD, STYLE_LAYERS, Optimising, weights_of
+from impasto.engines.optimization.parametrization import Canvas, ColourCanvas
+from impasto.engines.optimization.run import COMPACT, Sitting
 from impasto.losses.matting import Affinity, affinity_loss, fitted
-from impasto.losses.optimising import LEVELS, OXFORD, STYLE_LAYERS, Optimising, weights_of
-from impasto.losses.sitting import COMPACT, Sitting
-from impasto.nets.canvas import Canvas, ColourCanvas
 from impasto.nets.vgg import layer_warning
 from impasto.weights import store
 

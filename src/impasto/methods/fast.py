@@ -2,7 +2,8 @@
 
 Johnson, Alahi & Fei-Fei, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution",
 ECCV 2016; Dumoulin, Shlens & Kudlur, "A Learned Representation for Artistic Style", ICLR 2017.
-The network is :class:`impasto.nets.fast.Fast`, and :mod:`impasto.train.fast` teaches it. A style
+The network is :class:`impasto.nets.transform_net.Fast`, and :mod:`impasto.train.transform_net`
+teaches it. A style
 is named instead of shown. Strength and blends of styles are shares in one mixture.
 """
 
@@ -24,11 +25,11 @@ from impasto.core.errors import InputError, KnobError, WeightsError
 from impasto.core.knobs import nearest, strength_knob
 from impasto.core.picture import Picture, Pixels
 from impasto.core.request import Request
-from impasto.nets.fast import Fast, Memory, Moments
-from impasto.nets.sitting import FeedForward, Place
+from impasto.engines.feedforward.base import FeedForward, Place
+from impasto.nets.transform_net import Fast, Memory, Moments
 from impasto.pictures import read, resize
 from impasto.weights import store
-from impasto.weights.models import Model
+from impasto.weights.model_files import Model
 
 APART = 0.08
 """Mean difference from which on two small pictures, in 0..1, are not of the same style."""
@@ -101,7 +102,9 @@ def _check_same(path: str, name: str, pixels: Pixels) -> None:
 
 
 class Painter:
-    """The fast network and what is asked of it; see :class:`impasto.nets.tiles.Painter`.
+    """The fast network and what is asked of it.
+
+    See :class:`impasto.engines.feedforward.tiling.Painter`.
 
     Args:
         weights: a model of the kind "fast", by name or path.

@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from impasto.core.card import Card
-from impasto.core.guards import untuned_balance
 from impasto.core.knobs import Search, knob, strength_knob, structure_knob
+from impasto.core.pitfalls import untuned_balance
 from impasto.core.request import Request
-from impasto.losses.optimising import OXFORD, STYLE_LAYERS, Optimising, weights_of
-from impasto.losses.sitting import COMPACT
+from impasto.engines.optimization.base import OXFORD, STYLE_LAYERS, Optimising, weights_of
+from impasto.engines.optimization.run import COMPACT
 from impasto.nets.vgg import layer_warning
 from impasto.weights import store
 

@@ -24,10 +24,14 @@ from impasto.core.card import Card
 from impasto.core.errors import KnobError
 from impasto.core.knobs import knob, strength_knob, style_size_knob
 from impasto.core.request import Request
+from impasto.engines.feedforward.base import FeedForward, Place, areas_of, looks
+from impasto.engines.feedforward.tiling import CORE
 from impasto.losses.matting import LocalModels, closed_form
 from impasto.nets.decoder import POOLED, Decoder, switches
-from impasto.nets.frame import framed
-from impasto.nets.regional import (
+from impasto.nets.vgg import VGG
+from impasto.ops.feature_transforms import Kind, Statistics, wct
+from impasto.ops.padding import framed
+from impasto.ops.regional_transforms import (
     Regional,
     Shares,
     regional,
@@ -35,12 +39,8 @@ from impasto.nets.regional import (
     statistics_of_parts,
     statistics_of_style,
 )
-from impasto.nets.sitting import FeedForward, Place, areas_of, looks
-from impasto.nets.tiles import CORE
-from impasto.nets.transforms import Kind, Statistics, wct
-from impasto.nets.vgg import VGG
 from impasto.weights import store
-from impasto.weights.layout import block_of
+from impasto.weights.vgg_layers import block_of
 
 LEVELS = ("conv4_1", "conv3_1", "conv2_1", "conv1_1")
 RADIUS = 32
@@ -107,7 +107,9 @@ class PhotoWCT(FeedForward):
 
 
 class Painter:
-    """Encoder, unpooling decoders and smoothing; see :class:`impasto.nets.tiles.Painter`.
+    """Encoder, unpooling decoders and smoothing.
+
+    See :class:`impasto.engines.feedforward.tiling.Painter`.
 
     Args:
         weights: a model of the kind "photowct", by name or path.
@@ -139,7 +141,7 @@ class Painter:
     def look_at(self, styles: Sequence[Tensor], *shares: Shares) -> None:
         """Take the statistics of style pictures, for each part of the content with their shares.
 
-        See :class:`impasto.nets.regional.Looks`.
+        See :class:`impasto.ops.regional_transforms.Looks`.
         """
         self.shares = shares
         self.styles: dict[str, list[Statistics]] = {name: [] for name in LEVELS}

@@ -27,15 +27,15 @@ from impasto.core.knobs import Search, knob
 from impasto.core.plan import Forecast, Plan, Setting
 from impasto.core.progress import Watch
 from impasto.core.request import Painting, Request
+from impasto.engines.diffusion import components as kits
+from impasto.engines.diffusion import memory, pipelines, run
+from impasto.engines.diffusion.base import AUTO, Steered, filled
+from impasto.engines.diffusion.components import Kit
+from impasto.engines.diffusion.controlnet import check_control
+from impasto.engines.diffusion.memory import Step
+from impasto.engines.diffusion.pipelines import SCHEDULERS
+from impasto.engines.diffusion.run import Guide, Work
 from impasto.nets import clip
-from impasto.nets.diffusion import kit as kits
-from impasto.nets.diffusion import memory, pipelines, studio
-from impasto.nets.diffusion.controls import check_control
-from impasto.nets.diffusion.kit import Kit
-from impasto.nets.diffusion.memory import Step
-from impasto.nets.diffusion.pipelines import SCHEDULERS
-from impasto.nets.diffusion.steering import AUTO, Steered, filled
-from impasto.nets.diffusion.studio import Guide, Work
 from impasto.pictures import resize
 from impasto.pictures.masks import parts
 from impasto.weights import hub
@@ -134,7 +134,7 @@ class SDXL(Steered):
         result = 24 * setting.height * setting.width
         looking = kit.adapter is not None and (not self.leak or clip.here(self.clip))
         more = result + (clip.BYTES if looking else 0)
-        tries = studio.ATTEMPTS if self._lowers(kit) else 1
+        tries = run.ATTEMPTS if self._lowers(kit) else 1
         return Forecast(model.seconds * tries, model.peak_bytes + more)
 
     def notes(self, request: Request, setting: Setting) -> tuple[str, ...]:
@@ -198,7 +198,7 @@ class SDXL(Steered):
             return Painting(np.asarray(same), {}, 0, True, {}, {})
         kit = self.kit(request)
         work, step = self.work(request, kit, setting), self._fitted(kit, setting)[1]
-        return studio.paint(work, step, watch, state)
+        return run.paint(work, step, watch, state)
 
     def work(self, request: Request, kit: Kit, setting: Setting) -> Work:
         """All that decides the picture."""

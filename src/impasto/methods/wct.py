@@ -6,7 +6,8 @@ style's covariance by a map in closed form (section 3.2), and a decoder that was
 invert the encoder makes a picture of them, which is the next level's content (section 3.3).
 
 What is ours: the encoder is the compact one; the maps are safe for few positions and channels
-without variance (:mod:`impasto.nets.transforms`), and those of large pictures are a thumbnail's,
+without variance (:mod:`impasto.ops.feature_transforms`), and those of large pictures are a
+thumbnail's,
 so that tiles can be painted one by one; and what a decoder loses of its picture is given back to
 the degree to which the level changes nothing.
 """
@@ -24,9 +25,12 @@ from impasto.core.card import Card
 from impasto.core.errors import KnobError
 from impasto.core.knobs import Search, knob, strength_knob, style_size_knob
 from impasto.core.request import Request
+from impasto.engines.feedforward.base import FeedForward, Place, areas_of, looks
 from impasto.nets.decoder import INVERTING, Decoder
-from impasto.nets.frame import framed
-from impasto.nets.regional import (
+from impasto.nets.vgg import VGG, resolve_layers
+from impasto.ops.feature_transforms import Kind, Statistics, wct
+from impasto.ops.padding import framed
+from impasto.ops.regional_transforms import (
     Regional,
     Shares,
     regional,
@@ -34,12 +38,9 @@ from impasto.nets.regional import (
     statistics_of_parts,
     statistics_of_style,
 )
-from impasto.nets.sitting import FeedForward, Place, areas_of, looks
-from impasto.nets.transforms import Kind, Statistics, wct
-from impasto.nets.vgg import VGG, resolve_layers
 from impasto.weights import store
-from impasto.weights.layout import block_of
-from impasto.weights.models import Model
+from impasto.weights.model_files import Model
+from impasto.weights.vgg_layers import block_of
 
 LEVELS = ("conv5_1", "conv4_1", "conv3_1", "conv2_1", "conv1_1")
 STRENGTH = 0.6
@@ -119,7 +120,9 @@ class WCT(FeedForward):
 
 
 class Painter:
-    """Encoder and decoders, level by level; see :class:`impasto.nets.tiles.Painter`.
+    """Encoder and decoders, level by level.
+
+    See :class:`impasto.engines.feedforward.tiling.Painter`.
 
     Args:
         weights: a model of the kind "wct", by name or path.
@@ -151,7 +154,7 @@ class Painter:
         """Take the statistics of style pictures, for each part of the content with their shares.
 
         They are framed as contents are: a picture in its own style is then the picture itself.
-        See :class:`impasto.nets.regional.Looks`.
+        See :class:`impasto.ops.regional_transforms.Looks`.
         """
         self.shares = shares
         self.styles: dict[str, list[Statistics]] = {name: [] for name in self.strengths}

@@ -18,7 +18,7 @@ from typing import cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from impasto.nets.quick import conv_relu, upsampled
+from impasto.nets.fused import conv_relu, upsampled
 
 INVERTING = (16, 32, 64, 128, 128)
 """Widths of WCT's decoders, which only invert: at full resolution, at half of it, and so on."""

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from impasto.core.errors import InputError
-from impasto.nets.quick import conv_relu
-from impasto.weights.files import LoadedWeights
+from impasto.nets.fused import conv_relu
+from impasto.weights.loading import LoadedWeights
 
 LEAST = 31
 """Pixels that each side of a picture must have: with fewer, nothing is left after the poolings."""

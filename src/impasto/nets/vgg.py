@@ -18,12 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from impasto.core import guards
+from impasto.core import pitfalls
 from impasto.core.errors import InputError, KnobError
 from impasto.core.knobs import nearest
-from impasto.nets.quick import conv_relu
-from impasto.weights.files import LoadedWeights
-from impasto.weights.layout import WIDTHS, block_of, conv_names, title
+from impasto.nets.fused import conv_relu
+from impasto.weights.loading import LoadedWeights
+from impasto.weights.vgg_layers import WIDTHS, block_of, conv_names, title
 
 Pooling = Literal["max", "average", "l2"]
 Padding = Literal["zeros", "replicate"]
@@ -216,7 +216,7 @@ def layer_warning(backbone: str, names: Iterable[str]) -> str | None:
         KnobError: no such layer in the backbone.
     """
     known, paper = conv_names(backbone), conv_names("vgg19")
-    return guards.moved_layers(title(backbone), resolve_layers(backbone, names), known, paper)
+    return pitfalls.moved_layers(title(backbone), resolve_layers(backbone, names), known, paper)
 
 
 def _resolve(backbone: str, name: str) -> str:

@@ -15,16 +15,9 @@ from numpy.typing import NDArray
 from impasto.core.errors import InputError
 from impasto.core.picture import Picture
 from impasto.pictures._vips import pyvips, why
-from impasto.pictures.profiles import CONVERTED
-from impasto.pictures.samples import (
-    DECODING,
-    SPOOLING,
-    SPOOLING_AVIF,
-    UPRIGHT,
-    Samples,
-    check_size,
-)
-from impasto.pictures.spool import Spool, bands, is_large
+from impasto.pictures.decoded import DECODING, SPOOLING, SPOOLING_AVIF, UPRIGHT, Samples, check_size
+from impasto.pictures.disk_array import Spool, bands, is_large
+from impasto.pictures.icc import CONVERTED
 
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32, "double": np.float64}
 _AVIF_SIDES = re.compile(rb"ispe.{4}(.{4})(.{4})", re.DOTALL)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from impasto.core.errors import InputError
 from impasto.core.picture import Picture, Pixels, Raster
+from impasto.pictures.convert import from_any
+from impasto.pictures.disk_array import bands
 from impasto.pictures.masks import Label
-from impasto.pictures.memory import from_any
-from impasto.pictures.spool import bands
 
 FREQUENT = 0.002
 """The share of a label picture's pixels that a colour has at least, to be a label."""

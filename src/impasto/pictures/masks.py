@@ -17,8 +17,8 @@ from PIL import Image
 
 from impasto.core.picture import Pixels, Raster
 from impasto.core.request import Request
+from impasto.pictures.disk_array import Spool, bands, is_large
 from impasto.pictures.resize import resize
-from impasto.pictures.spool import Spool, bands, is_large
 
 READ = 1 << 23
 """Pixels of a mask that are read at a time to resize it."""

@@ -20,8 +20,8 @@ from impasto.core.errors import InputError, MissingExtraError
 from impasto.core.knobs import nearest
 from impasto.core.picture import Picture
 from impasto.pictures.decode import damaged, decode, highest, sha256
-from impasto.pictures.kinds import HEAD, kind_of
-from impasto.pictures.samples import MAX_MEGAPIXELS, Samples, check_size, from_pillow
+from impasto.pictures.decoded import MAX_MEGAPIXELS, Samples, check_size, from_pillow
+from impasto.pictures.formats import HEAD, kind_of
 
 
 def read(path: str | os.PathLike[str], *, max_megapixels: float = MAX_MEGAPIXELS) -> Picture:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from impasto.core.errors import InputError
 from impasto.core.picture import Pixels, Raster
-from impasto.pictures.spool import Spool, bands, is_large
+from impasto.pictures.disk_array import Spool, bands, is_large
 
 _LOBES = 3
 """How far the filter reaches, in pixels of the smaller picture."""
@@ -46,7 +46,7 @@ def resize(pixels: Raster, height: int, width: int, *, to_disk: bool = False) ->
     clipped to 0..1. The same size gives the same values, bit for bit.
 
     What lies on disk is never in memory as a whole: it is read in bands, and a result that is
-    large (:func:`~impasto.pictures.spool.is_large`) lies on disk too. The same size gives back
+    large (:func:`~impasto.pictures.disk_array.is_large`) lies on disk too. The same size gives back
     the same spool.
 
     Args:

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from impasto.core.errors import InputError
 from impasto.core.picture import Raster
 from impasto.pictures._vips import pyvips, why
-from impasto.pictures.kinds import Format, format_for
-from impasto.pictures.recipes import packet
-from impasto.pictures.spool import bands, is_large, steps
-from impasto.pictures.stream import streamed
+from impasto.pictures.disk_array import bands, is_large, steps
+from impasto.pictures.formats import Format, format_for
+from impasto.pictures.metadata import packet
+from impasto.pictures.png_stream import streamed
 
 _JPEG_PACKET = 60_000
 """Bytes of XMP that libvips still puts into a JPEG file; it drops a longer packet."""

@@ -9,15 +9,15 @@ from impasto.core.errors import KnobError
 from impasto.core.knobs import nearest
 
 if TYPE_CHECKING:
-    from impasto.train.lesson import Lesson
+    from impasto.train.task import Lesson
 
 LESSONS: dict[str, str] = {
-    "compact": "impasto.train.compact:Compact",
+    "compact": "impasto.train.distillation:Compact",
     "adain": "impasto.train.decoders:AdaIN",
     "wct": "impasto.train.decoders:WCT",
     "photowct": "impasto.train.decoders:PhotoWCT",
-    "fast": "impasto.train.fast:FastLesson",
-    "lora": "impasto.train.lora:LoraLesson",
+    "fast": "impasto.train.transform_net:FastLesson",
+    "lora": "impasto.train.lora.task:LoraLesson",
 }
 
 

@@ -17,13 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from impasto.core.knobs import knob
-from impasto.losses.pixels import out_of_gamut, total_variation
-from impasto.losses.relative import gram_matrices, relative_error, unexplained
+from impasto.losses.normalized import gram_matrices, relative_error, unexplained
+from impasto.losses.total_variation import out_of_gamut, total_variation
 from impasto.nets.decoder import INVERTING, POOLED, Decoder, switches
-from impasto.nets.frame import framed, unframed
 from impasto.nets.vgg import VGG, place
-from impasto.train.album import Album
-from impasto.train.lesson import Course, Lesson, Share
+from impasto.ops.padding import framed, unframed
+from impasto.train.dataset import Album
+from impasto.train.task import Course, Lesson, Share
 from impasto.weights import store
 
 Network = TypeVar("Network", bound=nn.Module)

@@ -1,7 +1,7 @@
 """Films: read frame by frame, painted so that they are steady, and written with their sound.
 
 The room is also the public function of its name, ``impasto.video(...)``: see
-:func:`impasto.advise.film.video`.
+:func:`impasto.video.stylize_video.video`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 class _Room(types.ModuleType):
     def __call__(self, *args: Any, **settings: Any) -> Any:
-        return importlib.import_module("impasto.advise.film").video(*args, **settings)
+        return importlib.import_module("impasto.video.stylize_video").video(*args, **settings)
 
 
 sys.modules[__name__].__class__ = _Room

@@ -1,7 +1,8 @@
 """Models of many files: a name on the Hugging Face hub, its cache on this machine, or a folder.
 
 Small files come first: configurations and the headers of safetensors files say what fits what
-(:mod:`impasto.weights.pairs`) before anything large is fetched. Only safetensors are ever loaded.
+(:mod:`impasto.weights.compatibility`) before anything large is fetched. Only safetensors are ever
+loaded.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from impasto.core.errors import MissingExtraError, WeightsError
-from impasto.weights.whole import check_whole, header
+from impasto.weights.integrity import check_whole, header
 
 T = TypeVar("T")
 

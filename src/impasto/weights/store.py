@@ -1,7 +1,7 @@
 """The store: weights are fetched or decoded once, kept in a folder, and checked at every load.
 
-Named weights (see :mod:`impasto.weights.catalogue`) lie in :func:`folder`. A file of the
-user's own is read where it is; see :mod:`impasto.weights.files`.
+Named weights (see :mod:`impasto.weights.registry`) lie in :func:`folder`. A file of the
+user's own is read where it is; see :mod:`impasto.weights.loading`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ import platformdirs
 
 from impasto.core.errors import WeightsError
 from impasto.core.knobs import nearest
-from impasto.weights import decode, files, models
-from impasto.weights.catalogue import CATALOGUE, IMAGENET_MEAN, IMAGENET_STD, Weights
-from impasto.weights.files import LoadedWeights, Preprocessing
-from impasto.weights.models import Model
+from impasto.weights import convert, loading, model_files
+from impasto.weights.loading import LoadedWeights, Preprocessing
+from impasto.weights.model_files import Model
+from impasto.weights.registry import CATALOGUE, IMAGENET_MEAN, IMAGENET_STD, Weights
 
 Progress = Callable[[int, int], None]
 """Called with the bytes done and the bytes there are."""
@@ -69,10 +69,10 @@ def load(name_or_path: str | Path) -> LoadedWeights:
     entry = CATALOGUE.get(str(name_or_path))
     if entry is None:
         path = bundled().get(str(name_or_path)) or _own_file(str(name_or_path))
-        header = models.read_header(path) if path.suffix == ".safetensors" else None
+        header = model_files.read_header(path) if path.suffix == ".safetensors" else None
         if header:
             return _encoder(load_model(name_or_path, "compact"))
-        return files.read_torchvision(
+        return loading.read_torchvision(
             path, path.name, _sha256(path), Preprocessing(IMAGENET_MEAN, IMAGENET_STD)
         )
     if entry.kind != "encoder":
@@ -106,13 +106,13 @@ def load_model(name_or_path: str | Path, kind: str) -> Model:
     if str(name_or_path) in CATALOGUE:
         raise WeightsError(
             f"{name_or_path} is {_title(CATALOGUE[str(name_or_path)])}; wanted is "
-            f"{models.TITLES[kind]}, by its name or file."
+            f"{model_files.TITLES[kind]}, by its name or file."
         )
     path = bundled().get(str(name_or_path))
     if path is None:
         path = _own_file(str(name_or_path))
-        return models.read_model(path, path.name, _sha256(path), kind)
-    return models.read_model(path, path.stem, _sha256(path), kind)
+        return model_files.read_model(path, path.name, _sha256(path), kind)
+    return model_files.read_model(path, path.stem, _sha256(path), kind)
 
 
 def load_decoder(name_or_path: str | Path, kind: str) -> tuple[Model, LoadedWeights]:
@@ -137,7 +137,7 @@ def load_decoder(name_or_path: str | Path, kind: str) -> tuple[Model, LoadedWeig
 
 def bundled() -> dict[str, Path]:
     """The models that come with the package: name → file."""
-    return {path.stem: path for path in sorted(models.BUNDLED.glob("*.safetensors"))}
+    return {path.stem: path for path in sorted(model_files.BUNDLED.glob("*.safetensors"))}
 
 
 def names() -> tuple[str, ...]:
@@ -174,8 +174,8 @@ def _load(entry: Weights) -> LoadedWeights:
     sha256 = verify(entry.name)
     preprocessing = Preprocessing(entry.mean, entry.std)
     if not entry.decoded_sha256:
-        return files.read_torchvision(path, entry.name, sha256, preprocessing)
-    return files.read_decoded(path, entry.name, sha256, entry.backbone, preprocessing)
+        return loading.read_torchvision(path, entry.name, sha256, preprocessing)
+    return loading.read_decoded(path, entry.name, sha256, entry.backbone, preprocessing)
 
 
 def _encoder(model: Model) -> LoadedWeights:
@@ -213,7 +213,7 @@ def get(name: str, *, again: bool = False, progress: Progress | None = None) -> 
             if entry.url:
                 _download(entry, temporary, progress)
             else:
-                decode.write_decoded(name, _source(entry), temporary)
+                convert.write_decoded(name, _source(entry), temporary)
             what = entry.url or f"{name}, just decoded,"
             _check(temporary, _expected(entry), what, _again(entry))
     except OSError as error:
@@ -233,7 +233,7 @@ def verify(name: str) -> str:
         WeightsError: an unknown name, or a file that is missing, truncated or altered.
     """
     if (model := bundled().get(name)) is not None:
-        if models.read_header(model) is None:
+        if model_files.read_header(model) is None:
             raise WeightsError(f"{model} is damaged: it holds no model. Install Impasto anew.")
         return _sha256(model)
     entry = _entry(name)
@@ -254,10 +254,10 @@ def _entry(name: str) -> Weights:
 
 def _own_file(given: str) -> Path:
     path = Path(given).expanduser()
-    if path.suffix.lower() not in files.SUFFIXES:
+    if path.suffix.lower() not in loading.SUFFIXES:
         if not path.exists():
             _entry(given)
-        raise WeightsError(f"{given} is none of {', '.join(files.SUFFIXES)}.")
+        raise WeightsError(f"{given} is none of {', '.join(loading.SUFFIXES)}.")
     if not path.is_file():
         raise WeightsError(f"{given}: no such weights file.")
     return path

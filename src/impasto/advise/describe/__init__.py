@@ -1,0 +1,1 @@
+"""Describe a style in words for a prompt."""

@@ -1,0 +1,75 @@
+"""Style words chosen by CLIP from :mod:`impasto.advise.describe.vocabulary`."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impasto.advise.describe.vocabulary import GROUPS, Group
+from impasto.core.picture import Pixels
+
+SCALE = 100.0
+"""What cosines are multiplied by before the softmax: the published models have all learnt it."""
+
+CLEAR = 0.4
+"""The probability that a word must have among those of its group."""
+
+MARGIN = 2.0
+"""How many times as probable as the next it must be."""
+
+Vectors = NDArray[np.floating]
+
+
+class Eye(Protocol):
+    """What is needed of :class:`impasto.nets.clip.Clip`."""
+
+    def pictures(self, pictures: list[Pixels]) -> object: ...
+
+    def texts(self, texts: list[str]) -> object: ...
+
+
+class Chooser:
+    """A CLIP that knows the vocabulary by heart.
+
+    Args:
+        clip: a :class:`impasto.nets.clip.Clip`.
+    """
+
+    def __init__(self, clip: Eye) -> None:
+        self._clip = clip
+        self._known = {kind: self._vectors(group) for kind, group in GROUPS.items()}
+
+    def __call__(self, pixels: Pixels) -> list[tuple[str, str]]:
+        """(kind, word): of each group the word that fits clearly better than all others, if any."""
+        (seen,) = np.asarray(self._clip.pictures([pixels]))
+        found = []
+        for kind, group in GROUPS.items():
+            word = clearest(self._known[kind] @ seen, group.words)
+            if word:
+                found.append((kind, word))
+        return found
+
+    def _vectors(self, group: Group) -> Vectors:
+        """A unit vector for each word, the mean over the templates, and a last one for none."""
+        every = []
+        for template in group.templates:
+            texts = [template.format(word) for word in group.words]
+            every.append(np.asarray(self._clip.texts([*texts, group.blank])))
+        mean = np.mean(every, axis=0)
+        return np.asarray(mean / np.linalg.norm(mean, axis=1, keepdims=True))
+
+
+def clearest(cosines: Vectors, words: tuple[str, ...]) -> str:
+    """The word that fits, or "" if none does clearly.
+
+    Args:
+        cosines: of the picture with each word, and last with the sentence that says none of them.
+        words: as many as there are cosines, but one.
+    """
+    powers = np.exp(SCALE * (cosines - cosines.max()))
+    chances = powers / powers.sum()
+    first, second = np.argsort(-chances)[:2]
+    clear = chances[first] >= CLEAR and chances[first] >= MARGIN * chances[second]
+    return words[first] if clear and first < len(words) else ""

@@ -1,0 +1,207 @@
+"""A style in words for a prompt: by a vision-language model, by CLIP, or measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from impasto.advise.describe.pixel_tags import Measured, measure
+from impasto.advise.describe.vocabulary import GROUPS
+from impasto.advise.llm import LONG_SIDE, LanguageModel, connect
+from impasto.core.errors import ImpastoError, KnobError, MissingExtraError, ModelError, WeightsError
+from impasto.core.picture import Picture, Pixels
+from impasto.pictures import fit_long_side, from_any
+
+WAYS = {
+    "model": "a vision-language model is asked",
+    "clip": "CLIP chooses from a vocabulary",
+    "measure": "the pixels are measured",
+}
+"""Way → what is done; the best first."""
+
+WORDS = 8
+"""How many words there are at most, unless another number is asked for."""
+
+MOST = 40
+
+_ORDER = ("medium", "movement", "technique", "palette", "colours", "light", "texture", "mood")
+
+
+@dataclass(frozen=True)
+class Description:
+    """A style in words.
+
+    Attributes:
+        name: of the picture.
+        words: style words, and no depicted things.
+        way: how they were found: "model", "clip" or "measured".
+        how: the same as a sentence.
+        notes: why a better way was not taken, and what else is to be known; a sentence each.
+        facts: what was measured, by name: palette, lightness, coherence of the strokes …
+    """
+
+    name: str
+    words: tuple[str, ...]
+    way: str
+    how: str
+    notes: tuple[str, ...]
+    facts: dict[str, Any]
+
+    @property
+    def phrase(self) -> str:
+        """The words as one line for a prompt."""
+        return ", ".join(self.words)
+
+
+def describe(
+    style: object,
+    *,
+    by: str = "auto",
+    model: str = "",
+    model_url: str = "",
+    clip: str = "",
+    words: int = WORDS,
+) -> Description:
+    """Say a style in words: how it is made, never what it shows.
+
+    Args:
+        style: a path, a PIL image, an array (H, W, 3) or a tensor (3, H, W).
+        by: "model", "clip", "measure", or "auto": the first of them that is at hand.
+        model: of a language model that sees pictures; see :func:`impasto.advise.llm.connect`.
+        model_url: where it is.
+        clip: a CLIP of the hub, or a folder; "" is the default one, which "auto" takes only if it
+            is on this machine already.
+        words: how many there are at most, 1 to 40.
+
+    Raises:
+        ImpastoError: a picture that cannot be used, or a way that was asked for by name and cannot
+            be taken.
+    """
+    return Describer(by=by, model=model, model_url=model_url, clip=clip, words=words)(style)
+
+
+class Describer:
+    """Describes one style after the other; its arguments are those of :func:`describe`.
+
+    What is loaded is kept, and what has failed once is not tried again.
+    """
+
+    def __init__(
+        self,
+        *,
+        by: str = "auto",
+        model: str = "",
+        model_url: str = "",
+        clip: str = "",
+        words: int = WORDS,
+    ) -> None:
+        if by not in ("auto", *WAYS):
+            raise KnobError(f"by = {by!r}: one of auto, {', '.join(WAYS)}.")
+        if not isinstance(words, int) or not 1 <= words <= MOST:
+            raise KnobError(f"words = {words!r} does not fit: it must be 1 to {MOST}.")
+        self._by, self._words = by, words
+        self._model_name, self._url, self._clip_name = model, model_url, clip
+        self._failed: dict[str, ImpastoError] = {}
+        self._model: LanguageModel | None = None
+        self._chooser: Callable[[Pixels], list[tuple[str, str]]] | None = None
+
+    def __call__(self, style: object) -> Description:
+        """Describe a style.
+
+        Raises:
+            ImpastoError: as :func:`describe`.
+        """
+        picture = from_any(style, "style")
+        measured = measure(picture)
+        notes = []
+        for name, way in (("model", self._by_model), ("clip", self._by_clip)):
+            if self._by not in ("auto", name):
+                continue
+            try:
+                found, how, remarks = self._try(name, way, picture, measured)
+            except (ModelError, MissingExtraError, WeightsError) as error:
+                if self._by == name:
+                    raise
+                notes.append(str(error))
+                continue
+            words = _picked(found, self._words)
+            return _description(picture, words, name, how, (*notes, *remarks), measured)
+        if measured.strokes is None:
+            notes.append("It is too small to measure its strokes.")
+        kinds = measured.words[: self._words]
+        return _description(picture, kinds, "measured", "measured from the pixels", notes, measured)
+
+    def _try(self, name: str, way: _Way, picture: Picture, measured: Measured) -> _Found:
+        """Take a way, unless it has failed before; a failure is kept."""
+        if name in self._failed:
+            raise self._failed[name]
+        try:
+            found, how, remarks = way(picture, measured)
+        except (ModelError, MissingExtraError, WeightsError) as error:
+            self._failed[name] = error
+            raise
+        if not found:
+            raise ModelError(f"No style word was {how}.")
+        return found, how, remarks
+
+    def _by_model(self, picture: Picture, measured: Measured) -> _Found:
+        self._model = self._model or connect(self._model_name, self._url)
+        if self._model is None:
+            raise ModelError(
+                "No vision-language model is configured: name one with --model, "
+                "or in IMPASTO_MODEL."
+            )
+        from impasto.advise.describe.vlm import ask
+
+        told = ", ".join(word for _, word in measured.words)
+        found, notes = ask(self._model, _pixels(picture), told)
+        return found, f"said by {self._model}", tuple(notes)
+
+    def _by_clip(self, picture: Picture, measured: Measured) -> _Found:
+        if self._chooser is None:
+            from impasto.advise.describe.clip_tags import Chooser
+            from impasto.nets.clip import Clip
+
+            fetch = self._by == "clip" or bool(self._clip_name)
+            self._chooser = Chooser(Clip(self._clip_name, fetch=fetch))
+        found = self._chooser(_pixels(picture))
+        count = sum(len(group.words) for group in GROUPS.values())
+        how = f"chosen by CLIP from {count} words, the colours measured"
+        colours = [(kind, word) for kind, word in measured.words if kind == "colours"]
+        return [*found, *colours] if found else [], how, ()
+
+
+_Found = tuple[list[tuple[str, str]], str, tuple[str, ...]]
+_Way = Callable[[Picture, Measured], _Found]
+
+
+def _description(
+    picture: Picture,
+    words: Sequence[tuple[str, str]],
+    way: str,
+    how: str,
+    notes: Sequence[str],
+    measured: Measured,
+) -> Description:
+    said = tuple(word for _, word in words)
+    return Description(picture.name, said, way, how, tuple(notes), measured.facts())
+
+
+def _pixels(picture: Picture) -> Pixels:
+    """The picture as it is looked at: on white, and no larger than ``LONG_SIDE``."""
+    from impasto.metrics.inputs import at_size  # which takes a second: not to measure alone
+
+    side = min(LONG_SIDE, picture.long_side)
+    return at_size(picture, *fit_long_side(picture.height, picture.width, side))
+
+
+def _picked(found: Sequence[tuple[str, str]], count: int) -> list[tuple[str, str]]:
+    """So many words: first one of each kind, then the second ones; in the order of the kinds."""
+    ranks: dict[str, int] = {}
+    ranked = []
+    for kind, word in found:
+        ranks[kind] = ranks.get(kind, -1) + 1
+        ranked.append((ranks[kind], _ORDER.index(kind), kind, word))
+    first = sorted(ranked, key=lambda each: each[:2])[:count]
+    return [(kind, word) for _, _, kind, word in sorted(first, key=lambda each: (each[1], each[0]))]

@@ -1,0 +1,1 @@
+"""Recommend a method and its knobs from measured figures."""

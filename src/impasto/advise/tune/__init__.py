@@ -1,0 +1,1 @@
+"""Search the knobs of a method for a content and a style."""

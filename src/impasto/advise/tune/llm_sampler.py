@@ -1,0 +1,330 @@
+"""A language model proposes the trials, in a typed tool loop with the same budget.
+
+It can try knobs, list the trials and finish. What it proposes is checked by the knobs themselves;
+what does not fit is answered with their message. Whatever goes wrong with the model ends in one
+sentence, and Optuna goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from impasto.advise.llm import (
+    LanguageModel,
+    as_jpeg,
+    chat_model,
+    connect,
+    failure,
+    open_client,
+    run_to_end,
+)
+from impasto.advise.tune.search_space import Dimension
+from impasto.advise.tune.search_stage import BudgetSpent, Listener, Round
+from impasto.advise.tune.trial import Trial
+from impasto.core.errors import KnobError, MissingExtraError, ModelError
+from impasto.core.knobs import nearest
+from impasto.core.picture import Raster
+from impasto.core.words import duration
+from impasto.engines.feedforward.base import thumbnail
+
+if TYPE_CHECKING:
+    from pydantic_ai import Agent
+
+PATIENCE = 0.25
+"""Share of the budget that one answer may take at most."""
+LEAST_PATIENCE = 5.0
+"""Seconds that it may always take."""
+VAIN = 5
+"""So many calls in a row that try nothing new are a loop."""
+ASKED = 2
+"""Answers for each trial that there is room for, after which it is a loop too."""
+RETRIES = 2
+"""So often it may try again after an answer that cannot be read."""
+BEAT = 0.1
+"""Seconds between two looks at the budget and at Ctrl-C while an answer is awaited."""
+LONG_SIDE = 384
+"""Of the pictures that are sent, in pixels."""
+SHOWN = 20
+"""So many trials are listed."""
+
+INSTRUCTIONS = """\
+You tune the knobs of a neural style transfer method: a content picture is painted in the manner of
+a style picture. Each trial paints it and measures two errors on a network of its own:
+style_error: 0 has the style's statistics, 1 is the untouched content.
+content_error: 0 is the untouched content, about 1 is an unrelated picture.
+The score to be made as low as possible is
+2 max((1 - aim) style_error, aim content_error) + 0.04 ((1 - aim) style_error + aim content_error).
+Propose one trial after another with try_knobs, learn from the errors and from the pictures, and
+call finish when nothing more is to be gained. Knobs that you leave out keep their defaults."""
+
+
+@dataclass
+class Finished:
+    """The search is over; ``reason`` says why nothing more is to be gained, in one sentence."""
+
+    reason: str = ""
+
+
+def reach(name: str, url: str, listener: Listener) -> LanguageModel | None:
+    """The language model that is configured; None, and a warning, if there is none to be had."""
+    try:
+        model = connect(name, url)
+    except (ModelError, MissingExtraError) as error:
+        listener.warn(f"{str(error).rstrip('.')}. Optuna proposes the trials.")
+        return None
+    if model is None:
+        listener.warn(
+            "No language model is configured: name one with --model, or in IMPASTO_MODEL. Optuna "
+            "proposes the trials."
+        )
+    return model
+
+
+def let_propose(model: LanguageModel, round_: Round, most: int) -> bool:
+    """Let a language model propose trials until the budget is spent, or it finishes or fails.
+
+    Args:
+        model: is asked.
+        round_: where trials are made; the defaults have been tried.
+        most: trials in the round, earlier ones included.
+
+    Returns:
+        Whether the search is over. If not, another way of proposing is to go on.
+
+    Raises:
+        BudgetSpent: nothing is left for another trial.
+        KeyboardInterrupt: Ctrl-C.
+    """
+    conversation = _Conversation(model, round_, most)
+    try:
+        finished = conversation.held()
+    except ModelError as error:
+        round_.listener.warn(
+            f"{str(error).rstrip('.')}. Optuna goes on, with the {len(round_.trials)} trials so "
+            f"far and the {duration(max(0.0, round_.budget.left))} that are left."
+        )
+        return False
+    best, usual = round_.best, round_.defaults
+    said = " ".join(finished.reason.split())
+    if best is None or usual is None or best.score >= usual.score:
+        round_.listener.warn(
+            f"The model {model} finished without a trial that beats the defaults: Optuna goes on."
+        )
+        return False
+    round_.listener.note(f"The model {model} finished. {said}".strip())
+    return True
+
+
+class _Conversation:
+    """One talk with a model."""
+
+    def __init__(self, model: LanguageModel, round_: Round, most: int) -> None:
+        self.model, self.round, self.most = model, round_, most
+        self.patience = min(model.seconds, max(PATIENCE * round_.budget.seconds, LEAST_PATIENCE))
+        self.sees = True
+        self.vain = 0
+        self.over: BaseException | None = None
+
+    def held(self) -> Finished:
+        """Talk to the end.
+
+        Raises:
+            ModelError: why it cannot go on.
+            BudgetSpent, KeyboardInterrupt: what ended it.
+        """
+        try:
+            finished = run_to_end(self._talk)
+        except Exception as error:
+            if self.sees and _may_be_blind(error):
+                self.sees = False
+                return self.held()
+            raise ModelError(failure(self.model, error, self.patience)) from error
+        if self.over:
+            raise self.over
+        return finished
+
+    async def _talk(self) -> Finished:
+        from pydantic_ai.usage import UsageLimits
+
+        limits = UsageLimits(request_limit=ASKED * self.most + 2 * VAIN)
+        async with open_client(self.model, self.patience) as client:
+            run = self._agent(client).run(self._question(), usage_limits=limits)
+            talk = asyncio.ensure_future(run)
+            try:
+                while not talk.done() and not self._is_over():
+                    await asyncio.wait({talk}, timeout=BEAT)
+                return talk.result().output if talk.done() else Finished()
+            finally:
+                talk.cancel()
+
+    def _is_over(self) -> bool:
+        """Whether it ends for another reason than the model's."""
+        try:
+            self.round.budget.stop.check()
+        except KeyboardInterrupt as interrupt:
+            self.over = interrupt
+        if not self._room():
+            self.over = self.over or BudgetSpent()
+        return self.over is not None
+
+    def _room(self) -> int:
+        """For how many trials there is time."""
+        by_time = int(self.round.left / self.round.bench.seconds())
+        return max(0, min(self.most - len(self.round.trials), by_time))
+
+    # ------------------------------------------------------------------ what it is told
+
+    def _question(self) -> list[Any]:
+        round_, request = self.round, self.round.bench.request
+        held = round_.space.held
+        text = (
+            f"The method is {request.method.name}: {request.method.card.title}. "
+            + (f"Held are {json.dumps(held)}. " if held else "")
+            + f"aim = {round_.aim:g}.{self._scaled()} There is time for about {self._room()} "
+            f"trials. The trials so far:\n{self._table()}"
+        )
+        if not self.sees:
+            return [text]
+        shown = [text, "The content:", _sent(request.content.pixels)]
+        for style in request.styles:
+            shown += ["The style:", _sent(style.pixels)]
+        return [*shown, *self._picture(round_.trials[0])]
+
+    def _scaled(self) -> str:
+        style, content = self.round.times
+        if (style, content) == (1.0, 1.0):
+            return ""
+        return (
+            f" These trials are drafts: in the finished painting style_error is about {style:.2f} "
+            f"and content_error {content:.2f} times as large, and the score counts them so."
+        )
+
+    def _table(self) -> str:
+        """The best trials, a line each."""
+        ranked = sorted(self.round.trials, key=lambda trial: trial.score)[:SHOWN]
+        return "\n".join(json.dumps(self._facts(trial)) for trial in ranked)
+
+    def _facts(self, trial: Trial) -> dict[str, Any]:
+        names = [d.name for d in self.round.space.dimensions]
+        return {
+            "trial": trial.number,
+            "knobs": {name: trial.knobs[name] for name in names},
+            "style_error": round(trial.style_error, 4),
+            "content_error": round(trial.content_error, 4),
+            "score": round(trial.score, 4),
+        }
+
+    def _picture(self, trial: Trial) -> list[Any]:
+        pixels = self.round.album.get(self.round.picture_name(trial)) if self.sees else None
+        return [] if pixels is None else [f"Trial {trial.number}:", _sent(pixels)]
+
+    # ------------------------------------------------------------------ what it can do
+
+    def _agent(self, client: Any) -> Agent[None, Finished]:
+        from pydantic_ai import Agent, Tool, ToolOutput
+
+        knobs = {d.name: _schema(d) for d in self.round.space.dimensions}
+        why = {"type": "string", "description": "what you expect of it, in one sentence"}
+        return Agent(
+            chat_model(self.model, client),
+            output_type=ToolOutput(Finished, name="finish"),
+            instructions=INSTRUCTIONS,
+            tools=[
+                Tool.from_schema(
+                    self._try_knobs,
+                    name="try_knobs",
+                    description="Paint and measure one trial with these knobs.",
+                    json_schema={"type": "object", "properties": {**knobs, "why": why}},
+                    sequential=True,
+                ),
+                Tool.from_schema(
+                    self._list_trials,
+                    name="list_trials",
+                    description="The best trials so far, the best first.",
+                    json_schema={"type": "object", "properties": {}},
+                    sequential=True,
+                ),
+            ],
+            retries=RETRIES,
+        )
+
+    async def _list_trials(self, **_nothing: Any) -> str:
+        self._in_vain()
+        return self._table()
+
+    async def _try_knobs(self, **given: Any) -> Any:
+        """Paint here and now: nothing else waits for the loop meanwhile."""
+        from pydantic_ai import ToolReturn
+
+        if self.over or not self._room():
+            return "The budget is spent."
+        why = str(given.pop("why", ""))
+        before = len(self.round.trials)
+        try:
+            trial = self.round.attempt(self._checked(given), str(self.model), why)
+        except KnobError as error:
+            self._in_vain()
+            return str(error)
+        except (BudgetSpent, KeyboardInterrupt) as over:
+            self.over = over
+            return "The budget is spent."
+        if len(self.round.trials) == before:
+            self._in_vain()
+            return {"tried before": self._facts(trial)}
+        self.vain = 0
+        best = self.round.best
+        facts = {
+            **self._facts(trial),
+            "best trial": best.number if best else trial.number,
+            "best score": round(best.score if best else trial.score, 4),
+            "time left for trials": self._room(),
+        }
+        return ToolReturn(facts, content=self._picture(trial) or None)
+
+    def _checked(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The knobs that are proposed; all of them must be searched."""
+        names = [d.name for d in self.round.space.dimensions]
+        for name in given:
+            if name not in names:
+                near = nearest(name, names)
+                hint = f"Did you mean {near}?" if near else f"There is {', '.join(names)}."
+                raise KnobError(f"{name!r} is not searched. {hint}")
+        return given
+
+    def _in_vain(self) -> None:
+        self.vain += 1
+        if self.vain >= VAIN:
+            self.over = ModelError(
+                f"The model {self.model} goes round in circles: {VAIN} calls tried nothing new."
+            )
+
+
+def _schema(dimension: Dimension) -> dict[str, Any]:
+    """A knob for a model; what it gives is checked by the knob itself."""
+    knob = dimension.knob
+    kind = {int: "integer", float: "number", bool: "boolean"}.get(knob.item, "string")
+    about = [knob.doc, knob.allowed, f"worth trying: {dimension.told()}"]
+    found: dict[str, Any] = {
+        "type": "array" if knob.many else kind,
+        "description": "; ".join(part for part in about if part),
+        "default": list(knob.default) if knob.many else knob.default,
+    }
+    if knob.many:
+        found["items"] = {"type": kind}
+    if knob.choices and not knob.many:
+        found["enum"] = list(knob.choices)
+    return found
+
+
+def _sent(pixels: Raster) -> Any:
+    return as_jpeg(thumbnail(pixels, LONG_SIDE))
+
+
+def _may_be_blind(error: Exception) -> bool:
+    """Whether a model may have refused the pictures alone; servers have many codes for that."""
+    from pydantic_ai.exceptions import ModelHTTPError
+
+    return isinstance(error, ModelHTTPError) and error.status_code not in (401, 403, 404, 429)

@@ -1,0 +1,322 @@
+"""One run of a tuning: its rounds, and at which size and cost their trials are."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from impasto.advise.tune.objective import Bench, Rung
+from impasto.advise.tune.result import Tuning
+from impasto.advise.tune.sampler import NAME, Proposer
+from impasto.advise.tune.search_space import Space
+from impasto.advise.tune.search_stage import Budget, BudgetSpent, Listener, Round
+from impasto.advise.tune.storage import Album, TrialStore, folder_of
+from impasto.advise.tune.trial import CONTENT, DEFAULTS, MEASURES, STYLE, Trial, best_of
+from impasto.core.errors import KnobError
+from impasto.core.knobs import build
+from impasto.core.picture import Picture
+from impasto.core.request import Request
+from impasto.core.words import duration
+from impasto.metrics import Judge
+from impasto.pipeline import make_plan
+
+if TYPE_CHECKING:
+    from impasto.advise.llm import LanguageModel
+
+TRIAL_SIZE = 256
+"""Long side in pixels of the first trials, where many at full size do not fit into the budget."""
+MANY = 30
+"""So many trials make a search."""
+ENOUGH = 40
+"""Trials for each knob that is searched, after which more of them no longer help."""
+FEWEST, FINALISTS, MOST = 2, 3, 6
+"""In the last round: the defaults and the best at least; room is kept for three; six at most."""
+LAST_SHARE = 0.6
+"""Share of the budget that the last round may plan to take."""
+KNOWN_GOOD = "known good"
+
+
+class Tuner:
+    """One run of the search, from the request on."""
+
+    def __init__(
+        self,
+        request: Request,
+        held: Mapping[str, Any],
+        aim: float,
+        trial_size: int | None,
+        study: str | Path | None,
+        budget: Budget,
+        listener: Listener,
+    ) -> None:
+        self.space = Space(type(request.method), held)
+        self.aim, self.budget, self.listener = aim, budget, listener
+        self.trial_size = trial_size
+        self.plan = make_plan(request)
+        setting = self.plan.setting
+        self.size = max(setting.height, setting.width)
+        self.asked = request
+        self.request = dataclasses.replace(
+            request, size=self.size, device=setting.device, precision=setting.precision
+        )
+        self.study = Path(study) if study is not None else None
+        self.album = Album(folder_of(self.study) if self.study else None)
+        self.identity = self._identity()
+        self.key = hashlib.sha256(json.dumps(self.identity).encode()).hexdigest()[:8]
+        self.judge = Judge(
+            request.content, request.styles, style_weights=request.style_weights, metrics=MEASURES
+        )
+        self._benches: dict[str, Bench] = {}
+
+    def through(self, trials: int | None, model: LanguageModel | None) -> Tuning:
+        store = self._store("")
+        rungs = self._rungs()
+        rung = self._rung_of(store, rungs)
+        above = rungs[rungs.index(rung) + 1 :] if rung in rungs else []
+        last = self._last(above)
+        final = self._round(last, self._store(f"finals at {last}"), final=True) if last else None
+        first = self._round(rung, store, before=final)
+        self._check_budget(first)
+        self._say(first, last, above)
+        stopped = False
+        try:
+            self._search(first, final, trials or ENOUGH * len(self.space.dimensions), model)
+            if final:
+                self._finals(final, first)
+        except KeyboardInterrupt:
+            if not first.trials:
+                raise
+            stopped = True
+        if not first.trials:
+            raise KnobError(
+                f"The budget of {duration(self.budget.seconds)} was over before one trial was "
+                "done: give a larger one, or a smaller --trial-size."
+            )
+        return self._tuning(first, final, stopped)
+
+    # ------------------------------------------------------------------ the rounds
+
+    def _search(
+        self, first: Round, final: Round | None, most: int, model: LanguageModel | None
+    ) -> None:
+        """The first round: the defaults, what is known to be good, and what is proposed."""
+        usual, *good = map(self._open, self.space.starts())
+        try:
+            first.attempt(usual, DEFAULTS)
+            if final:
+                final.attempt(usual, DEFAULTS)
+                _compare(first, final)
+            if model and len(first.trials) < most:
+                from impasto.advise.tune.llm_sampler import let_propose
+
+                if let_propose(model, first, most):
+                    return
+            for knobs in good[: max(0, most - len(first.trials))]:
+                self._attempt(first, knobs, KNOWN_GOOD)
+            self._propose(first, most)
+        except BudgetSpent:
+            return
+
+    def _propose(self, first: Round, most: int) -> None:
+        """Optuna's trials, until there are enough or nothing new is left."""
+        proposer = Proposer(self.space, self.request.seed, first.trials)
+        while len(first.trials) < most:
+            proposed = proposer.propose()
+            if proposed is None:
+                return
+            trial = self._attempt(first, self._open(proposed), NAME)
+            if trial:
+                proposer.learn(trial)
+            else:
+                proposer.refuse(proposed)
+
+    @staticmethod
+    def _attempt(round_: Round, values: Mapping[str, Any], by: str) -> Trial | None:
+        """A trial, or None where the knobs do not go with each other or with those held."""
+        try:
+            return round_.attempt(values, by)
+        except KnobError:
+            return None
+
+    def _finals(self, final: Round, first: Round) -> None:
+        """The last round: the defaults, and then the best of the first."""
+        left = [t for t in first.trials if not final.of(t.knobs)]
+        try:
+            while left and len(final.trials) < MOST:
+                trial = best_of(left)
+                final.attempt(self._open(trial.knobs), trial.by, trial.why, trial.number)
+                _compare(first, final)
+                left = [t for t in first.trials if not final.of(t.knobs)]
+        except BudgetSpent:
+            return
+
+    def _open(self, knobs: Mapping[str, Any]) -> dict[str, Any]:
+        """Knobs without those that are held."""
+        return {name: value for name, value in knobs.items() if name not in self.space.held}
+
+    # ------------------------------------------------------------------ sizes and costs
+
+    def _rungs(self) -> list[Rung]:
+        """From the cheapest to the full one."""
+        drafts = self.space.drafts()
+        small = min(self.trial_size or TRIAL_SIZE, self.size)
+        usual = {name: self.space.complete({})[name] for name in drafts}
+        every = [Rung(small, drafts), Rung(small, usual), Rung(self.size, usual)]
+        return [rung for i, rung in enumerate(every) if rung not in every[:i]]
+
+    def _rung_of(self, store: TrialStore, rungs: Sequence[Rung]) -> Rung:
+        """Of the first round: that of an earlier run, or the highest that has room for many."""
+        if "rung" in store.about:
+            return Rung(**store.about["rung"])
+        rung = rungs[0]
+        if self.trial_size is None:
+            fits = [r for r in rungs[1:] if MANY * self._cost_of_one(r) <= self.budget.left]
+            rung = fits[-1] if fits else rung
+        store.note("rung", dataclasses.asdict(rung))
+        return rung
+
+    def _last(self, above: Sequence[Rung]) -> Rung | None:
+        """The highest rung at which the last round does not take too much of the budget."""
+        share = LAST_SHARE * self.budget.seconds
+        fits = [rung for rung in above if FEWEST * self._cost_of_one(rung) <= share]
+        return fits[-1] if fits else None
+
+    def _cost_of_one(self, rung: Rung) -> float:
+        return self._bench(rung).seconds()
+
+    def _bench(self, rung: Rung) -> Bench:
+        if str(rung) not in self._benches:
+            self._benches[str(rung)] = Bench(self.request, self.space, rung, self.judge)
+        return self._benches[str(rung)]
+
+    def _round(
+        self,
+        rung: Rung,
+        store: TrialStore,
+        *,
+        before: Round | None = None,
+        final: bool = False,
+    ) -> Round:
+        def reserve() -> float:
+            """What the last round, which this one is before, still needs."""
+            if not before:
+                return 0.0
+            one = before.bench.seconds()
+            room = int(LAST_SHARE * self.budget.seconds / one)
+            return max(0, min(FINALISTS, max(FEWEST, room)) - len(before.trials)) * one
+
+        return Round(
+            self._bench(rung),
+            store,
+            self.album,
+            key=f"{self.key}-final" if final else self.key,
+            aim=self.aim,
+            budget=self.budget,
+            listener=self.listener,
+            reserve=reserve,
+            final=final,
+        )
+
+    def _check_budget(self, round_: Round) -> None:
+        one, ready = round_.bench.seconds(), self.budget.spent
+        if round_.trials or one <= self.budget.left:
+            return
+        raise KnobError(
+            f"A budget of {duration(self.budget.seconds)} is too small: one trial at "
+            f"{round_.bench.rung} takes about {duration(one)}, and getting ready took "
+            f"{duration(ready)}. Give {duration(2 * (one + ready))} or more."
+        )
+
+    def _say(self, first: Round, last: Rung | None, above: Sequence[Rung]) -> None:
+        searched = ", ".join(f"{d.name} ({d.told()})" for d in self.space.dimensions)
+        self.listener.note(f"Searched: {searched}.")
+        then = f", then the best again at {last}" if last else ""
+        self.listener.note(
+            f"Trials are painted at {first.bench.rung}{then}; each takes about "
+            f"{first.bench.seconds():.1f} s."
+        )
+        if first.trials:
+            self.listener.note(f"Going on from {len(first.trials)} earlier trials.")
+        if above and not last:
+            needed = FEWEST * self._cost_of_one(above[0]) / LAST_SHARE
+            self.listener.warn(
+                "The budget has no room to paint the best again at full cost: the winner is the "
+                f"best of drafts, and may be none in full. That takes {duration(needed)}."
+            )
+
+    # ------------------------------------------------------------------ what is kept
+
+    def _identity(self) -> dict[str, Any]:
+        """What makes two tunings the same, so that one goes on from the other."""
+        request, setting = self.request, self.plan.setting
+        return {
+            "method": request.method.name,
+            "content": request.content.sha256,
+            "styles": [style.sha256 for style in request.styles],
+            "style weights": list(request.shares),
+            "aim": self.aim,
+            "held": {n: list(v) if isinstance(v, tuple) else v for n, v in self.space.held.items()},
+            "weights": request.weights,
+            "seed": request.seed,
+            "size": [setting.height, setting.width],
+            "trial size": self.trial_size,
+            "device": setting.device,
+            "precision": setting.precision,
+            "impasto": metadata.version("impasto"),
+        }
+
+    def _store(self, part: str) -> TrialStore:
+        names = [_stem(p) for p in (self.request.content, *self.request.styles)]
+        name = f"{self.request.method.name}: {' + '.join(names)}, aim {self.aim:g}, {self.key}"
+        return TrialStore(
+            self.study, f"{name}, {part}" if part else name, self.identity, self.space
+        )
+
+    def _tuning(self, first: Round, final: Round | None, stopped: bool) -> Tuning:
+        finals = final.trials if final else []
+        deciding = finals if len(finals) > 1 else first.trials
+        best = best_of(deciding)
+        usual = self.space.complete({})
+        return Tuning(
+            request=dataclasses.replace(
+                self.asked, size=self.size, method=build(self.space.kind, best.knobs)
+            ),
+            held=dict(self.space.held),
+            aim=self.aim,
+            trials=tuple(first.trials),
+            finals=tuple(finals),
+            best=best,
+            defaults=next((t for t in deciding if dict(t.knobs) == usual), None),
+            rung=str((final if deciding is finals and final else first).bench.rung),
+            trial_size=first.bench.rung.size,
+            seconds=self.budget.spent,
+            stopped=stopped,
+            forecast=self.plan.forecast.seconds,
+            study=self.study,
+            thumbnails={
+                (t.final, t.number): (r.album, r.picture_name(t))
+                for r in (first, final)
+                if r
+                for t in r.trials
+            },
+        )
+
+
+def _compare(first: Round, final: Round) -> None:
+    """Expect of the first round's errors what the higher cost did to those painted twice."""
+    pairs = [(before, t) for t in final.trials if (before := first.of(t.knobs))]
+    style, content = (
+        fmean(t.measures[name] / (before.measures[name] or 1.0) for before, t in pairs)
+        for name in (STYLE, CONTENT)
+    )
+    first.expect(style, content)
+
+
+def _stem(picture: Picture) -> str:
+    return Path(picture.name).stem

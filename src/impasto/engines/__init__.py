@@ -1,0 +1,1 @@
+"""What families of methods share: optimization, feed-forward networks and diffusion."""

@@ -1,0 +1,1 @@
+"""Methods that stylize in one pass of a network: plan, tile, stylize."""

@@ -1,0 +1,299 @@
+"""What every feed-forward method does with a request: plan it, tile it, paint it.
+
+A method gives the network, as a :class:`~impasto.engines.feedforward.tiling.Painter`; all else is
+here.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from impasto.core.card import Card
+from impasto.core.devices import keep_freed_memory, resident_bytes
+from impasto.core.picture import Picture, Pixels, Raster
+from impasto.core.plan import Forecast, Plan, Setting
+from impasto.core.progress import Tick, Watch
+from impasto.core.request import Painting, Region, Request
+from impasto.engines.feedforward.tiling import (
+    THUMBNAIL,
+    Painter,
+    as_pixels,
+    as_tensor,
+    paint,
+    tiles,
+)
+from impasto.nets import vgg
+from impasto.ops.padding import framed
+from impasto.ops.regional_transforms import LEAST, Looks
+from impasto.pictures import Spool, fit_long_side, resize
+from impasto.pictures.disk_array import bands, is_large
+from impasto.pictures.masks import Stack, area, parts, sized
+
+PROBE = 256
+"""Long side in pixels of the picture on which a network is timed and precisions compared."""
+BYTES_PER_PIXEL = 260
+"""Memory that a network here takes at its peak, per pixel of a tile with its halo, in bf16;
+twice that in fp32. Measured by benchmarks/size.py."""
+MASK = 12
+"""Bytes per pixel for every part of a picture that has regions, of a tile and of the whole."""
+HELD = 24
+"""Bytes per pixel of a picture in memory: the content at its size, and the painting."""
+START_SECONDS = 0.3
+UNCHANGED = 1e-3
+"""Root mean square of a change that is next to nothing: 1/4 of a step of 8 bits."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a network works: a device, and "fp32" or "bf16".
+
+    Pictures stay in float32 there, and so does what a painting takes from them unchanged; a
+    network rounds what it sees.
+    """
+
+    device: str
+    precision: str
+
+    def __call__(self, picture: Tensor) -> Tensor:
+        return picture.to(self.device, memory_format=torch.channels_last)
+
+    def network(self, network: nn.Module) -> None:
+        """Move a network there, frozen."""
+        vgg.place(network.eval().requires_grad_(False), self.device, self.precision)
+
+
+class FeedForward(ABC):
+    """A method that paints in one pass of a network, which is all that it says for itself.
+
+    A subclass is a frozen dataclass of knobs, as :class:`impasto.core.request.Method` has it.
+    """
+
+    name: ClassVar[str]
+    card: ClassVar[Card]
+
+    @abstractmethod
+    def painter(self, request: Request, place: Place) -> Painter:
+        """The network that a request asks for; it has looked at the styles.
+
+        Raises:
+            ImpastoError: weights or knobs that cannot be used.
+        """
+
+    def weights(self, request: Request) -> str:
+        """Name or file of the weights: as asked, or the method's own."""
+        return request.weights or self.card.weights[0]
+
+    def warnings(self, request: Request) -> tuple[str, ...]:
+        return small_regions(request, self.stride())
+
+    def stride(self) -> int:
+        """Pixels between two positions of the deepest layer whose statistics are taken."""
+        return 8
+
+    def style_areas(self, request: Request) -> list[int]:
+        """Pixels of each style picture that passes the network; none where they are named."""
+        return []
+
+    @torch.inference_mode()
+    def agreement(self, request: Request, device: str, precision: str) -> float:
+        """Cosine of what is done to a small copy of the content in ``precision`` and in fp32."""
+        changes = []
+        for each in ("fp32", precision):
+            painter, small = self._probe(request, Place(device, each))
+            changes.append((painter(small).float() - small[:, :3]).flatten())
+        if changes[0].square().mean().sqrt() < UNCHANGED:
+            return 1.0
+        return float(F.cosine_similarity(changes[0], changes[1], dim=0))
+
+    @torch.inference_mode()
+    def forecast(self, request: Request, setting: Setting) -> Forecast:
+        """Time from a probe, memory from the largest tile or style picture."""
+        painter, small = self._probe(request, Place(setting.device, setting.precision))
+        times = []
+        for _ in range(2):
+            start = time.perf_counter()
+            as_pixels(painter(small))
+            times.append(time.perf_counter() - start)
+        height, width = setting.height, setting.width
+        windows = tiles(height, width, align=painter.align, halo=painter.halo)
+        areas = [(bottom - top) * (right - left) for top, left, bottom, right in
+                 (tile.window for tile in windows)]  # fmt: skip
+        styles = self.style_areas(request)
+        seen = sum(areas) + sum(styles) + (THUMBNAIL**2 if len(areas) > 1 else 0)
+        seconds = START_SECONDS + min(times) * seen / (small.shape[2] * small.shape[3])
+        each = BYTES_PER_PIXEL * (1 if setting.precision == "bf16" else 2)
+        masks = MASK * (len(request.regions) + 1) if request.regions else 0
+        held = 0 if is_large(height, width) else (HELD + masks) * height * width
+        each += masks
+        return Forecast(seconds, resident_bytes() + each * max(*areas, *styles, 0) + held)
+
+    @torch.inference_mode()
+    def paint(
+        self, request: Request, plan: Plan, watch: Watch, state: Mapping[str, Any] | None = None
+    ) -> Painting:
+        """Paint tile by tile. Ctrl-C leaves the content as it is where no tile was painted yet."""
+        keep_freed_memory()
+        setting = plan.setting
+        place = Place(setting.device, setting.precision)
+        painter = self.painter(request, place)
+        source = _sized(request.content, setting)
+        target = _copy(source, request.content.bits)
+        progress = [0, 1]
+
+        def done(tile: int, of: int) -> bool:
+            progress[:] = tile, of
+            try:
+                watch(Tick(tile, of, tile / of, {}, lambda: _as_it_is(target), dict))
+            except KeyboardInterrupt:
+                return True
+            return False
+
+        small: Pixels = thumbnail(source)
+        if request.regions:
+            small = _with_parts(request, small)
+            source = Stack(source, parts(request, setting.height, setting.width))
+        paint(source, small, target, painter, place, done)
+        painted, of = progress
+        return Painting(target, {}, painted, painted == of, dict(painter.files), {})
+
+    def _probe(self, request: Request, place: Place) -> tuple[Painter, Tensor]:
+        """The network for small copies of all pictures, and that of the content in a frame."""
+        content, *styles = (_small(each) for each in (request.content, *request.styles))
+        regions = tuple(_small_region(r, content, styles[r.style]) for r in request.regions)
+        small = replace(request, content=content, styles=tuple(styles), regions=regions)
+        painter = self.painter(small, place)
+        seen = np.asarray(content.pixels)
+        seen = _with_parts(request, seen) if regions else seen
+        return painter, place(framed(as_tensor(seen), painter.align))
+
+
+def thumbnail(source: Raster, long_side: int = THUMBNAIL) -> Pixels:
+    """The whole of a raster in small, never enlarged: what statistics are taken from."""
+    return np.asarray(resize(source, *_small_size(source, long_side)))
+
+
+def looks(request: Request, long_side: int) -> Looks:
+    """The styles as the regions want to see them, none larger than ``long_side`` or enlarged."""
+
+    def small(style: int, mask: Raster | None) -> Tensor:
+        channels = [thumbnail(request.styles[style].pixels, long_side)]
+        if mask is not None:
+            channels.append(np.asarray(sized(mask, *channels[0].shape[:2]))[:, :, None])
+        return as_tensor(np.dstack(channels))
+
+    pictures: list[Tensor] = []
+    places: dict[tuple[int, int], int] = {}  # of a style with a mask, among the pictures
+
+    def place(style: int, mask: Raster | None) -> int:
+        if (key := (style, id(mask))) not in places:
+            places[key] = len(pictures)
+            pictures.append(small(style, mask))
+        return places[key]
+
+    wanted = [{place(r.style, r.style_mask): 1.0} for r in request.regions]
+    if not request.regions or request.rest == "style":
+        used = [(i, s) for i, s in enumerate(request.shares) if s or not request.regions]
+        wanted.append({place(i, None): s for i, s in used})
+    else:
+        wanted.append({})
+    every = range(len(pictures))
+    shares = (tuple(each.get(i, 0.0) for i in every) if each else () for each in wanted)
+    return Looks(tuple(pictures), tuple(shares))
+
+
+def small_regions(
+    request: Request, stride: int, *, borrowed: Sequence[str] = ("content", "style")
+) -> tuple[str, ...]:
+    """A sentence for every region whose statistics are of few positions, or of none.
+
+    Args:
+        request: with regions, or without.
+        stride: pixels between two positions of the deepest layer.
+        borrowed: pictures of which all is looked at where a region of them has few positions.
+    """
+    height, width = _small_size(request.content.pixels, request.size or 30_000)
+    said = []
+    for region in request.regions:
+        pairs = [("content", region.mask, height * width)]
+        if region.style_mask is not None:
+            pairs.append(("style", region.style_mask, math.prod(region.style_mask.shape)))
+        for role, mask, pixels in pairs:
+            covered = area(mask)
+            if covered == 0:
+                said.append(f"The region {region.name} is empty in the {role}" + {
+                    "content": ": it changes nothing.",
+                    "style": ": all of that style is looked at instead.",
+                }[role])  # fmt: skip
+            elif covered * pixels < LEAST * stride**2:
+                said.append(
+                    f"The region {region.name} has about {covered * pixels:.0f} px in the {role}: "
+                    "few to know its features by."
+                    + (f" What is missing is taken from all of the {role}." * (role in borrowed))
+                )
+    return tuple(said)
+
+
+def style_tensors(request: Request, long_side: int) -> list[Tensor]:
+    """The style pictures as (1, 3, H, W), none larger than ``long_side`` and none enlarged."""
+    return [as_tensor(thumbnail(style.pixels, long_side)) for style in request.styles]
+
+
+def areas_of(request: Request, long_side: int) -> list[int]:
+    """Pixels of each of :func:`style_tensors`."""
+    sizes = [_small_size(style.pixels, long_side) for style in request.styles]
+    return [height * width for height, width in sizes]
+
+
+def _small_size(source: Raster, long_side: int) -> tuple[int, int]:
+    height, width = source.shape[:2]
+    return fit_long_side(height, width, min(long_side, max(height, width)))
+
+
+def _with_parts(request: Request, small: Pixels) -> Pixels:
+    """A small copy of the content with the weights of its parts as further channels."""
+    return np.dstack([small, np.asarray(parts(request, *small.shape[:2]))])
+
+
+def _small_region(region: Region, content: Picture, style: Picture) -> Region:
+    mask = region.style_mask
+    return replace(
+        region,
+        mask=sized(region.mask, content.height, content.width),
+        style_mask=None if mask is None else sized(mask, style.height, style.width),
+    )
+
+
+def _small(picture: Picture) -> Picture:
+    return replace(picture, pixels=thumbnail(picture.pixels, PROBE), alpha=None)
+
+
+def _sized(content: Picture, setting: Setting) -> Raster:
+    if content.pixels.shape[:2] == (setting.height, setting.width):
+        return content.pixels
+    return resize(content.pixels, setting.height, setting.width, to_disk=True)
+
+
+def _copy(source: Raster, bits: int) -> Any:
+    """A raster to be painted over, on disk if it is large."""
+    height, width = source.shape[:2]
+    if not is_large(height, width):
+        return np.array(source)
+    copy = Spool((height, width, 3), bits)
+    for top, bottom in bands(height, width):
+        copy[top:bottom, :] = source[top:bottom, :]
+    return copy
+
+
+def _as_it_is(target: Any) -> Raster:
+    """A painting that is not finished: a copy, or what lies on disk."""
+    return target if isinstance(target, Spool) else np.array(target)

@@ -1,0 +1,147 @@
+"""Tiles: a picture of any size through a network, in memory that does not grow with it.
+
+Source: Chen, Wang, Xie, Lu & Luo, "Towards Ultra-Resolution Neural Style Transfer via Thumbnail
+Instance Normalization", AAAI 2022: what a network must know of the whole picture, its features'
+statistics, it takes from a thumbnail; then every tile is painted by itself. A tile is read with
+a halo that is cut off again, so that no seam can be seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from impasto.core.picture import Pixels, Raster
+from impasto.ops.padding import WIDTH, framed, mirrors
+
+THUMBNAIL = 1024
+"""Long side in pixels of the picture that a painting of several tiles takes its statistics from."""
+CORE = 1024
+"""Side of a tile, in pixels, without its halo. A side is cut where it is 1.5 times as long."""
+
+
+class Painter(Protocol):
+    """A network as the tiles see it."""
+
+    @property
+    def align(self) -> int:
+        """Sides of what it takes must be multiples of it; a divisor of 16."""
+        ...
+
+    @property
+    def halo(self) -> int:
+        """Pixels around a tile that still count for it; a multiple of ``align``."""
+        ...
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """The weights it uses, name → sha256."""
+        ...
+
+    def statistics(self, frame: Tensor) -> Any:
+        """What it must know of a whole picture (1, 3, H, W), to paint parts of it."""
+        ...
+
+    def __call__(self, frame: Tensor, statistics: Any = None) -> Tensor:
+        """Paint a framed picture (1, 3, H, W) in 0..1, or a part of one: the same size.
+
+        Statistics are those of the whole picture; None: this is the whole picture.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A part of a picture: what is painted (its core), and what is read for it (with the halo).
+
+    Both are (top, left, bottom, right) in pixels of the picture. What is read may lie beyond the
+    edges, in the mirrored frame.
+    """
+
+    core: tuple[int, int, int, int]
+    window: tuple[int, int, int, int]
+
+    @property
+    def inside(self) -> tuple[slice, slice]:
+        """Where the core lies in the window."""
+        (top, left, bottom, right), (y, x, _, _) = self.core, self.window
+        return slice(top - y, bottom - y), slice(left - x, right - x)
+
+
+def tiles(height: int, width: int, *, align: int, halo: int, core: int = CORE) -> Iterator[Tile]:
+    """The tiles of a picture, row by row; a small picture is a single one."""
+    for top, bottom, y, y_end in _spans(height, align, halo, core):
+        for left, right, x, x_end in _spans(width, align, halo, core):
+            yield Tile((top, left, bottom, right), (y, x, y_end, x_end))
+
+
+def _spans(length: int, align: int, halo: int, core: int) -> Iterator[tuple[int, int, int, int]]:
+    """Start and end of each core along one side, and of its window."""
+    end = length + WIDTH + -(length + 2 * WIDTH) % align
+    count = max(1, round(length / core))
+    size = -(-length // (count * align)) * align
+    for start in range(0, length, size):
+        stop = min(start + size, length)
+        yield start, stop, max(start - halo, -WIDTH), min(stop + halo + -stop % align, end)
+
+
+def paint(
+    source: Raster,
+    thumbnail: Pixels,
+    target: Any,
+    painter: Painter,
+    place: Callable[[Tensor], Tensor],
+    done: Callable[[int, int], bool | None],
+    core: int = CORE,
+) -> None:
+    """Paint a raster tile by tile.
+
+    Args:
+        source: (height, width, 3) in 0..1.
+        thumbnail: of the whole of it; used if there is more than one tile.
+        target: takes what was painted, as float32 arrays in 0..1: ``target[t:b, l:r] = pixels``.
+        painter: the network.
+        place: takes a tensor to the network's device and type.
+        done: called after every tile with the number of tiles done and in all; True stops.
+        core: side of a tile in pixels.
+    """
+    height, width = source.shape[:2]
+    parts = list(tiles(height, width, align=painter.align, halo=painter.halo, core=core))
+    known = None
+    if len(parts) > 1:
+        known = painter.statistics(place(framed(as_tensor(thumbnail), painter.align)))
+    mirrored = mirrors(height, width, painter.align)
+    for index, tile in enumerate(parts, start=1):
+        painted = painter(place(_read(source, tile.window, mirrored)), known)
+        rows, columns = tile.inside
+        top, left, bottom, right = tile.core
+        target[top:bottom, left:right] = as_pixels(painted[:, :, rows, columns])
+        if done(index, len(parts)):
+            break
+
+
+def _read(source: Raster, window: tuple[int, int, int, int], mirrored: bool) -> Tensor:
+    """A window of a raster; where it lies beyond the edges, it is as in :func:`framed`."""
+    height, width = source.shape[:2]
+    top, left, bottom, right = window
+    inside = source[max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
+    tensor = as_tensor(inside)
+    beyond = (max(-left, 0), max(right - width, 0), max(-top, 0), max(bottom - height, 0))
+    return F.pad(tensor, beyond, mode="reflect" if mirrored else "replicate")
+
+
+def as_tensor(pixels: Raster) -> Tensor:
+    """Pixels (H, W, 3) as a tensor (1, 3, H, W), channels_last."""
+    return torch.from_numpy(np.asarray(pixels, np.float32)).permute(2, 0, 1)[None]
+
+
+def as_pixels(pictures: Tensor) -> Pixels:
+    """A tensor (1, 3, H, W) as pixels (H, W, 3), cut to 0..1."""
+    array: Pixels = pictures[0].permute(1, 2, 0).float().clamp(0, 1).cpu().numpy()
+    return array

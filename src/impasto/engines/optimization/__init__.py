@@ -1,0 +1,1 @@
+"""Methods that optimize an image: losses, schedule, optimizer, resume."""

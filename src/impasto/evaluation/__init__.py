@@ -1,0 +1,1 @@
+"""Evaluate results: pairs, folders, videos, and all methods on one pair."""

@@ -1,0 +1,1 @@
+"""Compare all methods on one pair of content and style."""

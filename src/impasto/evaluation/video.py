@@ -1,0 +1,179 @@
+"""Measuring films: how steady a painted one is, and how much there is of the style.
+
+Steadiness is what :mod:`impasto.metrics.temporal` measures, and the style error that of the
+metric ``style_error``, as the mean over a few frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from impasto.core.errors import InputError
+from impasto.core.picture import Picture, Pixels
+from impasto.metrics.evaluator import Judge
+from impasto.metrics.temporal import MEASURES, Gauge, Truth
+from impasto.ops.flow_estimation import DIS, find, read_flow
+from impasto.ops.warping import joined
+from impasto.pictures import from_any
+from impasto.video.open_source import opened
+from impasto.video.options import Take
+from impasto.video.shot_detection import shots
+
+STYLE = {"style_error": "style error on SqueezeNet, of a few frames; 1 is the unstyled film"}
+FILM_MEASURES: Mapping[str, str] = {**MEASURES, **STYLE}
+"""Name → what it is, in the order of a table."""
+JUDGED = 6
+"""Frame at which the style is looked at first; then after twice as many, and ever more rarely."""
+
+
+class FilmGauge:
+    """Measures a film while it is painted, or afterwards.
+
+    Args:
+        styles: whose manner was to be taken.
+        style_weights: share of each style; empty means equal shares.
+        flow: "auto", "dis", or a checkpoint of RAFT.
+        size: long side in pixels at which frames are compared; None: as they were painted.
+        every: only every so many frames are compared.
+        truth: the true flow where it is known.
+
+    Raises:
+        MissingExtraError: what the flow needs is not installed.
+        ImpastoError: settings that do not fit.
+    """
+
+    def __init__(
+        self,
+        styles: Sequence[Picture],
+        style_weights: Sequence[float] = (),
+        *,
+        flow: str = "auto",
+        size: int | None = 320,
+        every: int = 1,
+        truth: Truth | None = None,
+    ) -> None:
+        self._styles, self._shares = tuple(styles), tuple(style_weights)
+        self._gauge = Gauge(find(flow) or DIS(), size=size, every=every, truth=truth)
+        self._judge: Judge | None = None
+        self._errors: list[float] = []
+        self._count, self._next = 0, JUDGED
+
+    def begin(self) -> None:
+        """A new shot starts: nothing is compared across it."""
+        self._gauge.begin()
+
+    def add(self, frame: Pixels, painted: Pixels) -> None:
+        """The next frame of the film (H, W, 3) in 0..1, and its painting, of any size."""
+        self._gauge.add(frame, painted)
+        if self._count == self._next:
+            self._look(frame, painted)
+            self._next = max(self._next + 2 * JUDGED, self._next * 3 // 2)
+        self._count += 1
+
+    def measures(self) -> dict[str, float]:
+        """What was measured so far, of :data:`FILM_MEASURES`; what could not be is left out."""
+        found = self._gauge.measures()
+        if self._errors:
+            found["style_error"] = sum(self._errors) / len(self._errors)
+        return found
+
+    def _look(self, frame: Pixels, painted: Pixels) -> None:
+        content = Picture(frame, name="a frame")
+        if self._judge is None:
+            self._judge = Judge(
+                content, self._styles, style_weights=self._shares, metrics=["style_error"]
+            )
+        judge = self._judge.of(content, self._styles, self._shares)
+        values = judge(painted).values
+        self._errors += [values[name] for name in STYLE if name in values]
+
+
+@dataclass(frozen=True)
+class FilmScores:
+    """What was measured of a painted film: its name, how many frames, and :data:`FILM_MEASURES`."""
+
+    result: str
+    frames: int
+    values: Mapping[str, float]
+
+
+def evaluate_film(
+    content: str,
+    styles: Sequence[object],
+    result: str,
+    *,
+    style_weights: Sequence[float] = (),
+    flow: str = "auto",
+    flow_truth: str = "",
+    size: int | None = 512,
+    watch: Callable[[int, int], None] | None = None,
+) -> FilmScores:
+    """Measure a painted film.
+
+    Args:
+        content: the film that was painted: a file, a folder of numbered pictures, or their pattern.
+        styles: pictures as :func:`impasto.stylize` takes them.
+        result: the painted film, with as many frames.
+        style_weights: shares of a blend.
+        flow: who finds the motion in ``content``: "auto", "dis", or a checkpoint of RAFT.
+        flow_truth: folder of .flo or .npz files, the true flow from every frame to the next, in
+            the order of their names; "" if there is none.
+        size: long side in pixels to which frames are reduced; None: that of the result.
+        watch: called after every frame with the frames done, and those expected.
+
+    Raises:
+        InputError: a film that cannot be read, or two that do not go together.
+        MissingExtraError: what films or flow need is not installed.
+    """
+    several = [from_any(style, f"style {i}") for i, style in enumerate(styles, start=1)]
+    truth = _truth(flow_truth) if flow_truth else None
+    gauge = FilmGauge(several, style_weights, flow=flow, size=size, truth=truth)
+    film, painting = (opened(each, Take(), None) for each in (content, result))
+    shape, other = ((f.facts.height, f.facts.width) for f in (film, painting))
+    if abs(shape[0] * other[1] - shape[1] * other[0]) > 2 * max(*shape, *other):
+        raise InputError(
+            f"{result} has {other[1]} x {other[0]} px and {content} {shape[1]} x {shape[0]}: "
+            "they are not of the same shape, so one is no painting of the other."
+        )
+    painted, originals = painting.frames(), shots(film.frames())
+    count = more = 0
+    for frame, cut in originals:
+        shown = next(painted, None)
+        if shown is None:
+            more = 1 + sum(1 for _ in originals)
+            break
+        if cut:
+            gauge.begin()
+        gauge.add(frame.pixels, shown.pixels)
+        count += 1
+        if watch:
+            watch(count, film.facts.frames)
+    if count < 2:
+        raise InputError(f"{result} and {content} have {count} frame in common: nothing moves.")
+    if more > 1 or next(painted, None) is not None:
+        raise InputError(
+            f"{result} has another number of frames than {content} ({count + more}): give the part "
+            "of the film that was painted."
+        )
+    return FilmScores(result, count, gauge.measures())
+
+
+def _truth(folder: str) -> Truth:
+    """The true flows in a folder, joined from frame to frame."""
+    files = sorted(f for f in Path(folder).glob("*") if f.suffix in (".flo", ".npz"))
+    if not files:
+        raise InputError(f"There is no flow in {folder}: wanted are .flo or .npz files.")
+
+    def flow(first: int, last: int) -> Tensor | None:
+        if last > len(files):
+            return None
+        found = read_flow(files[first])
+        for file in files[first + 1 : last]:
+            found = joined(found, read_flow(file))
+        return found
+
+    return flow

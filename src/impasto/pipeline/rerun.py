@@ -1,0 +1,197 @@
+"""Reading a result's recipe, and repeating it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from impasto import methods
+from impasto.core.errors import InputError
+from impasto.core.knobs import knobs_of
+from impasto.core.picture import Picture
+from impasto.core.progress import Watch, unwatched
+from impasto.core.recipe import Ingredient, Recipe
+from impasto.core.request import NamesStyles, Request
+from impasto.core.result import Result
+from impasto.pictures import read, read_recipe
+from impasto.pipeline.plan import make_plan
+from impasto.pipeline.stylize import make_request, parts_of, perform
+from impasto.weights import store
+
+ROLES = ("content", "style")
+"""The pictures that a caller can say a new place of."""
+
+
+def show(path: str | Path) -> Recipe:
+    """The recipe inside a picture that Impasto made.
+
+    Raises:
+        InputError: no picture, or one without a recipe.
+    """
+    text = read_recipe(path)
+    if text is None:
+        raise InputError(
+            f"{path} holds no recipe: it was not made by Impasto, or another program saved it anew."
+        )
+    return Recipe.from_json(text, str(path))
+
+
+def rerun_request(
+    path: str | Path, *, content: str | Path | None = None, styles: Sequence[str | Path] = ()
+) -> Request:
+    """The request that made a picture.
+
+    Args:
+        path: the picture.
+        content: where the content picture is now, if not where the recipe says.
+        styles: the same for the style pictures, all of them.
+
+    Raises:
+        InputError: an input that is missing or is not the one that the recipe names, or a recipe
+            that lacks something.
+    """
+    recipe = show(path)
+    try:
+        return _request(recipe, Path(path), content, styles)
+    except KeyError as error:
+        raise InputError(f"{path}: the recipe in it is not whole: {error} is missing.") from error
+
+
+def _request(
+    recipe: Recipe, path: Path, content: str | Path | None, styles: Sequence[str | Path]
+) -> Request:
+    wanted = [i for i in recipe.inputs if i.role == "style"]
+    if styles and len(styles) != len(wanted):
+        raise InputError(f"{path} was made with {len(wanted)} styles, not {len(styles)}.")
+    _check_weights(recipe)
+    given: Sequence[str | Path | None] = styles or [None] * len(wanted)
+    main = {i.role: i for i in recipe.inputs}["content"]
+    kind = methods.find(recipe.method)
+    # A knob may name a picture too, as init does: it is looked for like the others. One of choices
+    # does not, though weights may have the name of a choice, as "wct".
+    chosen = {knob.name for knob in knobs_of(kind) if knob.choices}
+    knobs: dict[str, Any] = {
+        knob: _find(Ingredient(knob, value, recipe.files[value]), None, path).name
+        if isinstance(value, str) and value in recipe.files and knob not in chosen
+        else value
+        for knob, value in recipe.knobs.items()
+    }
+    if recipe.regions and not {"regions", "labels"} & recipe.options.keys():
+        raise InputError(f"{path} was made with regions that came from memory: give them again.")
+    named = issubclass(kind, NamesStyles)
+    request = make_request(
+        main.name if not content and _blank(main) else _find(main, content, path),
+        [
+            str(g or i.name) if named else _find(i, g, path)
+            for i, g in zip(wanted, given, strict=True)
+        ],
+        method=recipe.method,
+        size=max(recipe.setting["height"], recipe.setting["width"]),
+        device=recipe.setting["device"],
+        precision=recipe.setting["precision"],
+        **_with_masks(recipe, path),
+        **knobs,
+    )
+    for then, now in zip(wanted, request.styles, strict=True):
+        if then.sha256 != now.sha256:
+            raise InputError(f"{path} was made with the style {then.name}, not {now.name}.")
+    _check_parts(recipe, parts_of(request, request.precision))
+    return request
+
+
+def _blank(main: Ingredient) -> bool:
+    """Whether the content was only a size."""
+    return main.sha256 == f"blank {main.name}"
+
+
+def _with_masks(recipe: Recipe, path: Path) -> dict[str, Any]:
+    """The recipe's options, with its masks and label pictures in the place of their names."""
+    options = dict(recipe.options)
+    masks = {i.name: _find(i, None, path) for i in recipe.inputs if i.role not in ROLES}
+    if isinstance(options.get("regions"), list):
+        options["regions"] = [
+            (masks[mask], style, masks.get(seen)) for mask, style, seen in options["regions"]
+        ]
+    if "colour_mask" in options:
+        options["colour_mask"] = masks[options["colour_mask"]]
+    if "labels" in options:
+        options["labels"] = masks[options["labels"]]
+        options["style_labels"] = [masks[name] for name in options["style_labels"]]
+    return options
+
+
+def _check_weights(recipe: Recipe) -> None:
+    """Refuse a file of weights that is another now; those of the catalogue are always checked."""
+    given = recipe.options["weights"]
+    own = {given} - {"", *store.names()}
+    for each in sorted(own | (recipe.files.keys() & store.bundled().keys())):
+        name, now = store.identify(each)
+        if (then := recipe.files[name]) != now:
+            remedy = "Put the ones of then there."
+            if each not in own:
+                remedy = f"They came with Impasto {recipe.versions['impasto']}: install that."
+            raise InputError(
+                f"The weights {each} are other ones now: sha256 {now[:12]}…, then {then[:12]}…. "
+                f"{remedy}"
+            )
+
+
+def _check_parts(recipe: Recipe, now: Mapping[str, str]) -> None:
+    """Refuse a model of several files of which one is another now.
+
+    Raises:
+        InputError: names the first of them.
+    """
+    for name, digest in now.items():
+        then = recipe.files.get(name)
+        if then != digest:
+            was = f"then {then[:12]}…" if then else "then there was no such file"
+            raise InputError(
+                f"The weights {name} are other ones now: sha256 {digest[:12]}…, {was}. Put the "
+                "ones of then there."
+            )
+
+
+def rerun(
+    path: str | Path,
+    *,
+    content: str | Path | None = None,
+    styles: Sequence[str | Path] = (),
+    watch: Watch = unwatched,
+) -> Result:
+    """Make a picture again from its recipe: on the same machine, the same pixels.
+
+    One that was stopped before its end is now painted to its end. See :func:`rerun_request` for
+    the arguments and errors.
+    """
+    import torch
+
+    request = rerun_request(path, content=content, styles=styles)
+    threads = torch.get_num_threads()
+    use_threads(show(path))
+    try:
+        return perform(request, make_plan(request), watch=watch)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def use_threads(recipe: Recipe) -> None:
+    """Compute with as many threads as then: sums in another order round to other bits."""
+    import torch
+
+    torch.set_num_threads(recipe.setting.get("threads", torch.get_num_threads()))
+
+
+def _find(wanted: Ingredient, given: str | Path | None, result: Path) -> Picture:
+    """The input picture: where the caller says, where it was, or beside the result."""
+    places = [Path(given)] if given else [Path(wanted.name), result.parent / Path(wanted.name).name]
+    for place in places:
+        if place.is_file() and (picture := read(place)).sha256 == wanted.sha256:
+            return picture
+    tried = " or ".join(map(str, places))
+    hint = f"Say where it is with --{wanted.role}." if wanted.role in ROLES else "Put it there."
+    raise InputError(
+        f"The {wanted.role} picture {wanted.name} (sha256 {wanted.sha256[:12]}…) is not to be "
+        f"found unchanged at {tried}. {hint}"
+    )

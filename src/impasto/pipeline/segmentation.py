@@ -1,0 +1,284 @@
+"""Regions without a click: two pictures, each in a few parts, and which part is like which.
+
+The features of a compact encoder, the colours and the height in the picture of every 8 x 8 pixels
+are clustered by k-means. More clusters than wanted are begun with; thin ones, which are edges and
+no things, are given up, and what is alike is joined. The parts of both pictures are paired so that
+the distances of their features, each seen from its own picture's mean, have the least sum. At last
+the parts' edges are drawn to those of the picture by a guided filter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from impasto.core.picture import Picture, Pixels
+from impasto.engines.feedforward.base import thumbnail
+from impasto.engines.feedforward.tiling import as_tensor
+from impasto.losses.matting import LocalModels
+from impasto.nets.vgg import VGG, place
+from impasto.ops.color import oklab
+from impasto.ops.padding import WIDTH, framed
+from impasto.pictures.disk_array import bands
+from impasto.pictures.labels import Colour, Labels
+from impasto.pictures.masks import Sized
+from impasto.weights import store
+
+ENCODER = "compact"
+LAYERS = ("conv3_1", "conv4_1")
+SIDE = 512
+"""Long side in pixels at which pictures are seen."""
+CELL = 8
+"""Pixels between two positions of conv4_1."""
+COLOUR, HEIGHT = 0.5, 0.35
+"""What colours and the height in the picture weigh, each layer being 1. Chosen by eye on four
+photographs and six paintings (docs/regions.md)."""
+MORE = 3
+"""Clusters begun with, beyond those wanted."""
+THIN = 0.35
+"""A cluster of which less is left without its outermost cells is an edge."""
+SMALL = 0.005
+"""Parts of a smaller share of a picture are given up: a label picture would lose them."""
+RADIUS, EPSILON = 8, 1e-3
+"""Of the guided filter: pixels, and the variance above which colours are edges."""
+TRIALS, ROUNDS = 8, 50
+"""Of k-means: starts, and steps at most."""
+COLOURS: tuple[Colour, ...] = (
+    (0, 0, 255), (0, 255, 0), (255, 0, 0), (255, 255, 0),
+    (0, 255, 255), (255, 0, 255), (255, 255, 255), (0, 0, 0),
+)  # fmt: skip
+"""Of the labels, as Luan et al. 2017 use them; in the content's, by size."""
+
+Rows = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Segments:
+    """A picture in parts.
+
+    Attributes:
+        likely: (n, h, w): how likely each part is, on a small copy of the picture.
+        centres: (n, features): of each part.
+    """
+
+    likely: Pixels
+    centres: Rows
+
+
+def segmented(content: Picture, style: Picture, count: int) -> tuple[Labels, Labels]:
+    """Label pictures of a content and a style, in which alike parts have the same colour.
+
+    Args:
+        content: any picture.
+        style: another.
+        count: of parts, 2 to 8; a picture may have fewer.
+
+    Returns:
+        The labels of both at their own sizes. The same pictures give the same labels.
+    """
+    encoder = VGG(store.load(ENCODER), mapped=False)
+    place(encoder, "cpu", "fp32")
+    (own, numbers), (theirs, others) = (_parts(p, count, encoder) for p in (content, style))
+    by_size = np.argsort(-np.bincount(numbers.reshape(-1), minlength=len(own)), kind="stable")
+    colours = {int(part): COLOURS[place] for place, part in enumerate(by_size)}
+    pairs = paired(own, theirs)
+    free = iter(COLOURS[len(own) :])
+    matched = {pairs[part]: colour for part, colour in colours.items() if part in pairs}
+    shown = {part: matched.get(part) or next(free) for part in range(len(theirs))}
+    return (
+        _labels(numbers, [colours[i] for i in range(len(own))], "the content's regions"),
+        _labels(others, [shown[i] for i in range(len(theirs))], "the style's regions"),
+    )
+
+
+def sources() -> dict[str, str]:
+    """The weights that decide, name → sha256."""
+    loaded = store.load(ENCODER)
+    return {loaded.name: loaded.sha256}
+
+
+def _parts(picture: Picture, count: int, encoder: VGG) -> tuple[Rows, NDArray[np.uint8]]:
+    """The centres of a picture's parts, and the part of every pixel."""
+    found = segments(thumbnail(picture.pixels, SIDE), count, encoder)
+    while True:
+        numbers = _numbers(found.likely, picture.height, picture.width)
+        shares = np.bincount(numbers.reshape(-1), minlength=len(found.centres)) / numbers.size
+        stay = shares >= SMALL
+        if stay.all():
+            return found.centres, numbers
+        found = Segments(found.likely[stay], found.centres[stay])
+
+
+def segments(small: Pixels, count: int, encoder: VGG) -> Segments:
+    """The parts of a small picture (h, w, 3)."""
+    features = _features(small, encoder)
+    rows = features.reshape(len(features), -1).T
+    centres = _joined(rows, clusters(rows, count + MORE), features.shape[1:], count)
+    apart = _squares(rows, centres)
+    nearest = apart.min(axis=1, keepdims=True)
+    likely = np.exp((nearest - apart) / max(float(np.median(nearest)), 1e-12))
+    likely /= likely.sum(axis=1, keepdims=True)
+    cells = torch.from_numpy(likely.T.reshape(len(centres), *features.shape[1:]))[None]
+    return Segments(_drawn(cells, small), centres)
+
+
+def _features(small: Pixels, encoder: VGG) -> Rows:
+    """What is clustered: (features, cells down, cells across), each kind of its own weight."""
+    height, width = small.shape[:2]
+    frame = framed(as_tensor(small), CELL)
+    with torch.inference_mode():
+        found = encoder(frame, LAYERS)
+    grid = found[LAYERS[-1]].shape[2:]
+    parts = []
+    for layer in LAYERS:
+        cells = F.adaptive_avg_pool2d(found[layer].float(), (grid[0], grid[1]))
+        parts.append(_even(F.normalize(cells, dim=1)))
+    colours = torch.from_numpy(np.moveaxis(oklab(small), 2, 0).astype(np.float32))[None]
+    beyond = (WIDTH, frame.shape[3] - width - WIDTH, WIDTH, frame.shape[2] - height - WIDTH)
+    parts.append(COLOUR * _even(F.avg_pool2d(F.pad(colours, beyond, mode="replicate"), CELL)))
+    down = torch.linspace(-1, 1, grid[0]).view(1, 1, -1, 1).expand(1, 1, *grid)
+    parts.append(HEIGHT * 3**0.5 * down)
+    edge = WIDTH // CELL
+    inner = torch.cat(parts, 1)[0, :, edge:, edge:][:, : -(-height // CELL), : -(-width // CELL)]
+    features: Rows = inner.double().numpy()
+    return features
+
+
+def _even(cells: Tensor) -> Tensor:
+    """Cells (1, C, h, w) without their mean, and with the variance 1 in all."""
+    cells = cells - cells.mean((2, 3), keepdim=True)
+    return cells / cells.square().sum(1).mean().sqrt().clamp_min(1e-6)
+
+
+def clusters(rows: Rows, count: int) -> Rows:
+    """The centres (count, features) of rows (M, features) by k-means, the best of some starts.
+
+    Starts are those of Arthur & Vassilvitskii, "k-means++", 2007. There are fewer clusters than
+    asked for where there are fewer different rows.
+    """
+    random = np.random.default_rng(0)
+    best, least = rows[:1], np.inf
+    for _ in range(TRIALS):
+        centres = rows[random.integers(len(rows), size=1)]
+        while len(centres) < count:
+            apart = _squares(rows, centres).min(axis=1)
+            if apart.sum() <= 1e-9 * len(rows):
+                break
+            chosen = random.choice(len(rows), p=apart / apart.sum())
+            centres = np.concatenate([centres, rows[chosen : chosen + 1]])
+        centres = _settled(rows, centres, ROUNDS)
+        error = _squares(rows, centres).min(axis=1).sum()
+        if error < least:
+            best, least = centres, error
+    return best
+
+
+def _settled(rows: Rows, centres: Rows, rounds: int) -> Rows:
+    """Centres after some steps of k-means."""
+    for _ in range(rounds):
+        nearest = _squares(rows, centres).argmin(axis=1)
+        moved = [
+            rows[nearest == i].mean(axis=0) if (nearest == i).any() else centre
+            for i, centre in enumerate(centres)
+        ]
+        if np.allclose(moved, centres):
+            break
+        centres = np.stack(moved)
+    return centres
+
+
+def _squares(rows: Rows, centres: Rows) -> Rows:
+    """Squared distances (M, n)."""
+    return np.stack([np.square(rows - centre).sum(axis=1) for centre in centres], axis=1)
+
+
+def _joined(rows: Rows, centres: Rows, grid: Sequence[int], count: int) -> Rows:
+    """Centres, given up where thin and joined where alike, until there are ``count``."""
+    while len(centres) > count:
+        numbers = _squares(rows, centres).argmin(axis=1).reshape(tuple(grid))
+        areas = np.array([np.count_nonzero(numbers == i) for i in range(len(centres))], float)
+        inner = [np.count_nonzero(_inner(numbers == i)) for i in range(len(centres))]
+        left = inner / np.maximum(areas, 1)
+        if left.min() < THIN:
+            centres = np.delete(centres, int(left.argmin()), axis=0)
+        else:
+            # The pair by whose joining the squared error grows least (Ward 1963).
+            sums = areas[:, None] + areas
+            cost = _squares(centres, centres) * areas[:, None] * areas / sums
+            np.fill_diagonal(cost, np.inf)
+            one, other = np.unravel_index(cost.argmin(), cost.shape)
+            mean = areas[one] * centres[one] + areas[other] * centres[other]
+            centres[one] = mean / sums[one, other]
+            centres = np.delete(centres, other, axis=0)
+        centres = _settled(rows, centres, 10)
+    return centres
+
+
+def _inner(mask: NDArray[Any]) -> NDArray[Any]:
+    """A mask without its outermost cells; the edge of the picture is no edge of it."""
+    height, width = mask.shape
+    wide = np.pad(mask, 1, mode="edge")
+    shifted = [wide[y : y + height, x : x + width] for y in range(3) for x in range(3)]
+    found: NDArray[Any] = np.logical_and.reduce(shifted)
+    return found
+
+
+def _drawn(cells: Tensor, small: Pixels) -> Pixels:
+    """Likelihoods of cells (1, n, h, w) for every pixel of a small picture, along its edges."""
+    height, width = small.shape[:2]
+    wide = F.interpolate(cells, scale_factor=CELL, mode="bilinear", align_corners=False)
+    wide = wide[:, :, :height, :width]
+    radius = min(RADIUS, (min(height, width) - 1) // 2)
+    if radius:
+        wide = LocalModels(as_tensor(small), radius, EPSILON).smooth(wide)
+    found: Pixels = wide[0].float().clamp(0, 1).numpy()
+    return found
+
+
+def _numbers(likely: Pixels, height: int, width: int) -> NDArray[np.uint8]:
+    """The likeliest part of every pixel of a picture of any size."""
+    sized = [Sized(part, height, width) for part in likely]
+    numbers = np.empty((height, width), np.uint8)
+    for top, bottom in bands(height, width):
+        window = np.stack([part[top:bottom, 0:width] for part in sized])
+        numbers[top:bottom] = window.argmax(axis=0)
+    return numbers
+
+
+def paired(one: Rows, other: Rows) -> dict[int, int]:
+    """Pairs of centres (n, features) and (m, features) with the least sum of squared distances.
+
+    As many as there are of the fewer; found exactly, by going over the sets of those taken.
+    """
+    if len(one) > len(other):
+        return {i: j for j, i in paired(other, one).items()}
+    cost = _squares(one, other)
+    best: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}
+    for row in cost:
+        after: dict[int, tuple[float, tuple[int, ...]]] = {}
+        for taken, (total, chosen) in best.items():
+            for j, price in enumerate(row):
+                key = taken | 1 << j
+                if taken >> j & 1 or (key in after and after[key][0] <= total + price):
+                    continue
+                after[key] = total + float(price), (*chosen, j)
+        best = after
+    _, chosen = min(best.values())
+    return dict(enumerate(chosen))
+
+
+def _labels(numbers: NDArray[np.uint8], colours: Sequence[Colour], name: str) -> Labels:
+    """Labels in the order of their sizes, as they would be read from a file."""
+    sizes = np.bincount(numbers.reshape(-1), minlength=len(colours))
+    order = np.argsort(-sizes, kind="stable")
+    place = np.empty(len(colours), np.uint8)
+    place[order] = np.arange(len(colours))
+    shares = tuple((sizes[order] / numbers.size).tolist())
+    return Labels(place[numbers], tuple(colours[i] for i in order), shares, name, "")

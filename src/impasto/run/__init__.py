@@ -1,7 +1,0 @@
-"""From a request to a result: plan it, let the method paint, keep the recipe, save, resume."""
-
-from impasto.run.plan import make_plan
-from impasto.run.rerun import rerun, show
-from impasto.run.stylize import make_request, stylize
-
-__all__ = ["make_plan", "make_request", "rerun", "show", "stylize"]

@@ -1,0 +1,178 @@
+"""One training run from folders of pictures to a model file with its card."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import platform
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from impasto.core.errors import InputError, WeightsError
+from impasto.core.knobs import as_mapping, build, spell
+from impasto.pictures import replacing
+from impasto.train import find
+from impasto.train.dataset import Album
+from impasto.train.task import Lesson, Sources
+from impasto.train.trainer import Loop, Taught, Watch
+
+LICENCE = "Apache-2.0 (weights)"
+"""Of the models that come with the package."""
+
+
+def checkpoint_for(output: Path) -> Path:
+    """The checkpoint that belongs to a model file."""
+    return output.with_name(f"{output.name}.impasto-training")
+
+
+def prepare(
+    name: str,
+    knobs: Mapping[str, Any],
+    *,
+    photos: Sequence[str],
+    styles: Sequence[str] = (),
+    start: str = "",
+    captions: Mapping[str, str] | None = None,
+    output: Path,
+    device: str = "auto",
+    resume: bool = False,
+    warn: Callable[[str], None] = lambda _: None,
+) -> Loop:
+    """Read the pictures and build what is to be trained.
+
+    Args:
+        name: of the lesson: "compact", "adain", "wct", "photowct", "fast" or "lora".
+        knobs: its knobs; the others have their defaults.
+        photos: folders with photographs.
+        styles: folders with style pictures, or files; needed by "adain" and "fast".
+        start: a model of the same kind to start from, by name or path.
+        captions: of pictures, by their paths; for a "lora". None: from the .txt files beside them.
+        output: the model file that will be written.
+        device: as for :func:`impasto.stylize`.
+        resume: go on from the checkpoint beside ``output``.
+        warn: told if a checkpoint cannot be written.
+
+    Raises:
+        ImpastoError: whatever cannot be used.
+    """
+    kind = find(name)
+    if kind.wants_styles and not styles:
+        raise InputError(f"Training {name} needs style pictures: --styles DIR.")
+    sources = Sources(tuple(photos), tuple(styles), start, captions or {})
+    lesson = _lesson(kind, build(kind.knobs, knobs), sources)
+    loop = Loop(lesson, checkpoint_for(output), device, sources, warn)
+    if start:  # which may be gone in the end
+        loop.earlier = kind.start_model(start).card
+    if resume:
+        loop.resume()
+    return loop
+
+
+def teach(loop: Loop, output: Path, note: str, watch: Watch, licence: str = LICENCE) -> Taught:
+    """Run the loop to its end, or until it is stopped, and write the model with its card.
+
+    Args:
+        loop: from :func:`prepare`.
+        output: the model file; written at the end only, the checkpoint stands for it before.
+        note: what the card says of the training pictures: whose they are, under which licence.
+        watch: called at every step.
+        licence: of the model, for the card.
+
+    Raises:
+        TrainingError: the training diverged.
+        KeyboardInterrupt: stopped at once, by a second Ctrl-C.
+    """
+    taught = loop.run(watch)
+    if taught.finished and loop.accelerator.is_main_process:
+        tensors, about = loop.product()
+        text = card(loop, taught, note, licence, output)
+        with replacing(output) as file:
+            loop.lesson.write(file, tensors, about, text)
+        loop.checkpoint.unlink(missing_ok=True)
+    return taught
+
+
+def card(loop: Loop, taught: Taught, note: str, licence: str, output: Path) -> dict[str, Any]:
+    """What a model's file says of how it was made. Of paths, it has the last name alone."""
+    lesson = loop.lesson
+    return {
+        "command": command_line(lesson, loop.sources, note, licence, output),
+        "knobs": _nameless(as_mapping(lesson.course)),
+        "pictures": {album.role: len(album) for album in lesson.albums},
+        "data": note,
+        "licence": licence,
+        "steps": taught.step,
+        "seconds": round(taught.seconds),
+        "machine": _machine(loop),
+        "losses": {name: round(value, 4) for name, value in taught.terms.items()},
+        **({"started from": loop.earlier} if loop.sources.start else {}),
+    }
+
+
+def command_line(lesson: Lesson, sources: Sources, note: str, licence: str, output: Path) -> str:
+    """The command that repeats a training; of paths, it has the last name alone."""
+    words = ["impasto", "train", lesson.name]
+    for flag, given in zip(lesson.flags, (sources.photos, sources.styles), strict=True):
+        words += [word for path in given for word in (f"--{flag}", _last(path))]
+    if sources.start:
+        words += ["--start", _last(sources.start)]
+    words += [
+        w for flag, text in (("--note", note), ("--licence", licence)) if text for w in (flag, text)
+    ]
+    words += spell(type(lesson.course), _nameless(as_mapping(lesson.course)))
+    return shlex.join([*words, "-o", output.name])
+
+
+def unreadable(albums: Sequence[Album]) -> dict[Path, str]:
+    """Every picture that could not be read so far, with the reason."""
+    return {path: reason for album in albums for path, reason in list(album.unreadable.items())}
+
+
+def unreadable_anywhere(loop: Loop) -> dict[Path, str]:
+    """The same of all processes; each of them must ask."""
+    mine = unreadable(loop.lesson.albums)
+    if loop.share.count == 1:
+        return mine
+    gather = importlib.import_module("accelerate.utils").gather_object
+    return {path: reason for theirs in gather([mine]) for path, reason in theirs.items()}
+
+
+def _lesson(kind: type[Lesson], course: Any, sources: Sources) -> Lesson:
+    try:
+        return kind.of(course, sources)
+    except RuntimeError as error:  # torch's word for tensors of other names or shapes
+        if not sources.start:
+            raise
+        raise WeightsError(
+            f"{sources.start} is a network of other widths than is trained here, and cannot be "
+            "started from."
+        ) from error
+
+
+def _nameless(knobs: Mapping[str, Any]) -> dict[str, Any]:
+    """Knobs without the folders of the files they name."""
+    return {n: _last(v) if isinstance(v, str) and _is_path(v) else v for n, v in knobs.items()}
+
+
+def _is_path(text: str) -> bool:
+    """Whether a text names a file here, and is no prompt or name on the hub."""
+    with contextlib.suppress(OSError, ValueError):
+        return text.startswith(("/", "~", ".")) or Path(text).exists()
+    return False
+
+
+def _last(path: str) -> str:
+    return Path(path).resolve().name if path in (".", "..") else Path(path).name
+
+
+def _machine(loop: Loop) -> str:
+    device = loop.accelerator.device
+    if device.type == "cuda":
+        one = torch.cuda.get_device_name(device)
+    else:
+        one = f"{torch.get_num_threads()} threads of {platform.machine()}"
+    return one if loop.share.count == 1 else f"{loop.share.count} x {one}"

@@ -1,0 +1,1 @@
+"""Train style LoRAs of SDXL and SD 1.5."""

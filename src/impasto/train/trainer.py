@@ -1,0 +1,396 @@
+"""The loop that teaches any lesson: checkpoints, resume, a guard against divergence, several GPUs.
+
+A run is a function of its knobs and pictures: crops depend on the seed and the step alone, the
+learning rate on the step, and nothing else is random. What a checkpoint holds is therefore all
+there is, and a run that was stopped ends with the same bits as one that was not (on a CPU).
+"""
+
+from __future__ import annotations
+
+import copy
+import errno
+import importlib
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from impasto.core.devices import choose_device, fast_bf16, keep_freed_memory
+from impasto.core.errors import InputError, MissingExtraError, ResourceError, TrainingError
+from impasto.core.interrupt import Stop
+from impasto.core.knobs import as_mapping
+from impasto.pictures import replacing
+from impasto.train.task import Lesson, Share, Sources
+
+WARM_UP = 100
+"""Steps in which the learning rate rises to its full value."""
+SETTLED = 20
+"""Steps after which the smoothed loss says whether a run goes astray."""
+LAST_RATE = 0.01
+"""Share of the learning rate that is left at the end of its cosine."""
+EMA = 0.998
+"""Decay of the average of the weights that is the product."""
+CLIP = 3.0
+"""Longest gradient that is followed, in units of the running mean of its length."""
+SMOOTH = 0.98
+DIVERGED = 4.0
+"""How often the smoothed loss may lie above its best before the run is called diverged."""
+CHECKPOINT_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One step, as a watcher sees it.
+
+    Attributes:
+        step, steps: done, and in all.
+        terms: the loss's terms, smoothed over some fifty steps.
+        seconds: wall time of this run so far.
+        remaining: seconds to go, estimated.
+        preview: paints the examples as they are now, (3, H, W) in 0..1.
+    """
+
+    step: int
+    steps: int
+    terms: Mapping[str, float]
+    seconds: float
+    remaining: float
+    preview: Callable[[], Tensor]
+
+
+Watch = Callable[[Progress], None]
+
+
+@dataclass
+class Taught:
+    """How a run went: ``finished`` is False if it was stopped; ``seconds`` counts earlier parts."""
+
+    step: int
+    terms: dict[str, float]
+    seconds: float
+    finished: bool
+
+
+class Loop:
+    """Teaches a lesson.
+
+    Args:
+        lesson: what is taught.
+        checkpoint: where the state is kept; removed by whoever has saved the product.
+        device: "auto", "cpu", "cuda" …; several GPUs are used under ``torchrun``.
+        sources: where the lesson's pictures and its start come from.
+        warn: told once if a checkpoint cannot be written, which costs no more than that.
+
+    ``kept`` says whether the checkpoint is of this run. Until the time ``spared`` (of
+    ``time.monotonic``) nothing is written over an earlier run's. ``earlier`` is the card of the
+    model that was started from.
+
+    Raises:
+        MissingExtraError: accelerate is not installed.
+        ResourceError: no such device.
+    """
+
+    def __init__(
+        self,
+        lesson: Lesson,
+        checkpoint: Path,
+        device: str = "auto",
+        sources: Sources | None = None,
+        warn: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        accelerate = _accelerate()
+        self.lesson, self.checkpoint, self.warn = lesson, checkpoint, warn
+        self.sources = sources or Sources()
+        where = choose_device(device)
+        precision = lesson.course.precision
+        if precision == "auto":
+            precision = "bf16" if fast_bf16(where) else "fp32"
+        self.precision = precision
+        if ":" in where and "WORLD_SIZE" not in os.environ:
+            # By itself, accelerate takes the first of several devices.
+            os.environ["ACCELERATE_TORCH_DEVICE"] = where
+        # It remembers the precision of an earlier training in this process, and would insist on it.
+        accelerate.state.AcceleratorState._reset_state()
+        self.accelerator = accelerate.Accelerator(
+            mixed_precision="bf16" if precision == "bf16" else "no", cpu=where == "cpu"
+        )
+        keep_freed_memory()
+        lesson.to(str(self.accelerator.device), precision)
+        lesson.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimizer = lesson.optimizer()
+        self.average = copy.deepcopy(lesson.network).requires_grad_(False)
+        self.average.to(self.accelerator.device)
+        self.network, self.optimizer = self.accelerator.prepare(lesson.network, optimizer)
+        self.share = Share(self.accelerator.process_index, self.accelerator.num_processes)
+        self.step = 0
+        self.seconds = 0.0
+        self.terms: dict[str, float] = {}
+        self.best = math.inf
+        self.length = 0.0
+        self.kept, self.spared = False, 0.0
+        self.earlier: Mapping[str, Any] = {}
+
+    def resume(self) -> None:
+        """Go on from the checkpoint.
+
+        Raises:
+            InputError: no checkpoint, a damaged one, or one of another course.
+        """
+        try:
+            state = torch.load(self.checkpoint, weights_only=True, map_location="cpu")
+            theirs = state["identity"]
+        except FileNotFoundError as error:
+            raise InputError(
+                f"There is no {self.checkpoint} to go on from: leave --resume out."
+            ) from error
+        except Exception as error:  # torch.load raises nearly anything on a damaged file
+            raise InputError(
+                f"{self.checkpoint} is no checkpoint of ours, or damaged: delete it."
+            ) from error
+        theirs = {"start": self.identity()["start"], **theirs}  # unknown in the first checkpoints
+        differs = [k for k, v in self.identity().items() if theirs.get(k) != v]
+        if differs:
+            raise InputError(
+                f"{self.checkpoint} is of another run: {', '.join(differs)} differ. Delete it to "
+                "start anew, or repeat the command it came from."
+            )
+        try:
+            self.lesson.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.lesson.recall(state.get("lesson", {}))
+        except (RuntimeError, ValueError) as error:
+            raise InputError(
+                f"{self.checkpoint} is of another network: delete it to start anew."
+            ) from error
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.terms, self.best, self.length = state["terms"], state["best"], state["length"]
+        self.kept = True
+
+    def identity(self) -> dict[str, Any]:
+        """What makes two runs the same."""
+        albums = {
+            a.role: [f"{f.name}, {f.stat().st_size} bytes" for f in a.files]
+            for a in self.lesson.albums
+        }
+        return {
+            "lesson": self.lesson.name,
+            **as_mapping(self.lesson.course),
+            **albums,
+            "processes": self.share.count,
+            "start": Path(self.sources.start).name,
+            **self.lesson.marks(),
+        }
+
+    def estimate(self, passes: int = 3) -> float:
+        """Seconds of the whole course, from a few passes that teach nothing."""
+        times = []
+        for _ in range(passes):
+            start = time.monotonic()
+            self._backward(self.step)
+            times.append(time.monotonic() - start)
+        self.optimizer.zero_grad(set_to_none=True)
+        return min(times) * (self.lesson.course.steps - self.step)
+
+    def run(self, watch: Watch) -> Taught:
+        """Teach to the end; Ctrl-C (or KeyboardInterrupt from ``watch``) stops without loss.
+
+        Raises:
+            TrainingError: it diverged. The checkpoint is of before.
+            KeyboardInterrupt: a second Ctrl-C: stopped at once. The checkpoint is of before.
+        """
+        steps, before = self.lesson.course.steps, self.seconds
+        begun = saved = time.monotonic()
+        from_step = self.step
+        with Stop(patient=self.share.count > 1) as stop:
+            while self.step < steps:
+                self._teach()
+                try:
+                    ended = self._enough()
+                    now = time.monotonic()
+                    ran = now - begun
+                    self.seconds = before + ran
+                    left = ran / (self.step - from_step) * (steps - self.step)
+                    tick = Progress(self.step, steps, dict(self.terms), ran, left, self.preview)
+                    stopped = self._stopped(watch, tick, stop)
+                except ResourceError:  # the step itself went well
+                    self._try_save()
+                    raise
+                if stopped and not ended:
+                    self.save()
+                    return Taught(self.step, self.terms, self.seconds, finished=False)
+                if ended:
+                    break
+                if now - saved > CHECKPOINT_SECONDS:
+                    self._try_save()
+                    saved = time.monotonic()
+        self._try_save()
+        return Taught(self.step, self.terms, self.seconds, finished=True)
+
+    def _stopped(self, watch: Watch, tick: Progress, stop: Stop) -> bool:
+        """Tell the watcher, and see whether anybody wants to stop; processes stop together."""
+        asked = False
+        try:
+            watch(tick)
+            stop.check()
+        except KeyboardInterrupt:
+            if stop.at_once:
+                raise
+            asked = True
+        return self._anybody(asked)
+
+    def _enough(self) -> bool:
+        """Whether the lesson ends the run early; it is asked now and then."""
+        if not self.lesson.looks(self.step):
+            return False
+        with self._averaged(), torch.no_grad(), self.accelerator.autocast():
+            return self._anybody(self.lesson.enough(self.step))
+
+    def _anybody(self, asks: bool) -> bool:
+        """Whether any of the processes asks for something."""
+        if self.share.count == 1:
+            return asks
+        votes = torch.tensor(float(asks), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(votes, "sum") > 0)
+
+    def save(self) -> None:
+        """Write the checkpoint, whole or not at all.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        if not self.accelerator.is_main_process or time.monotonic() < self.spared:
+            return
+        state = {
+            "identity": self.identity(),
+            "network": self.lesson.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "terms": self.terms,
+            "best": self.best,
+            "length": self.length,
+            "lesson": self.lesson.memory(),
+        }
+        with replacing(self.checkpoint) as file:
+            try:
+                torch.save(state, file)
+            except RuntimeError as error:  # torch's word for a file that took no more
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        self.kept = True
+
+    def _try_save(self) -> None:
+        try:
+            self.save()
+        except InputError as error:
+            self.warn(f"If this training is stopped, what it did lately is lost: {error}")
+            self.warn = lambda _: None
+
+    def preview(self) -> Tensor:
+        """Examples of the averaged network, (3, H, W) in 0..1."""
+        with self._averaged(), torch.no_grad(), self.accelerator.autocast():
+            return self.lesson.preview()
+
+    def product(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
+        """Of the averaged network; see :meth:`Lesson.product`."""
+        with self._averaged(), torch.no_grad():
+            return self.lesson.product()
+
+    def _averaged(self) -> _Swapped:
+        return _Swapped(self.lesson.network, self.average)
+
+    def _teach(self) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lesson.course.learning_rate * self._rate() * group["times"]
+        terms = self._backward(self.step)
+        total = sum(terms.values())
+        if not math.isfinite(total):
+            raise self._diverged(f"the loss became {total}")
+        limit = CLIP * self.length if self.step else math.inf
+        length = float(self.accelerator.clip_grad_norm_(self.network.parameters(), limit))
+        if not math.isfinite(length):
+            raise self._diverged("the gradient is not finite")
+        self.length += (min(length, limit) - self.length) * (1 - SMOOTH if self.step else 1)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self._follow(terms)
+        self.step += 1
+
+    def _follow(self, terms: Mapping[str, float]) -> None:
+        """Smooth the terms and the weights, and see whether it still goes the right way."""
+        keep = min(SMOOTH, self.step / (self.step + 1))
+        self.terms = {
+            name: keep * self.terms.get(name, value) + (1 - keep) * value
+            for name, value in terms.items()
+        }
+        decay = min(EMA, (self.step + 1) / (self.step + 10))
+        for mean, now in zip(
+            self.average.parameters(), self.lesson.network.parameters(), strict=True
+        ):
+            if now.requires_grad:
+                mean.lerp_(now.detach(), 1 - decay)
+        smooth = sum(self.terms.values())
+        if self.step > SETTLED:
+            self.best = min(self.best, smooth)
+            if smooth > DIVERGED * self.best:
+                raise self._diverged(f"the loss rose to {smooth / self.best:.1f} times its best")
+
+    def _diverged(self, why: str) -> TrainingError:
+        found = ", ".join(f"{name} {value:.4g}" for name, value in self.terms.items())
+        return TrainingError(
+            f"The training diverged at step {self.step + 1}: {why} (before it: {found or 'none'}). "
+            f"Try --learning-rate {self.lesson.course.learning_rate / 3:.1g}, or --precision fp32. "
+            + (f"The last good state is in {self.checkpoint}." if self.kept else "")
+        )
+
+    def _backward(self, step: int) -> dict[str, float]:
+        try:
+            with self.accelerator.autocast():
+                terms = self.lesson.loss(self.network, step, self.share)
+            self.accelerator.backward(torch.stack(list(terms.values())).sum())
+        except torch.OutOfMemoryError as error:
+            course = self.lesson.course
+            raise ResourceError(
+                f"Too little memory for {course.batch} pictures of {course.side} px a step: "
+                "try a smaller --batch or --side."
+            ) from error
+        return {name: float(term.detach()) for name, term in terms.items()}
+
+    def _rate(self) -> float:
+        """Share of the learning rate at this step: a linear rise, then a cosine."""
+        rise = min(1.0, (self.step + 1) / min(WARM_UP, self.lesson.course.steps))
+        turn = math.pi * self.step / self.lesson.course.steps
+        return rise * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(turn)))
+
+
+class _Swapped:
+    """For a block, a network has the weights of another; then its own again."""
+
+    def __init__(self, network: nn.Module, other: nn.Module) -> None:
+        self.pairs = list(zip(network.parameters(), other.parameters(), strict=True))
+
+    def __enter__(self) -> None:
+        self._swap()
+
+    def __exit__(self, *_: object) -> None:
+        self._swap()
+
+    def _swap(self) -> None:
+        for one, other in self.pairs:
+            one.data, other.data = other.data, one.data
+
+
+def _accelerate() -> Any:
+    try:
+        return importlib.import_module("accelerate")
+    except ImportError as error:
+        raise MissingExtraError(
+            'Training needs an extra; run: pip install "impasto[train]"'
+        ) from error

@@ -1,0 +1,143 @@
+"""Films by methods that optimise: the temporal loss, warped beginnings and long-term references.
+
+Ruder, Dosovitskiy & Brox, "Artistic Style Transfer for Videos", GCPR 2016. The first frame of a
+shot is painted as any picture is. Every later one starts from the painting before it, brought
+along the flow, and pays for what differs from earlier paintings where they show the same thing:
+the one before it, and for what was hidden there, older ones (eq. 7 to 9). What none of them shows
+starts from the frame in the colours of the painting before it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from impasto.core.picture import Picture, Pixels
+from impasto.core.plan import Plan
+from impasto.core.progress import unwatched
+from impasto.core.request import Memory, Request
+from impasto.engines.feedforward.tiling import as_pixels, as_tensor
+from impasto.losses.temporal import gathered, long_term
+from impasto.ops.color import colour_map
+from impasto.ops.flow_estimation import Flow
+from impasto.ops.motion_compensation import follow
+from impasto.ops.warping import Light, warp
+from impasto.pictures import resize
+from impasto.pipeline import color_preservation
+
+REFERENCES = (1, 2, 4)
+"""Frames back to the paintings that a frame holds on to. The authors have 1, 10, 20 and 40, which
+needs as many frames of film in memory."""
+SHARE = 0.5
+"""Steps of a frame that starts from the painting before it, relative to the first one's."""
+PRICE = 2.0
+"""Of the temporal loss at stability 1; see :class:`impasto.core.request.Memory`."""
+
+
+class Optimised:
+    """Paints a film frame by frame; see :class:`impasto.video.runner.Brush`.
+
+    Args:
+        request: whose content is any frame of the film.
+        plan: for it.
+        stability: 0, every frame by itself, to 1.
+        flow: who finds the motion; None: every frame starts from the painting before it as it is,
+            and is not held to it.
+
+    ``files`` are the weights in use, name → sha256; none before the first frame.
+    """
+
+    def __init__(
+        self, request: Request, plan: Plan, *, stability: float, flow: Flow | None
+    ) -> None:
+        self._request, self._plan = color_preservation.before(request), plan
+        self._stability, self._flow = stability, flow
+        self._size = plan.setting.height, plan.setting.width
+        self._past: deque[tuple[Pixels, Pixels]] = deque(maxlen=max(REFERENCES))
+        self.files: Mapping[str, str] = {}
+
+    def begin(self) -> None:
+        """A new shot starts: forget everything."""
+        self._past.clear()
+
+    def __call__(self, frame: Pixels) -> Pixels:
+        """Paint a frame (H, W, 3) in 0..1, at the plan's size."""
+        if frame.shape[:2] != self._size:
+            frame = np.asarray(resize(frame, *self._size))
+        now = replace(self._request, content=Picture(frame))
+        if self._past:
+            memory = self._memory(frame)
+            now = replace(now, memory=memory, method=self._shorter(now.method))
+        painting = now.method.paint(now, self._plan, unwatched)
+        self.files = painting.files
+        painted = np.asarray(painting.pixels)
+        if self._stability:
+            self._past.appendleft((frame, painted))
+        return np.asarray(color_preservation.after(painted, now))
+
+    def still(self, number: int, frame: Pixels) -> Pixels:
+        """Paint a frame by itself."""
+        self.begin()
+        return self(frame)
+
+    def listen(self, tick: Callable[[float], None]) -> None:
+        """No frame is worked at ahead."""
+
+    def state(self) -> dict[str, Tensor]:
+        """All that the next frame needs, as tensors by name."""
+        pairs = enumerate(self._past)
+        return {
+            f"{name}.{index}": torch.from_numpy(pixels)
+            for index, pair in pairs
+            for name, pixels in zip(("frame", "painted"), pair, strict=True)
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a :meth:`state`; of an empty one: begin the film anew."""
+        self.begin()
+        for index in range(len(state) // 2):
+            pair = (state[f"{name}.{index}"] for name in ("frame", "painted"))
+            frame, painted = (torch.as_tensor(each).numpy() for each in pair)
+            self._past.append((frame, painted))
+
+    @staticmethod
+    def _shorter(method: Any) -> Any:
+        """The knobs for a frame that starts where it nearly ends: few steps, at its full size."""
+        steps = max(1, round(SHARE * method.steps))
+        return replace(method, steps=steps, coarsest=0, warm_steps=0)
+
+    @torch.inference_mode()
+    def _memory(self, frame: Pixels) -> Memory:
+        """The paintings before this frame, brought to its place."""
+        if self._flow is None:
+            painted = self._past[0][1]
+            return Memory(painted, painted, np.zeros(self._size, np.float32), 0.0)
+        targets, weights = [], []
+        for back in REFERENCES:
+            if back <= len(self._past):
+                target, weight = self._brought(frame, *self._past[back - 1], self._flow)
+                targets.append(target)
+                weights.append(weight)
+        target, weight = gathered(targets, long_term(weights))
+        before, painted = self._past[0]
+        ground = colour_map(before, painted, "covariance")(frame)
+        start = torch.lerp(as_tensor(ground), target, weight.clamp(0, 1))
+        trust = weight[0, 0].contiguous().numpy()
+        return Memory(as_pixels(start), as_pixels(target), trust, PRICE * self._stability)
+
+    @staticmethod
+    def _brought(
+        frame: Pixels, before: Pixels, painted: Pixels, flow: Flow
+    ) -> tuple[Tensor, Tensor]:
+        """An earlier painting in this frame's place and light, and where it can be trusted."""
+        way = follow(frame, before, flow)
+        brought = warp(as_tensor(painted), way.back, "bicubic")
+        mean = brought.mean((2, 3), keepdim=True)
+        lit = Light(way.light.gain, mean, mean + way.light.after - way.light.before)
+        return lit(brought), way.sure

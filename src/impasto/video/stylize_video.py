@@ -1,0 +1,107 @@
+"""``impasto.video``: a film in, a steady one out, with its sound and its measures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from impasto.core.progress import Watch, unwatched
+from impasto.evaluation.video import FilmGauge
+from impasto.video.options import Take
+from impasto.video.runner import Film, Job
+
+METHOD = "fast"
+"""What paints a film unless another is asked for."""
+STABLE = {"fast": "fast-stable"}
+"""Method → the weights that have learnt to be stable by themselves."""
+EVERY = 12
+"""Every so many frames are measured."""
+
+
+def video(
+    content: str | os.PathLike[str],
+    styles: object | Sequence[object],
+    output: str | os.PathLike[str],
+    *,
+    method: str = METHOD,
+    stability: float = 1.0,
+    flow: str = "auto",
+    start: float = 0.0,
+    end: float | None = None,
+    fps: float | None = None,
+    seconds: float | None = None,
+    shots: bool = True,
+    loop: bool = False,
+    ramp: bool = False,
+    side_by_side: bool = False,
+    quality: int = 18,
+    lossless: bool = False,
+    sound: bool = True,
+    resume: bool = False,
+    watch: Watch = unwatched,
+    **asked: Any,
+) -> Film:
+    """Restyle a film.
+
+    Args:
+        content: a film, numbered pictures as "frames/%05d.png", a folder of them, or a still. For
+            animatediff also a size, as "512x512".
+        styles: one or several, as :func:`impasto.stylize` takes them.
+        output: a film (.mp4, .mov, .mkv, .webm), or numbered pictures as "out/%05d.png".
+        method: fast, adain, wct, photowct, gatys or animatediff.
+        stability: how much a frame holds on to those before it: 0, every one by itself, to 1.
+        flow: who finds the motion: "auto", "none", "dis", or a checkpoint of RAFT.
+        start: where the part that is painted begins, in seconds.
+        end: where it ends; None is with the film.
+        fps: of numbered pictures and stills; None is 25.
+        seconds: how long a still is seen.
+        shots: look for cuts; each begins anew.
+        loop: let the end flow into the beginning.
+        ramp: fade the painting in over the whole film.
+        side_by_side: show the source to the left.
+        quality: crf of H.264 or VP9, 0 (best) to 51.
+        lossless: keep every 8-bit frame exactly.
+        sound: copy the sound.
+        resume: go on with an unfinished run.
+        watch: called after every frame.
+        **asked: size, seed, weights, device, precision, the colours that are kept, and the
+            method's knobs, as :func:`impasto.stylize` takes them.
+
+    Returns:
+        The film. If Ctrl-C came in between, what there is of it, and ``recipe.finished`` is False.
+
+    Raises:
+        ImpastoError: a film, picture or setting that cannot be used, or a disk that is full.
+    """
+    take = Take(
+        start=start,
+        end=end,
+        fps=fps,
+        seconds=seconds,
+        stability=stability,
+        flow=flow,
+        shots=shots,
+        loop=loop,
+        ramp=ramp,
+        side_by_side=side_by_side,
+        quality=quality,
+        lossless=lossless,
+        sound=sound,
+    )
+    job = planned(os.fspath(content), styles, os.fspath(output), take, method=method, **asked)
+    return job.run(resume=resume, watch=watch, gauge=gauge_for(job))
+
+
+def planned(content: str, styles: object, output: str, take: Take, **asked: Any) -> Job:
+    """The job, with the weights that a film is best painted with unless others are asked for."""
+    stable = STABLE.get(asked["method"], "") if take.stability > 0 else ""
+    weights = asked.pop("weights", "") or stable
+    return Job(content, styles, output, take, weights=weights, **asked)
+
+
+def gauge_for(job: Job) -> FilmGauge | None:
+    """What measures a film while it is painted; None where there is nothing to compare it with."""
+    if job.request.content.blank or not job.request.styles:
+        return None
+    return FilmGauge(job.request.styles, job.request.shares, every=EVERY)

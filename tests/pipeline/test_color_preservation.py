@@ -1,0 +1,85 @@
+"""The colour stage: the same on arrays and on disk, partial, and only where it is asked for."""
+
+import numpy as np
+import pytest
+from skimage.color import rgb2yuv
+
+from impasto.core.color_options import Colours
+from impasto.core.errors import KnobError
+from impasto.core.picture import Picture
+from impasto.pictures import Spool, disk_array
+from impasto.pipeline.color_preservation import recolour, recoloured_style
+
+
+def pixels(seed, shape=(40, 50)):
+    random = np.random.default_rng(seed)
+    tint = random.uniform(0.3, 0.7, 3)
+    return (0.5 * tint + 0.5 * random.random((*shape, 3))).astype(np.float32)
+
+
+def recoloured(**how):
+    painting = pixels(1)
+    recolour(painting, pixels(0), Colours(**how))
+    return painting
+
+
+@pytest.mark.parametrize("keep", ["luminance", "yuv", "histogram", "covariance"])
+def test_half_of_it_lies_halfway(keep):
+    whole, half = recoloured(keep=keep), recoloured(keep=keep, share=0.5)
+    assert np.abs(whole - pixels(1)).mean() > 0.01
+    assert np.allclose(half, (whole + pixels(1)) / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize("keep", ["histogram", "covariance"])
+def test_the_mean_colour_becomes_the_photographs(keep):
+    assert np.allclose(recoloured(keep=keep).mean((0, 1)), pixels(0).mean((0, 1)), atol=3e-3)
+
+
+def test_yuv_keeps_the_photographs_chroma():
+    found, photo = rgb2yuv(recoloured(keep="yuv")), rgb2yuv(pixels(0))
+    assert np.abs(found - photo)[..., 1:].mean() < 5e-3
+
+
+@pytest.mark.parametrize("keep", ["luminance", "yuv", "histogram", "covariance"])
+def test_a_painting_on_disk_comes_out_the_same(keep, monkeypatch):
+    monkeypatch.setattr(disk_array, "BAND", 300)
+    painting = Spool((40, 50, 3), 16)
+    painting[:, :] = pixels(1)
+    recolour(painting, pixels(0), Colours(keep=keep))
+    assert np.allclose(np.asarray(painting), recoloured(keep=keep), atol=1e-3)
+
+
+@pytest.mark.parametrize("keep", ["luminance", "histogram"])
+def test_outside_the_mask_nothing_changes(keep):
+    mask = np.zeros((40, 50), np.float32)
+    mask[:, :25] = 1
+    found = recoloured(keep=keep, mask=mask)
+    assert np.array_equal(found[:, 25:], pixels(1)[:, 25:])
+    assert np.abs(found - pixels(1))[:, :25].mean() > 0.01
+
+
+def test_a_photograph_of_another_size_is_brought_to_the_paintings():
+    painting = pixels(1)
+    recolour(painting, pixels(0, (80, 100)), Colours(keep="luminance"))
+    assert painting.shape == (40, 50, 3)
+
+
+def test_a_style_takes_the_contents_colours_and_keeps_its_name():
+    style = Picture(pixels(1), name="style.jpg", sha256="abc")
+    found = recoloured_style(style, Picture(pixels(0)), Colours(keep="covariance", when="before"))
+    assert (found.name, found.sha256) == ("style.jpg", "abc")
+    assert np.allclose(found.pixels.mean((0, 1)), pixels(0).mean((0, 1)), atol=3e-3)
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"keep": "colour"}, "keep_colour = 'colour'"),
+        ({"keep": "yuv", "share": 1.5}, "0 to 1"),
+        ({"keep": "luminance", "when": "before"}, "--colour-when after"),
+        ({"keep": "yuv", "when": "later"}, "before or after"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_what_can(how, said):
+    with pytest.raises(KnobError, match=said):
+        Colours(**how)

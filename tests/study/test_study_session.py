@@ -1,0 +1,191 @@
+"""A rater's way: answering, taking back, going on, at the same time as others."""
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from small_study import SCENES, answer_all, copied_study, picture, session_of, small_study
+
+from impasto.core.errors import InputError
+from impasto.study.questions import QUESTIONS, asked_of
+
+
+@pytest.fixture
+def path(tmp_path):
+    return copied_study(tmp_path)
+
+
+@pytest.fixture
+def session(path):
+    return session_of(path)
+
+
+def kept(path, what="count(*)"):
+    with sqlite3.connect(path) as base:
+        return [row[0] for row in base.execute(f"SELECT {what} FROM answer ORDER BY id")]
+
+
+def test_the_three_questions_are_asked_of_each_pair_in_turn(session):
+    views = answer_all(session, session.begin(), lambda view: "left")
+    assert [view.question for view in views] == list(QUESTIONS) * 14
+    assert [view.number for view in views] == [1, 2, 3] * 14
+    assert [view.place for view in views[::3]] == list(range(1, 15))
+    assert {view.length for view in views} == {14}
+
+
+def test_the_pictures_stay_while_the_questions_change(session):
+    views = answer_all(session, session.begin(), lambda view: "left", most=3)
+    assert len({(view.trial, view.left, view.right, view.content) for view in views}) == 1
+
+
+def test_every_answer_is_in_the_file_at_once(session, path):
+    secret = session.begin()
+    for done, choice in enumerate(("left", "neither", "right"), start=1):
+        view = session.look(secret)
+        session.answer(secret, view.trial, view.question, choice)
+        assert kept(path) == [done]
+    assert kept(path, "choice") == ["left", "neither", "right"]
+
+
+def test_looking_twice_shows_the_same(session):
+    secret = session.begin()
+    assert session.look(secret) == session.look(secret)
+
+
+def test_the_pictures_of_the_next_pair_are_known_beforehand(session):
+    secret = session.begin()
+    ahead = session.look(secret).ahead
+    answer_all(session, secret, lambda view: "left", most=3)
+    view = session.look(secret)
+    assert set(ahead) == {view.left, view.right, view.content, view.style}
+
+
+def test_the_last_answer_can_be_taken_back_also_across_pairs(session, path):
+    secret = session.begin()
+    first, *_ = answer_all(session, secret, lambda view: "left", most=3)
+    second = session.look(secret)
+    assert second.trial != first.trial
+    session.take_back(secret)
+    back = session.look(secret)
+    assert (back.trial, back.question) == (first.trial, "content")
+    session.take_back(secret)
+    session.take_back(secret)
+    assert not session.look(secret).answered
+    session.take_back(secret)  # there is nothing left: nothing happens
+    assert kept(path) == [0]
+
+
+def test_what_was_taken_back_is_asked_again_and_the_next_pair_is_still_the_next(session):
+    secret = session.begin()
+    answer_all(session, secret, lambda view: "left", most=3)
+    coming = session.look(secret).trial
+    session.take_back(secret)
+    answer_all(session, secret, lambda view: "right", most=1)
+    assert session.look(secret).trial == coming
+
+
+def test_taking_back_leaves_the_answers_of_others_alone(session, path):
+    one, other = session.begin(), session.begin()
+    answer_all(session, one, lambda view: "left", most=2)
+    answer_all(session, other, lambda view: "right", most=1)
+    session.take_back(one)
+    assert kept(path, "choice") == ["left", "right"]
+
+
+def test_a_question_that_is_answered_again_keeps_the_later_answer(session, path):
+    secret = session.begin()
+    view = session.look(secret)
+    for choice in ("left", "right"):
+        session.answer(secret, view.trial, view.question, choice)
+    assert kept(path, "choice") == ["right"]
+
+
+def test_at_the_end_there_is_nothing_more(session):
+    secret = session.begin()
+    answer_all(session, secret, lambda view: "left")
+    view = session.look(secret)
+    assert not view.trial
+    assert view.more == 0
+    assert view.answered
+
+
+def test_who_has_seen_what_was_planned_may_go_on(tmp_path):
+    session = session_of(copied_study(tmp_path, pairs_each=7))
+    secret = session.begin()
+    first = answer_all(session, secret, lambda view: "left")
+    assert len(first) == 3 * 8
+    assert session.look(secret).more == 5
+    session.go_on(secret)
+    assert len(answer_all(session, secret, lambda view: "left")) == 3 * 6
+    assert session.look(secret).more == 0
+    session.go_on(secret)
+    assert not session.look(secret).trial
+
+
+@pytest.mark.parametrize(
+    ("question", "choice"), [("keep", "both"), ("beauty", "left"), ("keep", ""), ("", "left")]
+)
+def test_what_is_no_answer_is_refused(session, path, question, choice):
+    secret = session.begin()
+    with pytest.raises(InputError, match="no answer"):
+        session.answer(secret, session.look(secret).trial, question, choice)
+    assert kept(path) == [0]
+
+
+def test_nobody_can_answer_for_another(session, path):
+    one, other = session.begin(), session.begin()
+    view = session.look(one)
+    for secret in (other, "", "guessed"):
+        with pytest.raises(InputError, match="no answer"):
+            session.answer(secret, view.trial, view.question, "left")
+    assert kept(path) == [0]
+
+
+def test_a_secret_that_nobody_has_shows_nothing(session):
+    assert session.look("guessed") is None
+
+
+def test_the_file_holds_no_secret_of_a_rater(session, path):
+    secret = session.begin()
+    answer_all(session, secret, lambda view: "left", most=4)
+    assert secret.encode() not in path.read_bytes()
+
+
+def test_raters_at_the_same_time_lose_nothing(session, path):
+    def rate(_):
+        secret = session.begin()
+        return len(answer_all(session, secret, lambda view: "right", most=12))
+
+    with ThreadPoolExecutor(6) as pool:
+        given = sum(pool.map(rate, range(6)))
+    assert given == 72
+    assert kept(path) == [72]
+
+
+def test_raters_of_two_programs_share_one_file(path):
+    one, other = session_of(path), session_of(path)
+    secret = one.begin()
+    answer_all(one, secret, lambda view: "left", most=1)
+    assert other.look(secret) == one.look(secret)
+
+
+@pytest.mark.parametrize(
+    ("content", "style", "asked"),
+    [
+        (True, True, ("keep", "style", "content")),
+        (True, False, ("keep", "content")),
+        (False, True, ("keep", "style")),
+        (False, False, ("keep",)),
+    ],
+)
+def test_what_cannot_be_seen_is_not_asked_about(content, style, asked):
+    assert asked_of(content, style) == asked
+
+
+def test_a_scene_without_a_style_has_two_questions(tmp_path):
+    picture(tmp_path / "other" / "unknown.png", 1)
+    session = session_of(small_study(tmp_path, styles=tmp_path / "other"))
+    views = answer_all(session, session.begin(), lambda view: "left", most=2 * len(SCENES))
+    assert {view.question for view in views} == {"keep", "content"}
+    assert {view.questions for view in views} == {2}
+    assert not any(view.style for view in views)
