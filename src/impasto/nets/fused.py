@@ -6,6 +6,8 @@ time moving them: a ReLU of its own takes half as long as the convolution before
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -60,4 +62,11 @@ def _fuses(conv: nn.Conv2d, x: Tensor) -> bool:
         and conv.padding_mode == "zeros"
         and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+        and (x.dtype == torch.float32 or _has_bf16())
     )
+
+
+@functools.cache
+def _has_bf16() -> bool:
+    """Whether oneDNN computes bf16 on this processor; those without AVX-512 or AMX it refuses."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
