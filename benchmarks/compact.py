@@ -21,10 +21,11 @@ import torch
 from reference import side_by_side
 
 import impasto
-from impasto.engines.feedforward.base import Place, thumbnail
-from impasto.engines.feedforward.tiling import as_tensor
+from impasto.engines.feedforward.base import Place
 from impasto.nets.vgg import VGG
+from impasto.ops.convert import as_tensor
 from impasto.pictures import resize, sheet, write
+from impasto.pictures.resize import thumbnail
 from impasto.weights import store
 
 ROOT = Path(__file__).resolve().parents[1]

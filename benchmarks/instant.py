@@ -32,7 +32,8 @@ from reference import AdaINReference, JohnsonReference, side_by_side
 import impasto
 from impasto.core.devices import fast_bf16, keep_freed_memory
 from impasto.engines.feedforward.base import Place
-from impasto.engines.feedforward.tiling import as_tensor, paint
+from impasto.engines.feedforward.tiling import paint
+from impasto.ops.convert import as_tensor
 from impasto.pictures import resize
 from impasto.pipeline import make_request
 

@@ -22,8 +22,8 @@ import skimage.data
 from scores import Judge
 
 import impasto
-from impasto.engines.feedforward.base import thumbnail
 from impasto.pictures import fit_long_side, resize, sheet, write
+from impasto.pictures.resize import thumbnail
 
 ROOT = Path(__file__).resolve().parents[1]
 PHOTOS = ("canal", "lake", "tower")

@@ -10,9 +10,9 @@ from skimage.color import rgb2gray
 from skimage.metrics import structural_similarity
 
 from impasto.core.picture import Pixels
-from impasto.engines.feedforward.tiling import as_tensor
 from impasto.losses.style import gram_matrix
 from impasto.nets.vgg import VGG
+from impasto.ops.convert import as_tensor
 from impasto.weights import store
 
 LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")

@@ -24,10 +24,12 @@ import torch
 
 import impasto
 from impasto.core.devices import fast_bf16
-from impasto.engines.feedforward.base import Place, thumbnail
-from impasto.engines.feedforward.tiling import as_tensor, paint
+from impasto.engines.feedforward.base import Place
+from impasto.engines.feedforward.tiling import paint
+from impasto.ops.convert import as_tensor
 from impasto.ops.padding import framed
 from impasto.pictures._vips import pyvips
+from impasto.pictures.resize import thumbnail
 from impasto.pipeline import make_request
 
 ROOT = Path(__file__).resolve().parents[1]

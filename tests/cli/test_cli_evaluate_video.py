@@ -5,7 +5,7 @@ import pytest
 from moving import panning
 from PIL import Image
 
-from impasto.evaluation.video import FILM_MEASURES
+from impasto.metrics.video import FILM_MEASURES
 
 pytest.importorskip("cv2")
 pytest.importorskip("av")

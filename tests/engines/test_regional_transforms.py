@@ -7,7 +7,8 @@ from tiny_models import pixels
 
 from impasto.core.picture import Picture
 from impasto.core.request import Region, Request
-from impasto.engines.feedforward.base import looks, small_regions
+from impasto.engines.feedforward.base import looks
+from impasto.engines.region_weights import parts, small_regions
 from impasto.methods.adain import AdaIN
 from impasto.ops import feature_transforms
 from impasto.ops.feature_transforms import Affine, Statistics, adain, wct
@@ -21,7 +22,6 @@ from impasto.ops.regional_transforms import (
     statistics_of_parts,
     statistics_of_style,
 )
-from impasto.pictures.masks import parts
 
 
 def features(seed=0, height=16, width=20, channels=5):

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from tiny_models import picture, pixels
 
 from impasto.engines.feedforward.base import Place
-from impasto.engines.feedforward.tiling import _read, as_pixels, as_tensor, paint, tiles
+from impasto.engines.feedforward.tiling import _read, paint, tiles
 from impasto.methods import adain, fast, wct
+from impasto.ops.convert import as_pixels, as_tensor
 from impasto.ops.padding import WIDTH, framed
 from impasto.pictures import Spool
 

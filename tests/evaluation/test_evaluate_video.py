@@ -7,7 +7,8 @@ from PIL import Image
 
 from impasto.core.errors import InputError
 from impasto.core.picture import Picture
-from impasto.evaluation.video import FILM_MEASURES, FilmGauge, evaluate_film
+from impasto.evaluation.video import evaluate_film
+from impasto.metrics.video import FILM_MEASURES, FilmGauge
 
 pytest.importorskip("cv2")
 pytest.importorskip("av")

@@ -8,8 +8,8 @@ from skimage.metrics import structural_similarity
 from tiny_models import picture, pixels
 
 from impasto.engines.feedforward.base import Place
-from impasto.engines.feedforward.tiling import as_tensor
 from impasto.methods.adain import LAYER, Painter
+from impasto.ops.convert import as_tensor
 from impasto.ops.padding import framed
 
 

@@ -12,11 +12,11 @@ from impasto.core.knobs import build
 from impasto.core.plan import Setting
 from impasto.core.request import Region
 from impasto.engines.optimization.run import Sitting
+from impasto.engines.region_weights import keep_rest
 from impasto.losses.matting import LocalModels
 from impasto.methods import deep_photo
 from impasto.methods.deep_photo import EPSILON, UNIT, DeepPhoto
 from impasto.methods.gatys import Gatys
-from impasto.pictures.masks import keep_rest
 
 SHALLOW = {"style_layers": ("conv1_1", "conv2_1"), "content_layers": ("conv2_1",)}
 

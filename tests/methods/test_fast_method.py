@@ -12,9 +12,9 @@ import impasto
 from impasto.core.errors import InputError, KnobError, WeightsError
 from impasto.core.request import NamesStyles
 from impasto.engines.feedforward.base import Place
-from impasto.engines.feedforward.tiling import as_tensor
 from impasto.methods import find, names
 from impasto.methods.fast import Painter
+from impasto.ops.convert import as_tensor
 from impasto.ops.padding import framed
 from impasto.pictures import read, resize, write
 from impasto.pipeline import make_request

@@ -9,7 +9,7 @@ from conftest import plan_of, setting_of
 
 from impasto.core.request import Region
 from impasto.engines.optimization.run import Sitting
-from impasto.pictures.masks import keep_rest
+from impasto.engines.region_weights import keep_rest
 
 SHALLOW = {"style_layers": ("conv1_1", "conv2_1"), "content_layers": ("conv2_1",)}
 

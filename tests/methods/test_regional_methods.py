@@ -14,8 +14,9 @@ from impasto.core.progress import unwatched
 from impasto.core.request import Region, Request
 from impasto.engines.feedforward import base
 from impasto.engines.feedforward.base import Place
-from impasto.engines.feedforward.tiling import as_tensor, paint
+from impasto.engines.feedforward.tiling import paint
 from impasto.methods import adain, find, wct
+from impasto.ops.convert import as_tensor
 from impasto.ops.padding import framed
 from impasto.pictures import Spool, disk_array
 

@@ -8,8 +8,8 @@ from tiny_models import picture, pixels
 
 from impasto.core.errors import KnobError
 from impasto.engines.feedforward.base import Place
-from impasto.engines.feedforward.tiling import as_tensor
 from impasto.methods.wct import ALIKE, LEVELS, STRENGTH, WCT, Painter
+from impasto.ops.convert import as_tensor
 from impasto.ops.feature_transforms import Statistics
 from impasto.ops.padding import framed
 

@@ -13,12 +13,12 @@ from skimage.metrics import structural_similarity
 
 from impasto.core.errors import InputError, KnobError, WeightsError
 from impasto.core.picture import Picture
-from impasto.engines.feedforward.tiling import as_tensor
 from impasto.losses.sliced_wasserstein import sliced_wasserstein
 from impasto.metrics import METRICS, Judge
 from impasto.metrics.groups import DIRECTIONS, OWN_CONTENT_LAYERS, OWN_STYLE_LAYERS, STYLE_LAYERS
 from impasto.nets.squeezenet import SqueezeNet
 from impasto.nets.vgg import VGG
+from impasto.ops.convert import as_tensor
 from impasto.pictures import fit_long_side, read, resize
 from impasto.weights import store
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from tiny_models import CHANNELS, encoder_tensors, pixels
 
-from impasto.engines.feedforward.tiling import as_tensor
 from impasto.losses.style import gram_matrix
 from impasto.nets.vgg import VGG
+from impasto.ops.convert import as_tensor
 from impasto.weights.loading import LoadedWeights, Preprocessing
 from impasto.weights.vgg_layers import WIDTHS, block_of
 

@@ -8,19 +8,10 @@ from scipy import ndimage
 
 from impasto.core.picture import Picture
 from impasto.core.request import Region, Request
+from impasto.engines.region_weights import cover, keep_rest, parts
 from impasto.methods.adain import AdaIN
 from impasto.pictures import Spool, disk_array
-from impasto.pictures.masks import (
-    Label,
-    Parts,
-    Sized,
-    Soft,
-    Stack,
-    area,
-    cover,
-    keep_rest,
-    parts,
-)
+from impasto.pictures.masks import Label, Parts, Sized, Soft, Stack, area
 
 
 def step(height=20, width=30, at=13):

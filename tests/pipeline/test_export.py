@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from impasto.core.errors import InputError, KnobError, MissingExtraError
-from impasto.engines.feedforward.base import Place, thumbnail
-from impasto.engines.feedforward.tiling import as_tensor
+from impasto.engines.feedforward.base import Place
 from impasto.methods import adain, fast
 from impasto.nets.decoder import Decoder
 from impasto.nets.transform_net import Fast
+from impasto.ops.convert import as_tensor
 from impasto.ops.padding import framed, unframed
 from impasto.pictures import read, write
+from impasto.pictures.resize import thumbnail
 from impasto.pipeline.export import export
 from impasto.weights.model_files import write_model
 

@@ -29,7 +29,8 @@ def evaluate_films(ctx: click.Context, voice: Voice) -> None:
             raise click.UsageError(f"{flag} is not for films.", ctx)
     if len(ctx.params["paths"]) < 3:
         raise click.UsageError("CONTENT, STYLE and at least one RESULT are wanted.", ctx)
-    from impasto.evaluation.video import FILM_MEASURES, FilmScores, evaluate_film
+    from impasto.evaluation.video import FilmScores, evaluate_film
+    from impasto.metrics.video import FILM_MEASURES
 
     content, style, *results = ctx.params["paths"]
     found: list[FilmScores] = []

@@ -31,8 +31,8 @@ from impasto.cli.weights import fetch
 from impasto.cli.words import duration, memory
 from impasto.core.errors import InterruptedRun, KnobError
 from impasto.core.progress import Clock, Tick
-from impasto.evaluation.video import FILM_MEASURES
 from impasto.methods import find
+from impasto.metrics.video import FILM_MEASURES
 from impasto.pictures import write
 from impasto.video.image_sequence import is_pictures, is_still
 from impasto.video.options import Take

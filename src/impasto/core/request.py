@@ -20,7 +20,7 @@ class Painting:
 
     Attributes:
         pixels: float32 (height, width, 3), sRGB 0..1, at the plan's size. A rest that is kept is
-            put in later, once; see :func:`impasto.pictures.masks.keep_rest`.
+            put in later, once; see :func:`impasto.engines.region_weights.keep_rest`.
         losses: the final value of each term.
         steps: steps done.
         finished: False if it was stopped before its end.

@@ -35,9 +35,9 @@ from impasto.engines.diffusion.controlnet import check_control
 from impasto.engines.diffusion.memory import Step
 from impasto.engines.diffusion.pipelines import SCHEDULERS
 from impasto.engines.diffusion.run import Guide, Work
+from impasto.engines.region_weights import parts
 from impasto.nets import clip
 from impasto.pictures import resize
-from impasto.pictures.masks import parts
 from impasto.weights import hub
 
 

@@ -17,11 +17,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from impasto.engines.feedforward.tiling import as_pixels
 from impasto.metrics.groups import Measure, Reading, Wanted
 from impasto.metrics.inputs import View
 from impasto.metrics.object_names import OBJECTS
 from impasto.nets.clip import Clip
+from impasto.ops.convert import as_pixels
 
 TEMPLATES = ("a photo of a {}", "a painting of a {}", "a picture of a {}")
 """Words are asked for in each, and the vectors averaged (Radford et al. 2021, section 3.1.4)."""

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 
 from impasto.core.errors import ImpastoError, InputError, KnobError, MissingExtraError, WeightsError
 from impasto.core.picture import Picture, Raster
-from impasto.metrics.registry import METRICS, chosen
+from impasto.metrics.registry import LEAST, METRICS, MOST, chosen
 
 if TYPE_CHECKING:
     from impasto.metrics.groups import Gauge, Measure, Wanted
 
 SIZE = 512
 """Long side in pixels at which paintings are measured."""
-LEAST, MOST = 32, 2048
-"""Pixels of the shortest side that every network can look at, and of the longest that is of use."""
 KEPT = 2
 """Sizes whose views are kept."""
 
@@ -100,8 +98,8 @@ class Judge:
         """
         import torch
 
-        from impasto.engines.feedforward.tiling import as_tensor
         from impasto.metrics.inputs import at_size, remarks, size_of
+        from impasto.ops.convert import as_tensor
 
         painting = result if isinstance(result, Picture) else Picture(result, name="the painting")
         size = size_of(painting, self.content, self.size)

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from impasto.core.errors import InputError
 from impasto.core.picture import Picture, Pixels
-from impasto.engines.feedforward.tiling import as_tensor
-from impasto.metrics.evaluator import LEAST
+from impasto.metrics.registry import LEAST
+from impasto.ops.convert import as_tensor
 from impasto.pictures import fit_long_side, resize
 from impasto.pictures.disk_array import bands
 

@@ -9,6 +9,9 @@ from typing import Literal
 from impasto.core.errors import KnobError
 from impasto.core.knobs import nearest
 
+LEAST, MOST = 32, 2048
+"""Pixels of the shortest side that every network can look at, and of the longest that is of use."""
+
 
 @dataclass(frozen=True)
 class Metric:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from impasto.core.picture import Pixels
-from impasto.engines.feedforward.tiling import as_tensor
+from impasto.ops.convert import as_tensor
 from impasto.ops.flow_estimation import Flow
 from impasto.ops.warping import light, resized, trusted, warp
 from impasto.pictures import fit_long_side, resize

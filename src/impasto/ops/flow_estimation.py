@@ -19,7 +19,7 @@ from torch import Tensor
 
 from impasto.core.errors import InputError, KnobError, MissingExtraError, WeightsError
 from impasto.core.picture import Pixels
-from impasto.engines.feedforward.tiling import as_tensor
+from impasto.ops.convert import as_tensor
 from impasto.ops.warping import resized
 from impasto.pictures import fit_long_side, resize
 

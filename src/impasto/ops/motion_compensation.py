@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.core.picture import Pixels
-from impasto.engines.feedforward.tiling import as_tensor
+from impasto.ops.convert import as_tensor
 from impasto.ops.flow_estimation import Flow
 from impasto.ops.warping import Light, boundaries, consistent, light, warp, within
 

@@ -16,9 +16,6 @@ from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 
 from impasto.core.picture import Pixels, Raster
-from impasto.core.request import Request
-from impasto.pictures.disk_array import Spool, bands, is_large
-from impasto.pictures.resize import resize
 
 READ = 1 << 23
 """Pixels of a mask that are read at a time to resize it."""
@@ -201,60 +198,6 @@ class Stack(View):
 def sized(mask: Raster, height: int, width: int) -> Raster:
     """The mask at a size; the same size is the mask itself."""
     return mask if mask.shape[:2] == (height, width) else Sized(mask, height, width)
-
-
-def parts(request: Request, height: int, width: int) -> Raster:
-    """What each part of a request's painting counts at every pixel of it.
-
-    Args:
-        request: with a region at least.
-        height: of the painting.
-        width: of the painting.
-
-    Returns:
-        float32 (height, width, regions + 1), at least 0, with the sum 1: the regions in their
-        order, with soft edges of ``request.feather`` px of the content, then the rest. In memory,
-        unless a picture of this size is kept on disk.
-    """
-    soft = [Soft(r.mask, request.feather) if request.feather else r.mask for r in request.regions]
-    found = Parts([sized(mask, height, width) for mask in soft])
-    return found if is_large(height, width) else np.asarray(found)
-
-
-def cover(request: Request, height: int, width: int) -> Raster:
-    """How much of every pixel is painted when the rest is kept: float32 (height, width), 0..1.
-
-    Edges are softened inside the regions: what no region covers is never touched.
-    """
-    whole: Raster = Cover([region.mask for region in request.regions])
-    if request.feather:
-        whole = Soft(whole, request.feather, inwards=True)
-    found = sized(whole, height, width)
-    return found if is_large(height, width) else np.asarray(found)
-
-
-def keep_rest(painted: Raster, request: Request) -> Raster:
-    """The painting where regions are, and the content elsewhere, to the bit.
-
-    Args:
-        painted: (height, width, 3); what lies on disk is changed there.
-        request: of the painting.
-
-    Returns:
-        The same size. Where the content has another size, it is resized.
-    """
-    height, width = painted.shape[:2]
-    content = request.content.pixels
-    if content.shape[:2] != (height, width):
-        content = resize(content, height, width, to_disk=True)
-    alpha = cover(request, height, width)
-    out: Any = painted if isinstance(painted, Spool) else np.empty(painted.shape, np.float32)
-    for top, bottom in bands(height, width):
-        rows = slice(top, bottom), slice(0, width)
-        share = alpha[rows][:, :, None]
-        out[rows] = painted[rows] * share + content[rows] * (1 - share)
-    found: Raster = out
-    return found
 
 
 def area(mask: Raster, long_side: int = 256) -> float:

@@ -14,6 +14,8 @@ from impasto.pictures.disk_array import Spool, bands, is_large
 
 _LOBES = 3
 """How far the filter reaches, in pixels of the smaller picture."""
+THUMBNAIL = 1024
+"""Long side in pixels of the picture that a painting of several tiles takes its statistics from."""
 
 
 def fit_long_side(height: int, width: int, long_side: int) -> tuple[int, int]:
@@ -113,3 +115,14 @@ def _lanczos(
         return np.stack(channels, axis=2)
     plane = Image.fromarray(np.ascontiguousarray(pixels, dtype=np.float32))
     return np.asarray(plane.resize((width, height), Image.Resampling.LANCZOS, box))
+
+
+def thumbnail(source: Raster, long_side: int = THUMBNAIL) -> Pixels:
+    """The whole of a raster in small, never enlarged: what statistics are taken from."""
+    return np.asarray(resize(source, *reduced_size(source, long_side)))
+
+
+def reduced_size(source: Raster, long_side: int) -> tuple[int, int]:
+    """Return the (height, width) of a raster with its long side at most ``long_side`` px."""
+    height, width = source.shape[:2]
+    return fit_long_side(height, width, min(long_side, max(height, width)))

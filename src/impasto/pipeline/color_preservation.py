@@ -17,10 +17,11 @@ from impasto.core.color_options import Colours
 from impasto.core.errors import InputError
 from impasto.core.picture import Picture, Pixels, Raster
 from impasto.core.request import Request
+from impasto.engines.region_weights import cover
 from impasto.ops.color import Keep, colour_map, mixed, with_luminance
 from impasto.pictures import Spool, fit_long_side, resize
 from impasto.pictures.disk_array import bands
-from impasto.pictures.masks import area, cover
+from impasto.pictures.masks import area
 from impasto.pictures.region_masks import mask_of
 
 SEEN = 1024

@@ -14,11 +14,13 @@ from torch import Tensor
 
 from impasto import methods
 from impasto.core.errors import InputError, KnobError
-from impasto.engines.feedforward.base import Place, thumbnail
-from impasto.engines.feedforward.tiling import Painter, as_tensor
+from impasto.engines.feedforward.base import Place
+from impasto.engines.feedforward.tiling import Painter
 from impasto.methods import adain, fast
+from impasto.ops.convert import as_tensor
 from impasto.ops.padding import framed, unframed
 from impasto.pictures import read, replacing
+from impasto.pictures.resize import thumbnail
 from impasto.pipeline import onnx_networks as networks
 from impasto.pipeline.onnx_graph import Graph, package
 

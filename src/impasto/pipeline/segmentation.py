@@ -20,15 +20,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from impasto.core.picture import Picture, Pixels
-from impasto.engines.feedforward.base import thumbnail
-from impasto.engines.feedforward.tiling import as_tensor
 from impasto.losses.matting import LocalModels
 from impasto.nets.vgg import VGG, place
 from impasto.ops.color import oklab
+from impasto.ops.convert import as_tensor
 from impasto.ops.padding import WIDTH, framed
 from impasto.pictures.disk_array import bands
 from impasto.pictures.labels import Colour, Labels
 from impasto.pictures.masks import Sized
+from impasto.pictures.resize import thumbnail
 from impasto.weights import store
 
 ENCODER = "compact"

@@ -22,10 +22,10 @@ from impasto.core.progress import Tick, Watch, unwatched
 from impasto.core.recipe import Ingredient, Recipe
 from impasto.core.request import Fetches, Method, NamesStyles, Painting, Request
 from impasto.core.result import Result
+from impasto.engines.region_weights import keep_rest
 from impasto.metrics.edge_report import structure
 from impasto.pictures import from_any, resize, write
 from impasto.pictures.formats import deepest_bits
-from impasto.pictures.masks import keep_rest
 from impasto.pipeline import color_preservation
 from impasto.pipeline.checkpoint import Checkpoint
 from impasto.pipeline.plan import make_plan

@@ -27,12 +27,14 @@ from impasto.core.devices import keep_freed_memory
 from impasto.core.picture import Picture, Pixels
 from impasto.core.plan import Plan
 from impasto.core.request import Request
-from impasto.engines.feedforward.base import FeedForward, Place, thumbnail
-from impasto.engines.feedforward.tiling import as_pixels, as_tensor, paint
+from impasto.engines.feedforward.base import FeedForward, Place
+from impasto.engines.feedforward.tiling import paint
+from impasto.ops.convert import as_pixels, as_tensor
 from impasto.ops.flow_estimation import Flow
 from impasto.ops.motion_compensation import Followed, follow, mean
 from impasto.ops.warping import light, warp
 from impasto.pictures import resize
+from impasto.pictures.resize import thumbnail
 from impasto.pipeline import color_preservation
 from impasto.video.running_statistics import Remembering, Remembers
 

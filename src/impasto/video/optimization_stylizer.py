@@ -22,9 +22,9 @@ from impasto.core.picture import Picture, Pixels
 from impasto.core.plan import Plan
 from impasto.core.progress import unwatched
 from impasto.core.request import Memory, Request
-from impasto.engines.feedforward.tiling import as_pixels, as_tensor
 from impasto.losses.temporal import gathered, long_term
 from impasto.ops.color import colour_map
+from impasto.ops.convert import as_pixels, as_tensor
 from impasto.ops.flow_estimation import Flow
 from impasto.ops.motion_compensation import follow
 from impasto.ops.warping import Light, warp

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from impasto.core.progress import Watch, unwatched
-from impasto.evaluation.video import FilmGauge
+from impasto.metrics.video import FilmGauge
 from impasto.video.options import Take
 from impasto.video.runner import Film, Job
 

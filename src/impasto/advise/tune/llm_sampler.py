@@ -28,7 +28,7 @@ from impasto.core.errors import KnobError, MissingExtraError, ModelError
 from impasto.core.knobs import nearest
 from impasto.core.picture import Raster
 from impasto.core.words import duration
-from impasto.engines.feedforward.base import thumbnail
+from impasto.pictures.resize import thumbnail
 
 if TYPE_CHECKING:
     from pydantic_ai import Agent

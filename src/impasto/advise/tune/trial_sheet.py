@@ -9,8 +9,8 @@ import numpy as np
 from impasto.advise.tune.result import Tuning
 from impasto.advise.tune.trial import Trial
 from impasto.core.picture import Pixels, Raster
-from impasto.engines.feedforward.base import thumbnail
 from impasto.pictures import sheet
+from impasto.pictures.resize import thumbnail
 
 SHOWN = 12
 """So many trials at most."""

@@ -6,10 +6,9 @@ here.
 
 from __future__ import annotations
 
-import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -24,20 +23,16 @@ from impasto.core.picture import Picture, Pixels, Raster
 from impasto.core.plan import Forecast, Plan, Setting
 from impasto.core.progress import Tick, Watch
 from impasto.core.request import Painting, Region, Request
-from impasto.engines.feedforward.tiling import (
-    THUMBNAIL,
-    Painter,
-    as_pixels,
-    as_tensor,
-    paint,
-    tiles,
-)
+from impasto.engines.feedforward.tiling import Painter, paint, tiles
+from impasto.engines.region_weights import parts, small_regions
 from impasto.nets import vgg
+from impasto.ops.convert import as_pixels, as_tensor
 from impasto.ops.padding import framed
-from impasto.ops.regional_transforms import LEAST, Looks
-from impasto.pictures import Spool, fit_long_side, resize
+from impasto.ops.regional_transforms import Looks
+from impasto.pictures import Spool, resize
 from impasto.pictures.disk_array import bands, is_large
-from impasto.pictures.masks import Stack, area, parts, sized
+from impasto.pictures.masks import Stack, sized
+from impasto.pictures.resize import THUMBNAIL, reduced_size, thumbnail
 
 PROBE = 256
 """Long side in pixels of the picture on which a network is timed and precisions compared."""
@@ -177,11 +172,6 @@ class FeedForward(ABC):
         return painter, place(framed(as_tensor(seen), painter.align))
 
 
-def thumbnail(source: Raster, long_side: int = THUMBNAIL) -> Pixels:
-    """The whole of a raster in small, never enlarged: what statistics are taken from."""
-    return np.asarray(resize(source, *_small_size(source, long_side)))
-
-
 def looks(request: Request, long_side: int) -> Looks:
     """The styles as the regions want to see them, none larger than ``long_side`` or enlarged."""
 
@@ -211,38 +201,6 @@ def looks(request: Request, long_side: int) -> Looks:
     return Looks(tuple(pictures), tuple(shares))
 
 
-def small_regions(
-    request: Request, stride: int, *, borrowed: Sequence[str] = ("content", "style")
-) -> tuple[str, ...]:
-    """A sentence for every region whose statistics are of few positions, or of none.
-
-    Args:
-        request: with regions, or without.
-        stride: pixels between two positions of the deepest layer.
-        borrowed: pictures of which all is looked at where a region of them has few positions.
-    """
-    height, width = _small_size(request.content.pixels, request.size or 30_000)
-    said = []
-    for region in request.regions:
-        pairs = [("content", region.mask, height * width)]
-        if region.style_mask is not None:
-            pairs.append(("style", region.style_mask, math.prod(region.style_mask.shape)))
-        for role, mask, pixels in pairs:
-            covered = area(mask)
-            if covered == 0:
-                said.append(f"The region {region.name} is empty in the {role}" + {
-                    "content": ": it changes nothing.",
-                    "style": ": all of that style is looked at instead.",
-                }[role])  # fmt: skip
-            elif covered * pixels < LEAST * stride**2:
-                said.append(
-                    f"The region {region.name} has about {covered * pixels:.0f} px in the {role}: "
-                    "few to know its features by."
-                    + (f" What is missing is taken from all of the {role}." * (role in borrowed))
-                )
-    return tuple(said)
-
-
 def style_tensors(request: Request, long_side: int) -> list[Tensor]:
     """The style pictures as (1, 3, H, W), none larger than ``long_side`` and none enlarged."""
     return [as_tensor(thumbnail(style.pixels, long_side)) for style in request.styles]
@@ -250,13 +208,8 @@ def style_tensors(request: Request, long_side: int) -> list[Tensor]:
 
 def areas_of(request: Request, long_side: int) -> list[int]:
     """Pixels of each of :func:`style_tensors`."""
-    sizes = [_small_size(style.pixels, long_side) for style in request.styles]
+    sizes = [reduced_size(style.pixels, long_side) for style in request.styles]
     return [height * width for height, width in sizes]
-
-
-def _small_size(source: Raster, long_side: int) -> tuple[int, int]:
-    height, width = source.shape[:2]
-    return fit_long_side(height, width, min(long_side, max(height, width)))
 
 
 def _with_parts(request: Request, small: Pixels) -> Pixels:

@@ -12,16 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.core.picture import Pixels, Raster
+from impasto.ops.convert import as_pixels, as_tensor
 from impasto.ops.padding import WIDTH, framed, mirrors
 
-THUMBNAIL = 1024
-"""Long side in pixels of the picture that a painting of several tiles takes its statistics from."""
 CORE = 1024
 """Side of a tile, in pixels, without its halo. A side is cut where it is 1.5 times as long."""
 
@@ -134,14 +131,3 @@ def _read(source: Raster, window: tuple[int, int, int, int], mirrored: bool) -> 
     tensor = as_tensor(inside)
     beyond = (max(-left, 0), max(right - width, 0), max(-top, 0), max(bottom - height, 0))
     return F.pad(tensor, beyond, mode="reflect" if mirrored else "replicate")
-
-
-def as_tensor(pixels: Raster) -> Tensor:
-    """Pixels (H, W, 3) as a tensor (1, 3, H, W), channels_last."""
-    return torch.from_numpy(np.asarray(pixels, np.float32)).permute(2, 0, 1)[None]
-
-
-def as_pixels(pictures: Tensor) -> Pixels:
-    """A tensor (1, 3, H, W) as pixels (H, W, 3), cut to 0..1."""
-    array: Pixels = pictures[0].permute(1, 2, 0).float().clamp(0, 1).cpu().numpy()
-    return array

@@ -18,12 +18,12 @@ from impasto.core.errors import KnobError
 from impasto.core.plan import Forecast, Plan, Setting
 from impasto.core.progress import Watch
 from impasto.core.request import Painting, Request
-from impasto.engines.feedforward.base import small_regions
 from impasto.engines.optimization.balance import ratio_of
 from impasto.engines.optimization.cost import peak_bytes, seconds_per_megapixel
 from impasto.engines.optimization.parametrization import Canvas, upsample
 from impasto.engines.optimization.run import COMPACT, LEAST, Sitting
 from impasto.engines.optimization.schedule import Size, scales
+from impasto.engines.region_weights import small_regions
 from impasto.losses.perceptual import weigh
 from impasto.nets.vgg import VGG, Padding, Pooling, place
 from impasto.pictures import fit_long_side

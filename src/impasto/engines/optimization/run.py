@@ -13,16 +13,17 @@ from impasto.core.picture import Pixels, Raster
 from impasto.core.plan import Setting
 from impasto.core.progress import Tick, Watch
 from impasto.core.request import Painting, Request
-from impasto.engines.feedforward.tiling import as_pixels, as_tensor
 from impasto.engines.optimization.init import coloured, initial, white
 from impasto.engines.optimization.optimizer import Descent
 from impasto.engines.optimization.parametrization import extend
 from impasto.engines.optimization.schedule import Route, Stage
+from impasto.engines.region_weights import cover, parts
 from impasto.losses.perceptual import Look, Part, PerceptualLoss, StyleLoss
 from impasto.losses.temporal import temporal_loss
 from impasto.losses.total_variation import out_of_gamut, total_variation
+from impasto.ops.convert import as_pixels, as_tensor
 from impasto.pictures import resize
-from impasto.pictures.masks import cover, parts, sized
+from impasto.pictures.masks import sized
 
 if TYPE_CHECKING:
     from impasto.engines.optimization.base import Optimising
