@@ -5,7 +5,7 @@ import sys
 
 import clips
 import pytest
-from tiny_films import QUICK, settings
+from tiny_videos import QUICK, settings
 
 from impasto.cli.video import _Teller
 

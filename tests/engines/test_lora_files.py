@@ -70,7 +70,7 @@ def test_diffusers_scales(tmp_path, told, scale):
 def test_a_rank_stabilised_lora_paints_as_in_diffusers(tmp_path):
     from peft import LoraConfig
     from peft.utils import get_peft_model_state_dict
-    from test_lora_worn import paint
+    from test_lora_applied import paint
 
     theirs = tiny_diffusion.pipeline("sd15")
     config = LoraConfig(r=16, lora_alpha=16, use_rslora=True, target_modules=["to_q", "to_v"])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from tiny_diffusion import write_depth, write_motion
-from tiny_films import QUICK, STYLE, animator, film, job, settings, shown
+from tiny_videos import QUICK, STYLE, animator, film, job, settings, shown
 
 import impasto
 from impasto.core.errors import KnobError, WeightsError

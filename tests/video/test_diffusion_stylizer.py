@@ -7,7 +7,7 @@ import clips
 import numpy as np
 import pytest
 import torch
-from tiny_films import HOUSE, QUICK, STYLE, animator, film, job, settings, shown
+from tiny_videos import HOUSE, QUICK, STYLE, animator, film, job, settings, shown
 
 import impasto
 from impasto.cli import run

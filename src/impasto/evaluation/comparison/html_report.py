@@ -174,7 +174,7 @@ def _listed(names: Iterable[str]) -> str:
 @functools.cache
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("impasto.evaluation"),
+        loader=jinja2.PackageLoader("impasto.evaluation.comparison"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
