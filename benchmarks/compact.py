@@ -21,10 +21,10 @@ import torch
 from reference import side_by_side
 
 import impasto
-from impasto.engines.feedforward.base import Place
+from impasto.engines.feedforward.base import DeviceSpec
 from impasto.nets.vgg import VGG
 from impasto.ops.convert import as_tensor
-from impasto.pictures import resize, sheet, write
+from impasto.pictures import make_contact_sheet, resize, write
 from impasto.pictures.resize import thumbnail
 from impasto.weights import store
 
@@ -51,8 +51,8 @@ def rows(encoder: VGG, picture: np.ndarray, layer: str) -> torch.Tensor:
 
 
 def agreement(size: int) -> list[dict]:
-    full = VGG(store.load("oxford"))
-    narrow = VGG(store.load("compact"), mapped=False)
+    full = VGG(store.load_encoder("oxford"))
+    narrow = VGG(store.load_encoder("compact"), map_features=False)
     pictures = photographs(size)
     found = []
     for layer in narrow.layers:
@@ -91,10 +91,10 @@ def speed() -> dict[str, float]:
     picture = as_tensor(resize(impasto.read(PHOTOS / "canal.jpg").pixels, 512, 512))
     runs = {}
     for precision in ("fp32", "bf16"):
-        place = Place("cpu", precision)
+        place = DeviceSpec("cpu", precision)
         for name in ("oxford", "compact"):
-            encoder = VGG(store.load(name), mapped=False)
-            place.network(encoder)
+            encoder = VGG(store.load_encoder(name), map_features=False)
+            place.move(encoder)
             given = place(picture)
             runs[f"{name}, {precision}"] = lambda e=encoder, g=given: e(g, ["conv4_1"])
     return {name: 1000 * s for name, s in side_by_side(runs, 10).medians.items()}
@@ -111,7 +111,11 @@ def pictures(size: int, steps: int) -> None:
                 steps=steps,
             )  # fmt: skip
             tiles.append((f"{weights}, {result.recipe.seconds:.0f} s", result.pixels))
-    write(sheet(tiles, height=300, columns=2), ROOT / "docs/pictures/compact.jpg", quality=88)
+    write(
+        make_contact_sheet(tiles, height=300, columns=2),
+        ROOT / "docs/pictures/compact.jpg",
+        quality=88,
+    )
 
 
 def main() -> None:

@@ -37,7 +37,7 @@ import torch
 
 from impasto.core.errors import ImpastoError
 from impasto.engines.diffusion import components
-from impasto.weights.compatibility import MODELS
+from impasto.weights.compatibility import DEFAULT_MODELS
 
 OUT = Path(__file__).resolve().parents[1] / "docs" / "benchmarks"
 PROMPT = "a lighthouse on a cliff above the sea, oil painting"
@@ -62,23 +62,28 @@ def here(model: str) -> bool:
     """Whether a model's weights are on this machine."""
     components.require_extra()
     try:
-        components.find(
-            model=model, adapter=None, encoder="", controls=(), loras=(), accept_licence=True
+        components.find_components(
+            model=model,
+            ip_adapter=None,
+            image_encoder="",
+            controlnets=(),
+            loras=(),
+            accept_licence=True,
         )
     except ImpastoError:
         return False
-    return components.here(model)
+    return components.is_model_local(model)
 
 
 def plain(kind: str, model: str, steps: int, precision: str) -> Paint:
     """A painter as the documentation of diffusers makes one."""
     import diffusers
 
-    from impasto.engines.diffusion.files import fetched_model
+    from impasto.engines.diffusion.files import fetch_model_files
     from impasto.weights import compatibility, hub
 
     source = hub.locate(model)
-    root, names = fetched_model(source, compatibility.look_at_model(source), True)
+    root, names = fetch_model_files(source, compatibility.inspect_model(source), True)
     name = "StableDiffusionXLPipeline" if kind == "sdxl" else "StableDiffusionPipeline"
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     half = any(".fp16." in name for name in names)
@@ -208,7 +213,7 @@ def main() -> None:
     if args.way:
         print(json.dumps(measure(kind, args.model, args.steps, args.repeats, args.way)))
         return
-    args.model = args.model or MODELS[kind]
+    args.model = args.model or DEFAULT_MODELS[kind]
     real = here(args.model)
     with tempfile.TemporaryDirectory() as folder:
         model = args.model

@@ -23,10 +23,10 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from impasto.core.plan import Setting
-from impasto.engines.diffusion.memory import STEPS, Sizes
-from impasto.weights.compatibility import Base, layer_widths
-from impasto.weights.hub import Source
+from impasto.core.plan import ExecutionSettings
+from impasto.engines.diffusion.memory import MEMORY_MODES, ParameterCounts
+from impasto.weights.compatibility import BaseModelInfo, layer_widths
+from impasto.weights.hub import ModelSource
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "diffusion.md"
 TITLES = {"sdxl": "SDXL", "sd15": "SD 1.5"}
@@ -75,18 +75,18 @@ def parts(
 
 def row(title: str, kind: str, frames: int = 1, **worn: bool) -> str:
     """GB of a model in every way of fitting it on a GPU, and on a processor in two precisions."""
-    base = Base(Source("", None), kind, 0, shapes.UNET[kind], {**shapes.VAE}, {})
-    sizes = Sizes(parts(kind, **worn), base)
+    base = BaseModelInfo(ModelSource("", None), kind, 0, shapes.UNET[kind], {**shapes.VAE}, {})
+    sizes = ParameterCounts(parts(kind, **worn), base)
     side = shapes.SIDE[kind]
-    peaks = [sizes.peak(Setting(side, side, "cuda", "fp16"), step, True, frames)
-             for step in STEPS.values()]  # fmt: skip
-    peaks += [sizes.peak(Setting(side, side, "cpu", precision), STEPS["resident"], True, frames)
+    peaks = [sizes.peak_bytes(ExecutionSettings(side, side, "cuda", "fp16"), step, True, frames)
+             for step in MEMORY_MODES.values()]  # fmt: skip
+    peaks += [sizes.peak_bytes(ExecutionSettings(side, side, "cpu", precision), MEMORY_MODES["resident"], True, frames)
               for precision in ("fp32", "bf16")]  # fmt: skip
     return f"| {title} | " + " | ".join(f"{peak / 1e9:.1f}" for peak in peaks) + " |"
 
 
 def table() -> str:
-    heads = ("parts", *STEPS, "processor, fp32", "processor, bf16")
+    heads = ("parts", *MEMORY_MODES, "processor, fp32", "processor, bf16")
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for kind in ("sdxl", "sd15"):
         lines += [row(TITLES[kind], kind), row(f"{TITLES[kind]}, IP-Adapter", kind, adapter=True),

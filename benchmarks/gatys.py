@@ -154,14 +154,14 @@ def as_child(spec: str) -> None:
     plan = impasto.plan(request)
     track: list[tuple[int, float, np.ndarray]] = []
 
-    def watch(tick: impasto.Tick) -> None:
+    def watch(tick: impasto.ProgressEvent) -> None:
         if tick.step % 5 == 0 or tick.step == tick.steps:
-            saved = (tick.picture() * 255).round().astype(np.uint8)
+            saved = (tick.image() * 255).round().astype(np.uint8)
             track.append((tick.step, time.perf_counter() - start, saved))
 
-    from impasto.pipeline.stylize import perform
+    from impasto.pipeline.stylize import run_request
 
-    result = perform(request, plan, watch=watch)
+    result = run_request(request, plan, callback=watch)
     result.save(Path(folder) / "ours.png")
     np.savez(
         Path(folder) / "track.npz",

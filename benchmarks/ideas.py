@@ -25,7 +25,7 @@ import impasto
 from impasto.core import devices
 from impasto.engines.optimization import parametrization
 from impasto.methods import gatys
-from impasto.pipeline.stylize import perform
+from impasto.pipeline.stylize import run_request
 
 SIZE = 256
 MARKS = (25, 50, 100, 200, 300)
@@ -39,7 +39,7 @@ class Idea:
     knobs: dict[str, Any] = field(default_factory=dict)
     precision: str = "bf16"
     levels: int = gatys.LEVELS
-    gain: float = parametrization.GAIN
+    gain: float = parametrization.LEVEL_GAIN
     gamut: float = gatys.GAMUT
     keep_memory: bool = True
 
@@ -72,10 +72,10 @@ def run(idea: Idea, steps: int, content: Path, style: Path, judge: Evaluator) ->
     track: list[tuple[int, float, np.ndarray]] = []
     away = 0.0
 
-    def watch(tick: impasto.Tick) -> None:
+    def watch(tick: impasto.ProgressEvent) -> None:
         nonlocal away
         start = time.perf_counter()
-        picture = tick.picture() if tick.step % 25 == 0 else None
+        picture = tick.image() if tick.step % 25 == 0 else None
         if picture is not None and max(picture.shape[:2]) == SIZE:
             saved = (picture * 255).round().astype(np.uint8)
             track.append((tick.step, start - begin - away, saved))
@@ -85,12 +85,12 @@ def run(idea: Idea, steps: int, content: Path, style: Path, judge: Evaluator) ->
     with (
         mock.patch.object(gatys, "LEVELS", idea.levels),
         mock.patch.object(gatys, "GAMUT", idea.gamut),
-        mock.patch.object(parametrization, "GAIN", idea.gain),
+        mock.patch.object(parametrization, "LEVEL_GAIN", idea.gain),
         mock.patch.object(gatys, "keep_freed_memory", keep),
     ):
         plan = impasto.plan(request)
         begin = time.perf_counter()
-        perform(request, plan, watch=watch)
+        run_request(request, plan, callback=watch)
     return [{"step": s, "seconds": t, "loss": judge.loss(p)} for s, t, p in track]
 
 

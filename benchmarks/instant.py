@@ -30,9 +30,9 @@ import torch
 from reference import AdaINReference, JohnsonReference, side_by_side
 
 import impasto
-from impasto.core.devices import fast_bf16, keep_freed_memory
-from impasto.engines.feedforward.base import Place
-from impasto.engines.feedforward.tiling import paint
+from impasto.core.devices import has_fast_bf16, keep_freed_memory
+from impasto.engines.feedforward.base import DeviceSpec
+from impasto.engines.feedforward.tiling import run_tiled
 from impasto.ops.convert import as_tensor
 from impasto.pictures import resize
 from impasto.pipeline import make_request
@@ -48,14 +48,14 @@ AIM = {"adain": 20, "fast": 40}  # pictures a second
 
 def ours(side: int) -> dict[str, Callable[[], object]]:
     photo = resize(impasto.read(PHOTO).pixels, side, side)
-    precision = "bf16" if fast_bf16("cpu") else "fp32"
+    precision = "bf16" if has_fast_bf16("cpu") else "fp32"
     target = np.empty_like(photo)
     runs = {}
     for name, style in OURS.items():
         request = make_request(photo, style, method=name)
-        place = Place("cpu", precision)
+        place = DeviceSpec("cpu", precision)
         painter = request.method.painter(request, place)
-        runs[f"impasto {name}, {precision}"] = lambda painter=painter, place=place: paint(
+        runs[f"impasto {name}, {precision}"] = lambda painter=painter, place=place: run_tiled(
             photo, photo, target, painter, place, lambda done, of: None
         )
     return runs
@@ -154,7 +154,7 @@ def main() -> None:
         "rounds": args.rounds,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "processor": platform.machine() + (" with bf16" if fast_bf16("cpu") else ""),
+        "processor": platform.machine() + (" with bf16" if has_fast_bf16("cpu") else ""),
         "load": os.getloadavg()[0],
         "rows": rows,
         "cold start": cold,

@@ -25,7 +25,7 @@ from impasto.losses.content import content_loss
 from impasto.losses.style import gram_matrix
 from impasto.methods.gatys import STYLE_LAYERS
 from impasto.nets.vgg import VGG
-from impasto.pictures import fit_long_side, resize, sheet, write
+from impasto.pictures import fit_long_side, make_contact_sheet, resize, write
 from impasto.weights import store
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,7 +37,7 @@ PAIRS = [
 ]
 STOPS = (0.0, 0.25, 0.5, 0.75, 1.0)
 COMMON = 256  # px at which pictures of several sizes are compared
-VGG19 = VGG(store.load("oxford"))
+VGG19 = VGG(store.load_encoder("oxford"))
 
 
 def tensor(pixels: np.ndarray) -> torch.Tensor:
@@ -86,7 +86,7 @@ def turn(knob: str, size: int, steps: int) -> list[dict]:
             rows.append({**row, **measure(result.pixels, content, style)})
             print(rows[-1], flush=True)
             tiles.append((f"{knob} {stop:g}", result.pixels))
-    strip = sheet(tiles, height=200, columns=len(STOPS))
+    strip = make_contact_sheet(tiles, height=200, columns=len(STOPS))
     write(strip, ROOT / "docs" / "pictures" / f"{knob}.jpg", quality=88)
     return rows
 
@@ -110,7 +110,7 @@ def sizes(long_sides: list[int], steps: int) -> list[dict]:
         )
         print(rows[-1], flush=True)
         tiles.append((f"{side} px", result.pixels))
-    strip = sheet(tiles, height=320, columns=len(tiles))
+    strip = make_contact_sheet(tiles, height=320, columns=len(tiles))
     write(strip, ROOT / "docs" / "pictures" / "sizes.jpg", quality=88)
     return rows
 

@@ -25,10 +25,10 @@ import numpy as np
 import skimage.data
 
 import impasto
-from impasto.core.devices import fast_bf16
-from impasto.engines.feedforward.base import Place
-from impasto.engines.feedforward.tiling import paint
-from impasto.metrics import Judge
+from impasto.core.devices import has_fast_bf16
+from impasto.engines.feedforward.base import DeviceSpec
+from impasto.engines.feedforward.tiling import run_tiled
+from impasto.metrics import Evaluator
 from impasto.pictures import fit_long_side, lut, resize, write
 from impasto.pipeline import make_request
 
@@ -79,7 +79,7 @@ def painted(method: str, content: str, style: str, size: int) -> tuple[Path, dic
     command = [sys.executable, "-m", "impasto", "stylize", str(file_of(content, size)),
                str(file_of(style)), "-o", str(path), "--method", method, "-q"]  # fmt: skip
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    recipe = impasto.show(path)
+    recipe = impasto.load_recipe(path)
     return path, {"seconds": recipe.seconds, "peak": recipe.peak_bytes, "steps": recipe.steps}
 
 
@@ -88,21 +88,25 @@ def table_only(content: str, style: str, size: int, path: Path) -> dict:
     photo = np.asarray(impasto.read(file_of(content, size)).pixels)
     other, _ = painted("photowct", content, style, size)
     start = time.perf_counter()
-    table = lut.fit(photo, np.asarray(impasto.read(other).pixels))
+    table = lut.fit_lut(photo, np.asarray(impasto.read(other).pixels))
     write(table(photo), path)
-    return {"seconds": time.perf_counter() - start, "peak": None, "explained": table.explained}
+    return {
+        "seconds": time.perf_counter() - start,
+        "peak": None,
+        "explained": table.explained_fraction,
+    }
 
 
 def once_cached(size: int) -> float:
     """Seconds that PhotoWCT takes for a photograph of size x 3/4 size, the style being known."""
     photo = resize(picture("canal"), size * 3 // 4, size)
     request = make_request(photo, picture("harbour-night"), method="photowct")
-    place = Place("cpu", "bf16" if fast_bf16("cpu") else "fp32")
+    place = DeviceSpec("cpu", "bf16" if has_fast_bf16("cpu") else "fp32")
     painter = request.method.painter(request, place)
     target, times = np.empty_like(photo), []
     for _ in range(ROUNDS + 1):
         start = time.perf_counter()
-        paint(photo, photo, target, painter, place, lambda done, of: None)
+        run_tiled(photo, photo, target, painter, place, lambda done, of: None)
         times.append(time.perf_counter() - start)
     return statistics.median(times[1:])
 
@@ -116,7 +120,7 @@ def converging(content: str, style: str, size: int = 512) -> list[dict]:
                    str(file_of(style)), "-o", str(path), "--method", "deep-photo",
                    "--steps", str(steps), "-q"]  # fmt: skip
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        recipe = impasto.show(path)
+        recipe = impasto.load_recipe(path)
         pictures.append(np.asarray(impasto.read(path).pixels))
         loss = sum(recipe.losses.values())
         rows.append({"steps": steps, "seconds": recipe.seconds, "loss": loss})
@@ -130,7 +134,7 @@ def measure(method: str, size: int) -> list[dict]:
     rows = []
     for content, style in PAIRS[: SLOW.get(method, {}).get(size)]:
         path, how = painted(method, content, style, size)
-        judge = Judge(
+        judge = Evaluator(
             impasto.read(file_of(content, size)), [impasto.read(file_of(style))],
             metrics=("edges", "ssim", "style_error"), size=size,
         )  # fmt: skip

@@ -22,7 +22,7 @@ import skimage.data
 from scores import Judge
 
 import impasto
-from impasto.pictures import fit_long_side, resize, sheet, write
+from impasto.pictures import fit_long_side, make_contact_sheet, resize, write
 from impasto.pictures.resize import thumbnail
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -136,7 +136,7 @@ def contact_sheet(folder: Path, size: int) -> None:
             path = folder / f"{content}-{style}-{method}.png"
             if path.exists():
                 tiles.append((method, impasto.read(path).pixels))
-    made = sheet(tiles, height=220, columns=6)
+    made = make_contact_sheet(tiles, height=220, columns=6)
     write(made, ROOT / "docs" / "pictures" / "instant.jpg", quality=88)
 
 

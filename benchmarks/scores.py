@@ -36,7 +36,7 @@ class Judge:
     """Scores paintings with the full VGG-19 in fp32."""
 
     def __init__(self) -> None:
-        self.encoder = VGG(store.load("oxford"))
+        self.encoder = VGG(store.load_encoder("oxford"))
 
     @torch.inference_mode()
     def grams(self, pixels: Pixels) -> dict[str, torch.Tensor]:

@@ -23,11 +23,11 @@ import numpy as np
 import torch
 
 import impasto
-from impasto.core.devices import fast_bf16
-from impasto.engines.feedforward.base import Place
-from impasto.engines.feedforward.tiling import paint
+from impasto.core.devices import has_fast_bf16
+from impasto.engines.feedforward.base import DeviceSpec
+from impasto.engines.feedforward.tiling import run_tiled
 from impasto.ops.convert import as_tensor
-from impasto.ops.padding import framed
+from impasto.ops.padding import pad
 from impasto.pictures._vips import pyvips
 from impasto.pictures.resize import thumbnail
 from impasto.pipeline import make_request
@@ -73,15 +73,15 @@ def seams(method: str, megapixels: float, folder: Path, core: int) -> dict[str, 
     picture = impasto.read(photograph(megapixels, folder))
     request = make_request(picture, style_of(method), method=method)
     found = {}
-    for precision in ("fp32", "bf16") if fast_bf16("cpu") else ("fp32",):
-        place = Place("cpu", precision)
+    for precision in ("fp32", "bf16") if has_fast_bf16("cpu") else ("fp32",):
+        place = DeviceSpec("cpu", precision)
         painter = request.method.painter(request, place)
         pixels = np.asarray(picture.pixels)
         small = thumbnail(pixels)
         whole, tiled = np.empty_like(pixels), np.empty_like(pixels)
-        known = Known(painter, place(framed(as_tensor(small), painter.align)))
-        paint(pixels, small, whole, known, place, lambda *_: None, core=10**6)
-        paint(pixels, small, tiled, known, place, lambda *_: None, core=core)
+        known = Known(painter, place(pad(as_tensor(small), painter.align)))
+        run_tiled(pixels, small, whole, known, place, lambda *_: None, tile_side=10**6)
+        run_tiled(pixels, small, tiled, known, place, lambda *_: None, tile_side=core)
         apart = 255 * np.abs(whole - tiled)
         found[precision] = float(apart.max())
         found[f"{precision}, mean"] = float(apart.mean())

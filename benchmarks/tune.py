@@ -21,8 +21,8 @@ import skimage.data
 
 import impasto
 from impasto.advise.tune.trial import score_of
-from impasto.metrics import Judge
-from impasto.pictures import from_any
+from impasto.metrics import Evaluator
+from impasto.pictures import as_picture
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
@@ -53,7 +53,7 @@ def content(name: str) -> object:
     return path if path.exists() else getattr(skimage.data, name)()
 
 
-def measured(judge: Judge, result: impasto.Result, aim: float) -> dict[str, float]:
+def measured(judge: Evaluator, result: impasto.Result, aim: float) -> dict[str, float]:
     values = dict(judge(result.pixels).values)
     return {"score": score_of(values["style_error"], values["content_error"], aim), **values}
 
@@ -67,8 +67,8 @@ def measure(method: str, pair: tuple[str, str], aim: float) -> dict:
     tuning = impasto.tune(content(photo), style, method=method, size=size, budget=budget, aim=aim)
     usual = impasto.stylize(content(photo), style, method=method, size=size)
     # By the style's own picture, also where the method only knows its name.
-    judge = Judge(
-        from_any(content(photo)), [impasto.read(shown)],
+    judge = Evaluator(
+        as_picture(content(photo)), [impasto.read(shown)],
         metrics=("style_error", "content_error", *BESIDE),
     )  # fmt: skip
     row = {

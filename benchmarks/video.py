@@ -30,7 +30,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from impasto.evaluation.video import evaluate_film
+from impasto.evaluation.video import evaluate_video
 from impasto.pictures import fit_long_side, resize
 from impasto.video.options import Take
 from impasto.video.runner import opened
@@ -132,7 +132,7 @@ def measured(clip: str, way: str, style: str, args: argparse.Namespace) -> dict:
     picture = ROOT / "examples" / "styles" / f"{style}.jpg"
     shown = style if "fast" in how.flags else str(picture)
     seconds, peak = painted(film, shown, out, (*how.flags, *args.steps_of(way), "--lossless"))
-    scores = evaluate_film(str(film), [str(picture)], str(out), size=None)
+    scores = evaluate_video(str(film), [str(picture)], str(out), size=None)
     return {
         "clip": name_of(clip), "way": way, "frames": scores.frames, "seconds": seconds,
         "peak": peak, **scores.values,

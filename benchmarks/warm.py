@@ -26,7 +26,7 @@ from gatys import OURS, OUT, ROOT, Evaluator, prepare
 import impasto
 from impasto.core.plan import Plan
 from impasto.core.request import Request
-from impasto.pipeline.stylize import perform
+from impasto.pipeline.stylize import run_request
 
 PAIRS = (("canal", "starry-night"), ("tower", "mosaic-ducks"), ("chapel", "great-wave"))
 GOALS = (20, 30, 50, 100)
@@ -44,17 +44,17 @@ def run(request: Request, plan: Plan, judge: Evaluator) -> dict:
     track: list[tuple[int, float, np.ndarray]] = []
     away = 0.0
 
-    def watch(tick: impasto.Tick) -> None:
+    def watch(tick: impasto.ProgressEvent) -> None:
         nonlocal away
         start = time.process_time()
         full = tick.step - warm
         if full >= 0 and full % EVERY == 0:
-            saved = (tick.picture() * 255).round().astype(np.uint8)
+            saved = (tick.image() * 255).round().astype(np.uint8)
             track.append((full, start - begin - away, saved))
         away += time.process_time() - start
 
     begin = time.process_time()
-    perform(request, plan, watch=watch)
+    run_request(request, plan, callback=watch)
     curve = [[step, seconds, judge.loss(picture)] for step, seconds, picture in track]
     first, last = next(c for c in curve if c[0] > 0), curve[-1]
     return {

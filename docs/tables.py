@@ -15,7 +15,7 @@ from pathlib import Path
 
 from impasto.advise.recommend.rules import LIMITS, RULES, filled
 from impasto.advise.recommend.scenario import PURPOSES
-from impasto.core.words import short
+from impasto.core.words import format_short_duration
 
 DOCS = Path(__file__).resolve().parent
 WORDS = {
@@ -34,7 +34,11 @@ def purposes() -> str:
 
 
 def patience(seconds: float, every: bool) -> str:
-    return f"{short(seconds)} a picture, once loaded" if every else short(seconds)
+    return (
+        f"{format_short_duration(seconds)} a picture, once loaded"
+        if every
+        else format_short_duration(seconds)
+    )
 
 
 def rules() -> str:

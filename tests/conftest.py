@@ -20,7 +20,7 @@ def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IMPASTO_HOME", str(folder))
-        store.get("oxford")
+        store.fetch_weights("oxford")
     return folder
 
 
@@ -30,7 +30,7 @@ def _oxford(home):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IMPASTO_HOME", str(home))
-        return store.load("oxford")
+        return store.load_encoder("oxford")
 
 
 @pytest.fixture
@@ -39,11 +39,13 @@ def quick(home, _oxford, monkeypatch):
     from impasto.engines.optimization import cost
     from impasto.weights import store
 
-    real = store.load
+    real = store.load_encoder
     usual = ("oxford",)
     monkeypatch.setenv("IMPASTO_HOME", str(home))
-    monkeypatch.setattr(store, "load", lambda name: _oxford if name in usual else real(name))
-    monkeypatch.setattr(cost, "_PROBE", 16)
+    monkeypatch.setattr(
+        store, "load_encoder", lambda name: _oxford if name in usual else real(name)
+    )
+    monkeypatch.setattr(cost, "_PROBE_SIDE_PX", 16)
 
 
 @pytest.fixture(scope="session")
@@ -52,12 +54,12 @@ def narrow(tmp_path_factory):
     import torch
 
     from impasto.weights.model_files import write_model
-    from impasto.weights.vgg_layers import block_of, conv_names
+    from impasto.weights.vgg_layers import block_index, conv_names
 
     random = torch.Generator().manual_seed(0)
     tensors, before = {}, 3
     for name in conv_names("vgg19")[:13]:  # to conv5_1
-        width = (4, 8, 8, 12, 12)[block_of(name) - 1]
+        width = (4, 8, 8, 12, 12)[block_index(name) - 1]
         spread = (2 / (9 * before)) ** 0.5
         tensors[f"{name}.weight"] = torch.randn(width, before, 3, 3, generator=random) * spread
         tensors[f"{name}.bias"] = torch.zeros(width)

@@ -10,8 +10,8 @@ from PIL import Image
 
 from impasto.study import database
 from impasto.study.create import make_study
-from impasto.study.database import Store
-from impasto.study.server import addresses, listening, server
+from impasto.study.database import StudyDatabase
+from impasto.study.server import listen, make_server, served_urls
 from impasto.study.session import Session
 
 database._SYNCHRONOUS = "OFF"  # no power fails in a test, and disks that are shared are slow
@@ -75,7 +75,7 @@ def answer_all(session, secret, choose, most=10_000):
 
 def methods_of(path):
     """Picture token → (scene, method), which raters never learn."""
-    with Store(path).reading() as base:
+    with StudyDatabase(path).read_transaction() as base:
         return {
             row["token"]: (row["scene"], row["method"])
             for row in base.execute(
@@ -98,19 +98,19 @@ def preferring(path, order):
 
 
 def session_of(path):
-    return Session(Store(path))
+    return Session(StudyDatabase(path))
 
 
 @contextmanager
 def served(path, **options):
     """The URL of the study, served by a thread on a free port."""
-    study = Store(path)
-    with listening(port=0) as door, study.shared():
-        running = server(study, **options)
+    study = StudyDatabase(path)
+    with listen(port=0) as door, study.wal_mode():
+        running = make_server(study, **options)
         thread = threading.Thread(target=running.run, kwargs={"sockets": [door]})
         thread.start()
         try:
-            yield addresses(door)[0]
+            yield served_urls(door)[0]
         finally:
             running.should_exit = True
             thread.join()

@@ -7,10 +7,10 @@ import torch
 from PIL import Image
 
 from impasto.core.picture import Picture
-from impasto.nets.decoder import INVERTING, Decoder
-from impasto.nets.transform_net import Fast
+from impasto.nets.decoder import INVERSION_WIDTHS, Decoder
+from impasto.nets.transform_net import TransformNet
 from impasto.weights.model_files import write_model
-from impasto.weights.vgg_layers import block_of, conv_names
+from impasto.weights.vgg_layers import block_index, conv_names
 
 CHANNELS = (6, 8, 10, 12, 12)
 STYLES = ("blue-dots", "red-lines", "starry.night")
@@ -21,7 +21,7 @@ def encoder_tensors(seed=0):
     generator = torch.Generator().manual_seed(seed)
     tensors, before = {}, 3
     for name in conv_names("vgg19")[:13]:
-        width = CHANNELS[block_of(name) - 1]
+        width = CHANNELS[block_index(name) - 1]
         spread = (2 / (9 * before)) ** 0.5
         tensors[f"{name}.weight"] = torch.randn(width, before, 3, 3, generator=generator) * spread
         tensors[f"{name}.bias"] = torch.randn(width, generator=generator) * 0.1
@@ -46,7 +46,7 @@ def write_models(folder):
     decoder = lively(Decoder(CHANNELS[3], widths))
     save("adain", decoder.state_dict(), encoder=encoder, channels=CHANNELS[3], widths=widths)
     levels = torch.nn.ModuleList(
-        lively(Decoder(c, INVERTING[: i + 1])) for i, c in enumerate(CHANNELS)
+        lively(Decoder(c, INVERSION_WIDTHS[: i + 1])) for i, c in enumerate(CHANNELS)
     )
     tensors = {f"levels.{name}": t for name, t in levels.state_dict().items()}
     save("wct", tensors, encoder=encoder, channels=CHANNELS)
@@ -73,7 +73,7 @@ def lively(decoder):
 
 def fast_tensors():
     """A fast network with a table of unlike styles, and their pictures."""
-    network = Fast(len(STYLES), (4, 6, 8), 2)
+    network = TransformNet(len(STYLES), (4, 6, 8), 2)
     with torch.no_grad():
         network.table.add_(0.3 * torch.randn(network.table.shape))
     return {**network.state_dict(), **{f"picture.{i}": _jpeg(i) for i in range(len(STYLES))}}

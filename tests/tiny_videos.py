@@ -5,7 +5,7 @@ import numpy as np
 from tiny_models import picture
 
 import impasto
-from impasto.engines.diffusion.animatediff import Animator
+from impasto.engines.diffusion.animatediff import AnimateDiffModel
 from impasto.pipeline import make_plan, make_request
 from impasto.video.options import Take
 from impasto.video.runner import Job
@@ -39,7 +39,7 @@ def job(tiny, output="out.mp4", content="48x32", styles=(), seconds=None, **more
 
 def animator(tiny, content="48x32", styles=(STYLE,), **more):
     request = make_request(content, list(styles), **settings(tiny, **more))
-    return Animator(request.method.animation(request, make_plan(request)))
+    return AnimateDiffModel(request.method.animation(request, make_plan(request)))
 
 
 def shown(path):

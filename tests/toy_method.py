@@ -10,10 +10,10 @@ from typing import ClassVar
 import numpy as np
 
 from impasto import methods
-from impasto.core.card import Card
+from impasto.core.card import MethodCard
 from impasto.core.knobs import knob
 from impasto.core.plan import Forecast
-from impasto.core.request import Painting
+from impasto.core.request import MethodOutput
 
 MICROSECONDS = 2.0
 """Of the toy, for each pixel and step."""
@@ -26,7 +26,7 @@ class Toy:
     """A method that takes so long and so much as it says."""
 
     name: ClassVar[str] = "toy"
-    card: ClassVar[Card] = Card(
+    card: ClassVar[MethodCard] = MethodCard(
         title="A toy", good_for="Tests.", not_for="Else.", paper="", licence="free", weights=()
     )
     strength: float = knob(1.0, "how much of the style", low=0, high=1)
@@ -44,7 +44,7 @@ class Toy:
 
     def paint(self, request, plan, watch, state=None):
         shape = (plan.setting.height, plan.setting.width, 3)
-        return Painting(np.zeros(shape, np.float32), {}, self.steps, True, {}, {})
+        return MethodOutput(np.zeros(shape, np.float32), {}, self.steps, True, {}, {})
 
 
 def register(monkeypatch, name, **card):

@@ -11,8 +11,8 @@ import argparse
 from pathlib import Path
 
 import impasto
-from impasto.core.color_options import KEEPS
-from impasto.pictures import fit_long_side, resize, sheet, write
+from impasto.core.color_options import KEEP_COLOR_MODES
+from impasto.pictures import fit_long_side, make_contact_sheet, resize, write
 
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE.parents[1] / "examples"
@@ -33,7 +33,7 @@ def main() -> None:
         picture = impasto.read(path)
         size = fit_long_side(picture.height, picture.width, args.size)
         tiles.append((name, resize(picture.pixels, *size)))
-    for keep in KEEPS:
+    for keep in KEEP_COLOR_MODES:
         result = impasto.stylize(photo, style, method=args.method, size=args.size, keep_colour=keep)
         tiles.append((keep, result.pixels))
     before = impasto.stylize(
@@ -45,7 +45,7 @@ def main() -> None:
         colour_when="before",
     )
     tiles.append(("covariance, before", before.pixels))
-    write(sheet(tiles, height=300, columns=4), args.output, quality=88)
+    write(make_contact_sheet(tiles, height=300, columns=4), args.output, quality=88)
 
 
 if __name__ == "__main__":

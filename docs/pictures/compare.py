@@ -34,15 +34,15 @@ def main() -> None:
         methods=METHODS,
         size=args.size,
         folder=args.folder,
-        watch=lambda stage: print(f"{stage.share:4.0%} {stage.doing}", end="\r"),
+        callback=lambda stage: print(f"{stage.fraction:4.0%} {stage.label}", end="\r"),
     )
-    write(read(compared.sheet).pixels, HERE / "compare.jpg", quality=85)
+    write(read(compared.contact_sheet_path).pixels, HERE / "compare.jpg", quality=85)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as tool:
         shot = Path(folder) / "page.png"
         path = shutil.which("chromium-headless-shell") or shutil.which("chromium")
         browser = tool.chromium.launch(executable_path=path, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1200, "height": 900})
-        page.goto(compared.page.resolve().as_uri())
+        page.goto(compared.report_path.resolve().as_uri())
         frame = page.locator(".frame").first
         frame.scroll_into_view_if_needed()
         box = frame.bounding_box()

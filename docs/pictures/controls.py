@@ -11,8 +11,8 @@ import argparse
 from pathlib import Path
 
 import impasto
-from impasto.engines.diffusion.controlnet import control_picture
-from impasto.pictures import fit_long_side, resize, sheet, write
+from impasto.engines.diffusion.controlnet import make_control_image
+from impasto.pictures import fit_long_side, make_contact_sheet, resize, write
 
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE.parents[1] / "examples"
@@ -27,8 +27,8 @@ def main() -> None:
     picture = impasto.read(EXAMPLES / "photos" / f"{args.photo}.jpg")
     size = fit_long_side(picture.height, picture.width, args.size)
     tiles = [("content", resize(picture.pixels, *size))]
-    tiles += [(kind, control_picture(kind, picture.pixels, *size)) for kind in ("canny", "tile")]
-    write(sheet(tiles, height=300, columns=3), args.output, quality=88)
+    tiles += [(kind, make_control_image(kind, picture.pixels, *size)) for kind in ("canny", "tile")]
+    write(make_contact_sheet(tiles, height=300, columns=3), args.output, quality=88)
     print(args.output.name)
 
 

@@ -31,7 +31,7 @@ def main() -> None:
 
 def cell(path: Path) -> Image.Image:
     """A style, its main colours by their share, and its words."""
-    said = impasto.describe(path, by="measure")
+    said = impasto.describe(path, backend="measure")
     image = Image.new("RGB", (CELL[0] - GAP, CELL[1] - GAP), "#faf9f6")
     with Image.open(path) as style:
         style.thumbnail((image.width, HIGH))

@@ -15,7 +15,7 @@ import numpy as np
 from skimage import data
 
 import impasto
-from impasto.pictures import fit_long_side, resize, sheet, write
+from impasto.pictures import fit_long_side, make_contact_sheet, resize, write
 
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE.parents[1] / "examples"
@@ -52,8 +52,10 @@ def main() -> None:
         tiles += [(what, shown(before)), (painting, shown(impasto.read(style)))]
         tiles += [("painted", result.pixels)]
         if painting == "starry-night":
-            write(sheet(tiles, height=HEIGHT, columns=3), HERE / "demo.jpg", quality=88)
-    write(sheet(tiles, height=HEIGHT, columns=6), HERE / "pairs.jpg", quality=88)
+            write(
+                make_contact_sheet(tiles, height=HEIGHT, columns=3), HERE / "demo.jpg", quality=88
+            )
+    write(make_contact_sheet(tiles, height=HEIGHT, columns=6), HERE / "pairs.jpg", quality=88)
 
 
 if __name__ == "__main__":

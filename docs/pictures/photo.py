@@ -15,7 +15,7 @@ from pathlib import Path
 
 import impasto
 from impasto.core.picture import Raster
-from impasto.pictures import fit_long_side, resize, sheet, write
+from impasto.pictures import fit_long_side, make_contact_sheet, resize, write
 
 HERE = Path(__file__).resolve().parent
 BENCH = runpy.run_path(str(HERE.parents[1] / "benchmarks" / "photo.py"))
@@ -34,7 +34,7 @@ def painted(method: str, content: str, style: str, size: int) -> tuple[str, Rast
     path = FOLDER / f"{content}-{style}-{method}-{size}.png"
     if not path.exists():
         BENCH["painted"](method, content, style, size)
-    edges = impasto.show(path).structure["edges"]
+    edges = impasto.load_recipe(path).structure["edges"]
     return f"{method}, edges {edges:.2f}", impasto.read(path).pixels
 
 
@@ -50,7 +50,9 @@ def main() -> None:
         tiles += [(name, shown(name, args.size)) for name in (content, style)]
         tiles += [painted(method, content, style, args.size) for method in METHODS]
         print(f"{content}, {style}", flush=True)
-    write(sheet(tiles, height=HEIGHT, columns=2 + len(METHODS)), args.output, quality=85)
+    write(
+        make_contact_sheet(tiles, height=HEIGHT, columns=2 + len(METHODS)), args.output, quality=85
+    )
 
 
 if __name__ == "__main__":

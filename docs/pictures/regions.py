@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 import impasto
-from impasto.pictures import sheet, write
+from impasto.pictures import make_contact_sheet, write
 from impasto.pipeline.region_options import save_regions
 
 HERE = Path(__file__).resolve().parent
@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("regions"))
     args = parser.parse_args()
     rows = [*masks(args.steps), *kept(args.steps), *automatic(args.steps, args.folder)]
-    write(sheet(rows, height=HEIGHT, columns=5), HERE / "regions.jpg", quality=88)
+    write(make_contact_sheet(rows, height=HEIGHT, columns=5), HERE / "regions.jpg", quality=88)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 import impasto
-from impasto.pictures import sheet, write
+from impasto.pictures import make_contact_sheet, write
 
 HERE = Path(__file__).resolve().parent
 PHOTO = HERE.parents[1] / "examples" / "photos" / "shore.jpg"
@@ -25,7 +25,7 @@ def main() -> None:
         for weights in ("fast", "fast-stable")
         for style in STYLES
     ]
-    write(sheet(tiles, columns=len(STYLES), height=200), args.output, quality=88)
+    write(make_contact_sheet(tiles, columns=len(STYLES), height=200), args.output, quality=88)
 
 
 if __name__ == "__main__":

@@ -21,12 +21,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import impasto
-from impasto.pictures import read, sheet, write
+from impasto.pictures import make_contact_sheet, read, write
 from impasto.study.create import make_study
-from impasto.study.database import Store
-from impasto.study.html_report import report_page
+from impasto.study.database import StudyDatabase
+from impasto.study.html_report import render_report
 from impasto.study.report import report
-from impasto.study.server import addresses, listening, server
+from impasto.study.server import listen, make_server, served_urls
 from impasto.study.session import Session
 from impasto.weights import store as weights
 
@@ -69,8 +69,8 @@ def style_file(name: str) -> Path:
 
 def pretend(path: Path) -> None:
     """Let made-up people answer, through the same door as the web page."""
-    session, chance = Session(Store(path)), random.Random(0)
-    with Store(path).reading() as base:
+    session, chance = Session(StudyDatabase(path)), random.Random(0)
+    with StudyDatabase(path).read_transaction() as base:
         shown = {
             row["token"]: (row["method"], row["scene"])
             for row in base.execute(
@@ -81,8 +81,8 @@ def pretend(path: Path) -> None:
     scenes: dict[tuple[str, str, int], float] = {}
     for _ in range(PEOPLE):
         own = {(q, m): chance.gauss(0, OWN) for q, tastes in TASTES.items() for m in tastes}
-        person = session.begin()
-        while (view := session.look(person)) and view.trial:
+        person = session.add_rater()
+        while (view := session.current_screen(person)) and view.trial:
             worth = []
             for token in (view.left, view.right):
                 method, scene = shown[token]
@@ -92,18 +92,18 @@ def pretend(path: Path) -> None:
             half = (worth[0] - worth[1]) / 2
             odds = [math.exp(half), math.exp(-half), UNDECIDED]
             (choice,) = chance.choices(("left", "right", "neither"), odds)
-            session.answer(person, view.trial, view.question, choice)
+            session.save_answer(person, view.trial, view.question, choice)
 
 
 @contextmanager
 def served(path: Path) -> Iterator[str]:
-    study = Store(path)
-    with listening(port=0) as door, study.shared():
-        running = server(study)
+    study = StudyDatabase(path)
+    with listen(port=0) as door, study.wal_mode():
+        running = make_server(study)
         thread = threading.Thread(target=running.run, kwargs={"sockets": [door]})
         thread.start()
         try:
-            yield addresses(door)[0]
+            yield served_urls(door)[0]
         finally:
             running.should_exit = True
             thread.join()
@@ -142,10 +142,10 @@ def main() -> None:
         make_study(path, paint(folder), pairs_each=PAIRS_EACH)
         pretend(path)
         page_file = folder / "report.html"
-        page_file.write_text(report_page(report(path), NOTE), encoding="utf-8")
+        page_file.write_text(render_report(report(path), NOTE), encoding="utf-8")
         photograph(path, page_file, folder)
         tiles = [("", read(folder / f"{name}.png").pixels) for name in ("desk", "phone")]
-        write(sheet(tiles, height=800), HERE / "study.jpg", quality=86)
+        write(make_contact_sheet(tiles, height=800), HERE / "study.jpg", quality=86)
         write(read(folder / "report.png").pixels, HERE / "study-report.jpg", quality=86)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import impasto
-from impasto.pictures import sheet, write
+from impasto.pictures import make_contact_sheet, write
 from impasto.weights import store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,7 +19,7 @@ def main() -> None:
         painted = impasto.stylize(PHOTO, name, method="fast", size=640)
         tiles.append((name, painted.pixels))
     place = ROOT / "docs" / "pictures" / "styles.jpg"
-    write(sheet(tiles, height=300, columns=5), place, quality=88)
+    write(make_contact_sheet(tiles, height=300, columns=5), place, quality=88)
 
 
 if __name__ == "__main__":

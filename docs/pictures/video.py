@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 import impasto
-from impasto.pictures import animation, resize, write
+from impasto.pictures import resize, write, write_animation
 from impasto.video.options import Take
 from impasto.video.runner import opened
 
@@ -46,7 +46,7 @@ def main() -> None:
             np.concatenate([frame.pixels for frame in frames], axis=1)
             for frames in zip(*sources, strict=True)
         ]
-    animation(shown, args.output, FPS)
+    write_animation(shown, args.output, FPS)
 
 
 def pan(photo: np.ndarray, count: int, size: int, folder: Path) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from impasto.core.errors import ImpastoError
     from impasto.core.picture import Picture
     from impasto.core.plan import Plan
-    from impasto.core.progress import Tick
+    from impasto.core.progress import ProgressEvent
     from impasto.core.recipe import Recipe
     from impasto.core.request import Request
     from impasto.core.result import Result
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from impasto.evaluation.evaluate import evaluate
     from impasto.pictures import read
     from impasto.pipeline import make_plan as plan
-    from impasto.pipeline.rerun import rerun, show
+    from impasto.pipeline.rerun import load_recipe, rerun
     from impasto.video.runner import Film
     from impasto.video.stylize_video import video
 
-_PLACES = {
+_EXPORTS = {
     "Film": "impasto.video.runner:Film",
     "ImpastoError": "impasto.core.errors:ImpastoError",
     "Picture": "impasto.core.picture:Picture",
@@ -42,7 +42,7 @@ _PLACES = {
     "Recipe": "impasto.core.recipe:Recipe",
     "Request": "impasto.core.request:Request",
     "Result": "impasto.core.result:Result",
-    "Tick": "impasto.core.progress:Tick",
+    "ProgressEvent": "impasto.core.progress:ProgressEvent",
     "compare": "impasto.evaluation.comparison.compare:compare",
     "describe": "impasto.advise.describe.describe:describe",
     "evaluate": "impasto.evaluation.evaluate:evaluate",
@@ -52,7 +52,7 @@ _PLACES = {
     "recommend": "impasto.advise.recommend.recommend:recommend",
     "request": "impasto.advise.recommend.auto:request",
     "rerun": "impasto.pipeline:rerun",
-    "show": "impasto.pipeline:show",
+    "load_recipe": "impasto.pipeline:load_recipe",
     "stylize": "impasto.advise.recommend.auto:stylize",
     "tune": "impasto.advise.tune.tune:tune",
     "video": "impasto.video.stylize_video:video",
@@ -63,20 +63,20 @@ __all__ = [
     "ImpastoError",
     "Picture",
     "Plan",
+    "ProgressEvent",
     "Recipe",
     "Request",
     "Result",
-    "Tick",
     "compare",
     "describe",
     "evaluate",
+    "load_recipe",
     "methods",
     "plan",
     "read",
     "recommend",
     "request",
     "rerun",
-    "show",
     "stylize",
     "tune",
     "video",
@@ -84,9 +84,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
+    if name not in _EXPORTS:
         raise AttributeError(f"module 'impasto' has no attribute {name!r}")
-    module, _, attribute = _PLACES[name].partition(":")
+    module, _, attribute = _EXPORTS[name].partition(":")
     found = importlib.import_module(module)
     return getattr(found, attribute) if attribute else found
 

@@ -6,7 +6,13 @@ import pytest
 import impasto
 from impasto.advise.describe import describe as module
 from impasto.advise.describe.describe import Describer, describe
-from impasto.core.errors import InputError, KnobError, MissingExtraError, ModelError, WeightsError
+from impasto.core.errors import (
+    InputError,
+    KnobError,
+    LanguageModelError,
+    MissingExtraError,
+    WeightsError,
+)
 
 BLUE = np.full((64, 64, 3), (0.14, 0.34, 0.66), np.float32)
 
@@ -83,7 +89,7 @@ def test_without_the_extra_its_install_line_is_in_the_notes(no_clip, monkeypatch
     found = describe(BLUE)
     assert 'pip install "impasto[clip]"' in found.notes[1]
     with pytest.raises(MissingExtraError):
-        describe(BLUE, by="clip")
+        describe(BLUE, backend="clip")
 
 
 def test_the_models_words(asked, server):
@@ -134,7 +140,7 @@ def test_a_second_look_that_fails_is_said(asked, server):
 def test_one_word_of_each_kind_before_a_second(asked, server):
     said = {"medium": ["oil", "pastel"], "mood": ["calm"], "palette": ["blue", "cobalt", "red"]}
     server.says = [said, {"things": []}]
-    assert describe(BLUE, **asked, words=4).words == ("oil", "pastel", "blue", "calm")
+    assert describe(BLUE, **asked, max_words=4).words == ("oil", "pastel", "blue", "calm")
 
 
 @pytest.mark.parametrize("says", [401, "as you like", {"medium": ["a boat"]}, {}])
@@ -147,11 +153,11 @@ def test_a_model_that_fails_is_said_and_the_pixels_are_measured(asked, server, s
 
 def test_a_model_that_was_asked_for_by_name_must_not_fail(asked, server):
     server.says = [503]
-    with pytest.raises(ModelError, match="HTTP 503"):
-        describe(BLUE, by="model", **asked)
+    with pytest.raises(LanguageModelError, match="HTTP 503"):
+        describe(BLUE, backend="model", **asked)
     server.says = [{"medium": ["a boat"]}]
-    with pytest.raises(ModelError, match="No style word was said by llava"):
-        describe(BLUE, by="model", **asked)
+    with pytest.raises(LanguageModelError, match="No style word was said by llava"):
+        describe(BLUE, backend="model", **asked)
 
 
 def test_of_many_pictures_a_model_that_is_down_is_asked_once(asked, server):
@@ -169,7 +175,7 @@ def test_a_picture_of_which_a_model_says_nothing_does_not_end_it(asked, server):
 
 
 def test_clips_words_and_the_measured_colours(cubist):
-    found = describe(BLUE, by="clip")
+    found = describe(BLUE, backend="clip")
     assert found.way == "clip"
     assert found.words == ("Cubism", "cobalt")
     assert "chosen by CLIP from 2" in found.how
@@ -183,7 +189,7 @@ def test_clip_where_there_is_no_model(cubist):
 
 
 def test_of_many_pictures_clip_is_loaded_once(cubist):
-    describer = Describer(by="clip")
+    describer = Describer(backend="clip")
     describer(BLUE)
     describer(BLUE)
     assert cubist.made == 1
@@ -202,39 +208,39 @@ def test_auto_fetches_no_clip(no_clip, monkeypatch):
     def fetched(*_):
         raise AssertionError("it went to the hub")
 
-    monkeypatch.setattr(clip, "_fetched", fetched)
+    monkeypatch.setattr(clip, "_download_snapshot", fetched)
     assert describe(BLUE).way == "measured"
     with pytest.raises(AssertionError, match="hub"):
-        describe(BLUE, by="clip")
+        describe(BLUE, backend="clip")
     with pytest.raises(AssertionError, match="hub"):
         describe(BLUE, clip="openai/clip-vit-base-patch32")
 
 
 def test_a_clip_that_is_none(no_clip):
     with pytest.raises(WeightsError):
-        describe(BLUE, by="clip", clip="nowhere")
+        describe(BLUE, backend="clip", clip="nowhere")
 
 
 def test_measuring_alone_asks_nobody(asked, server):
-    found = describe(BLUE, by="measure", **asked)
+    found = describe(BLUE, backend="measure", **asked)
     assert (found.way, found.notes) == ("measured", ())
     assert server.asked == []
 
 
 def test_a_tiny_picture_says_what_was_not_measured(no_clip):
-    found = describe(BLUE[:9], by="measure")
+    found = describe(BLUE[:9], backend="measure")
     assert found.notes == ("It is too small to measure its strokes.",)
 
 
 @pytest.mark.parametrize("words", [0, 41, 2.5])
 def test_a_number_of_words_that_does_not_fit(words):
     with pytest.raises(KnobError, match="1 to 40"):
-        describe(BLUE, words=words)
+        describe(BLUE, max_words=words)
 
 
 def test_a_way_that_there_is_not():
     with pytest.raises(KnobError, match="auto, model, clip, measure"):
-        describe(BLUE, by="magic")
+        describe(BLUE, backend="magic")
 
 
 def test_a_picture_that_is_none(tmp_path):
@@ -251,5 +257,5 @@ def test_without_the_agent_extra_nothing_of_it_is_loaded(no_clip, monkeypatch):
 
 
 def test_transparent_parts_are_white_to_a_model():
-    picture = impasto.advise.describe.describe.from_any(np.zeros((5, 5, 4), np.uint8))
+    picture = impasto.advise.describe.describe.as_picture(np.zeros((5, 5, 4), np.uint8))
     assert module._pixels(picture).min() == 1

@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from impasto.advise.llm import LONG_SIDE, connect
-from impasto.core.errors import MissingExtraError, ModelError
+from impasto.core.errors import LanguageModelError, MissingExtraError
 
 
 class Words(BaseModel):
@@ -72,7 +72,7 @@ def test_nonsense_is_asked_once_more(model, server):
 )
 def test_a_failure_is_one_error_of_one_sentence(model, server, says, said, requests):
     server.says = [says]
-    with pytest.raises(ModelError, match=said) as caught:
+    with pytest.raises(LanguageModelError, match=said) as caught:
         model.ask("?", Words)
     assert f"llava:7b at 127.0.0.1:{server.server.server_port}" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -80,20 +80,20 @@ def test_a_failure_is_one_error_of_one_sentence(model, server, says, said, reque
 
 
 def test_one_that_is_down(unset):
-    with pytest.raises(ModelError, match="cannot be reached"):
+    with pytest.raises(LanguageModelError, match="cannot be reached"):
         connect("x", "http://127.0.0.1:9/v1").ask("?", Words)
 
 
 def test_one_that_is_too_slow(model, server):
     server.says = ["slow"]
-    with pytest.raises(ModelError, match=r"no answer in 0\.3 s\."):
+    with pytest.raises(LanguageModelError, match=r"no answer in 0\.3 s\."):
         model.ask("?", Words, seconds=0.3)
 
 
 def test_its_time_can_be_set(server, monkeypatch):
     monkeypatch.setenv("IMPASTO_MODEL_SECONDS", "0.2")
     server.says = ["slow"]
-    with pytest.raises(ModelError, match=r"0\.2 s; IMPASTO_MODEL_SECONDS"):
+    with pytest.raises(LanguageModelError, match=r"0\.2 s; IMPASTO_MODEL_SECONDS"):
         connect("x", server.url).ask("?", Words)
 
 
@@ -154,7 +154,7 @@ def test_a_providers_key_goes_to_no_other_address(server, monkeypatch):
 def test_a_picture_follows_no_redirect(server, name):
     server.says = [307]
     server.leads_to = server.url + "/elsewhere"
-    with pytest.raises(ModelError):
+    with pytest.raises(LanguageModelError):
         connect(name, server.url).ask("?", Words)
     assert not any("elsewhere" in path for path in server.paths)
 
@@ -179,13 +179,13 @@ def test_a_provider_that_is_named_is_asked_and_not_the_address_in_the_environmen
     ],
 )
 def test_a_configuration_that_cannot_work(unset, name, url, said):
-    with pytest.raises(ModelError, match=said):
+    with pytest.raises(LanguageModelError, match=said):
         connect(name, url)
 
 
 def test_a_time_that_is_none(unset):
     unset.setenv("IMPASTO_MODEL_SECONDS", "soon")
-    with pytest.raises(ModelError, match="IMPASTO_MODEL_SECONDS = soon"):
+    with pytest.raises(LanguageModelError, match="IMPASTO_MODEL_SECONDS = soon"):
         connect("x", "http://127.0.0.1:9/v1")
 
 

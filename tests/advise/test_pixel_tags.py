@@ -5,7 +5,7 @@ import pytest
 
 from impasto.advise.describe.pixel_tags import COLOUR_RULES, MAX, SIDE, STROKE_RULES, measure
 from impasto.core.errors import InputError
-from impasto.pictures import from_any, read
+from impasto.pictures import as_picture, read
 
 ROOT = Path(__file__).parents[2]
 STYLES = ROOT / "examples" / "styles"
@@ -13,7 +13,7 @@ PAGE = ROOT / "docs" / "describe.md"
 
 
 def words_of(pixels):
-    return [word for _, word in measure(from_any(pixels)).words]
+    return [word for _, word in measure(as_picture(pixels)).words]
 
 
 def stripes(degrees, low, high):
@@ -85,7 +85,7 @@ def test_words_that_a_person_would_accept(name, expected, absent):
 
 def test_a_large_picture_is_measured_in_small():
     pixels = np.repeat(np.repeat(stripes(45, (0, 0, 0), (1, 1, 0)), 8, 0), 8, 1)
-    assert measure(from_any(pixels)).facts()["scale"] == pytest.approx(
+    assert measure(as_picture(pixels)).facts()["scale"] == pytest.approx(
         2 * np.pi / 0.7 / 160, rel=0.1
     )
     assert pixels.shape[0] > SIDE
@@ -93,7 +93,7 @@ def test_a_large_picture_is_measured_in_small():
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (20, 20), (47, 200)])
 def test_of_a_tiny_picture_only_the_colours_are_measured(shape):
-    found = measure(from_any(np.full((*shape, 3), (0.14, 0.34, 0.66))))
+    found = measure(as_picture(np.full((*shape, 3), (0.14, 0.34, 0.66))))
     assert found.strokes is None
     assert found.words[0] == ("colours", "cobalt")
 
@@ -116,7 +116,7 @@ def test_what_is_transparent_adds_neither_colours_nor_edges():
     pixels = np.zeros((80, 80, 4), np.uint8)
     pixels[:, :, :3] = np.random.default_rng(0).integers(0, 256, (80, 80, 3))
     pixels[20:60, 20:60] = (36, 86, 168, 255)
-    found = measure(from_any(pixels))
+    found = measure(as_picture(pixels))
     assert [colour.name for colour in found.palette.colours] == ["cobalt"]
     assert found.strokes.edge == 0
     assert found.strokes.flat > 0.8
@@ -124,20 +124,20 @@ def test_what_is_transparent_adds_neither_colours_nor_edges():
 
 def test_a_wholly_transparent_picture_is_refused():
     with pytest.raises(InputError, match="wholly transparent"):
-        measure(from_any(np.zeros((60, 60, 4), np.uint8)))
+        measure(as_picture(np.zeros((60, 60, 4), np.uint8)))
 
 
 def test_facts_are_plain_numbers():
     import json
 
-    facts = measure(from_any(stripes(5, (0, 0, 0), (1, 1, 0)))).facts()
+    facts = measure(as_picture(stripes(5, (0, 0, 0), (1, 1, 0)))).facts()
     assert json.loads(json.dumps(facts)) == facts
     assert facts["aligned"] > 0.9
     assert sum(colour["share"] for colour in facts["colours"]) == pytest.approx(1, abs=0.01)
 
 
 def test_every_rule_speaks_of_measures_that_exist():
-    facts = set(measure(from_any(np.zeros((60, 60, 3)))).facts()) | {"tilt", "hues"}
+    facts = set(measure(as_picture(np.zeros((60, 60, 3)))).facts()) | {"tilt", "hues"}
     for rule in STROKE_RULES + COLOUR_RULES:
         assert set(rule.ranges) <= facts, rule.word
 

@@ -21,7 +21,7 @@ from impasto.advise.recommend.style_features import contrast, look_at
 from impasto.advise.shared_knobs import shared_knobs
 from impasto.core import devices
 from impasto.core.errors import InputError, KnobError, ResourceError
-from impasto.core.knobs import knobs_of
+from impasto.core.knobs import get_knobs
 from impasto.methods.fast import FastNetwork
 from impasto.pictures import write
 from impasto.pipeline import make_request
@@ -32,7 +32,7 @@ STYLES = Path(__file__).resolve().parents[2] / "examples" / "styles"
 @pytest.fixture(autouse=True)
 def _quick(quick, monkeypatch):
     """Everything here is, and no precision is compared with another."""
-    monkeypatch.setattr(devices, "fast_bf16", lambda device: False)
+    monkeypatch.setattr(devices, "has_fast_bf16", lambda device: False)
 
 
 @pytest.fixture
@@ -264,7 +264,7 @@ def test_for_commercial_use_what_taught_the_weights_is_told(photo, painting):
 
 
 def test_the_method_that_the_licence_rule_favours_has_no_such_doubt():
-    assert {name: licenses.taught_with_care(name) for name in methods.names()} == {
+    assert {name: licenses.taught_with_care(name) for name in methods.method_names()} == {
         "gatys": False,
         "adain": True,
         "wct": True,
@@ -294,8 +294,10 @@ def test_its_arguments_paint_the_picture(photo, painting):
 
 
 def test_the_knobs_that_all_methods_share_are_these():
-    every = [{k.name for k in knobs_of(methods.find(name))} for name in methods.names()]
-    shared = {knob.name for knob in knobs_of(shared_knobs())}
+    every = [
+        {k.name for k in get_knobs(methods.get_method(name))} for name in methods.method_names()
+    ]
+    shared = {knob.name for knob in get_knobs(shared_knobs())}
     assert shared == {"strength"}
     assert shared <= set.intersection(*every)
 

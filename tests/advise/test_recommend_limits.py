@@ -12,7 +12,7 @@ from impasto.advise.recommend import limits
 from impasto.advise.recommend.benchmark_figures import figures
 from impasto.advise.recommend.scenario import Situation
 from impasto.core.picture import Picture
-from impasto.core.plan import Plan, Setting
+from impasto.core.plan import ExecutionSettings, Plan
 from impasto.core.request import Request
 
 SIDE = 1000
@@ -45,12 +45,14 @@ def _fix(patch):
         limits,
         "make_plan",
         lambda asked: Plan(
-            Setting(SIDE, SIDE, "cpu", "fp32"), asked.method.forecast(asked, SMALL), 10**11
+            ExecutionSettings(SIDE, SIDE, "cpu", "fp32"),
+            asked.method.forecast(asked, SMALL),
+            10**11,
         ),
     )
 
 
-SMALL = Setting(1, 1, "cpu", "fp32")
+SMALL = ExecutionSettings(1, 1, "cpu", "fp32")
 
 
 def fitted(**case):

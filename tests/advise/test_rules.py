@@ -34,7 +34,7 @@ def script(path):
 
 def order(**case):
     """Every method, the best first."""
-    everyone = (*methods.names(), *methods.films())
+    everyone = (*methods.method_names(), *methods.video_method_names())
     return ranked(everyone, fired(Situation(**case)))
 
 
@@ -68,7 +68,7 @@ def test_every_purpose_has_one_rule_of_its_name():
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_a_rule_names_only_methods_that_are_here(rule):
     named = {*rule.favours, *rule.instead, *rule.knobs}
-    assert named <= {*methods.names(), *methods.films()}
+    assert named <= {*methods.method_names(), *methods.video_method_names()}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
@@ -87,11 +87,11 @@ def test_a_rule_with_a_substitute_says_what_that_does(rule):
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_the_knobs_that_a_rule_sets_are_accepted(rule):
-    from impasto.core.knobs import build
+    from impasto.core.knobs import knobs_from_dict
 
     for method, knobs in rule.knobs.items():
-        if method in methods.names():
-            build(methods.find(method), knobs)
+        if method in methods.method_names():
+            knobs_from_dict(methods.get_method(method), knobs)
 
 
 NAMES = ("a", "b", "c", "d")
@@ -129,7 +129,7 @@ def test_a_small_print_is_told_the_pixels_of_a_page():
 def test_the_nearest_to_the_style_comes_first_in_our_figures():
     errors = [figures()[name].error for name in by_error()]
     assert errors == sorted(errors)
-    assert set(by_error()) <= set(methods.names())
+    assert set(by_error()) <= set(methods.method_names())
 
 
 def test_an_unknown_purpose_is_refused_with_the_nearest():

@@ -10,11 +10,11 @@ from impasto.advise.tune.objective import Bench
 from impasto.advise.tune.storage import TrialStore
 from impasto.advise.tune.trial_sheet import strip
 from impasto.advise.tune.tune import tune
-from impasto.cli.knob_flags import parse
+from impasto.cli.knob_flags import parse_knob
 from impasto.core.errors import InputError, InterruptedRun, KnobError
-from impasto.core.knobs import knobs_of
-from impasto.metrics import Judge
-from impasto.pictures import from_any
+from impasto.core.knobs import get_knobs
+from impasto.metrics import Evaluator
+from impasto.pictures import as_picture
 
 
 @pytest.fixture
@@ -47,7 +47,9 @@ def test_the_first_trial_is_of_the_defaults_and_nothing_worse_wins(search):
 
 def test_a_trial_is_measured_as_the_judge_measures_the_finished_painting(search, content, style):
     tuning = search(trials=3)
-    judge = Judge(from_any(content), [from_any(style)], metrics=("style_error", "content_error"))
+    judge = Evaluator(
+        as_picture(content), [as_picture(style)], metrics=("style_error", "content_error")
+    )
     values = judge(tuning.paint().pixels).values
     assert values["style_error"] == pytest.approx(tuning.best.style_error, rel=1e-3)
     assert values["content_error"] == pytest.approx(tuning.best.content_error, rel=1e-3)
@@ -166,9 +168,9 @@ def test_the_command_paints_the_winner(content, style, models):
     assert words[:2] == ["impasto", "stylize"]
     flags = dict(zip(words[4::2], words[5::2], strict=True))
     assert (flags["-o"], flags["--seed"], flags["--size"]) == ("out.png", "5", "64")
-    for knob in knobs_of(type(tuning.request.method)):
+    for knob in get_knobs(type(tuning.request.method)):
         said = flags.get(f"--{knob.name.replace('_', '-')}")
-        value = knob.default if said is None else parse(knob, said)
+        value = knob.default if said is None else parse_knob(knob, said)
         assert value == tuning.best.knobs[knob.name]
 
 

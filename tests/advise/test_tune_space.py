@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from impasto import methods
 from impasto.advise.tune.search_space import Space
 from impasto.core.errors import KnobError
-from impasto.core.knobs import Search, build, knob, knobs_of
+from impasto.core.knobs import SearchRange, get_knobs, knob, knobs_from_dict
 
 
 @dataclass(frozen=True)
@@ -19,18 +19,20 @@ class Brush:
 
     name: ClassVar[str] = "brush"
 
-    width: float = knob(1.0, "width", low=0, high=9, search=Search(0.5, 2, first=(0.7,)))
-    hairs: int = knob(10, "hairs", low=1, search=Search(1, 100, log=True))
-    wet: bool = knob(False, "wet", search=Search())
-    mix: tuple[float, ...] = knob((), "mix", search=Search(values=((), (1.0, 2.0))))
-    strokes: int = knob(300, "strokes", low=1, search=Search(draft=20))
+    width: float = knob(
+        1.0, "width", low=0, high=9, search=SearchRange(0.5, 2, initial_values=(0.7,))
+    )
+    hairs: int = knob(10, "hairs", low=1, search=SearchRange(1, 100, log=True))
+    wet: bool = knob(False, "wet", search=SearchRange())
+    mix: tuple[float, ...] = knob((), "mix", search=SearchRange(values=((), (1.0, 2.0))))
+    strokes: int = knob(300, "strokes", low=1, search=SearchRange(trial_value=20))
     tilt: float = knob(0.0, "tilt")
 
 
 SEARCHED = [
     pytest.param(name, each, id=f"{name}.{each.name}")
-    for name in methods.names()
-    for each in knobs_of(methods.find(name))
+    for name in methods.method_names()
+    for each in get_knobs(methods.get_method(name))
     if each.search
 ]
 
@@ -44,15 +46,15 @@ def test_what_a_method_searches_is_within_what_its_knob_takes(method, searched):
             assert searched.check(searched.item(value) if value == search.low else value) == value
 
 
-@pytest.mark.parametrize("method", methods.names())
+@pytest.mark.parametrize("method", methods.method_names())
 def test_the_defaults_are_a_point_of_what_is_searched(method):
-    space = Space(methods.find(method), {})
+    space = Space(methods.get_method(method), {})
     assert set(space.params(space.complete({}))) == {d.name for d in space.dimensions}
 
 
-@pytest.mark.parametrize("method", methods.names())
+@pytest.mark.parametrize("method", methods.method_names())
 def test_every_method_leaves_strength_to_be_searched(method):
-    assert "strength" in {d.name for d in Space(methods.find(method), {}).dimensions}
+    assert "strength" in {d.name for d in Space(methods.get_method(method), {}).dimensions}
 
 
 def test_every_kind_of_knob_is_drawn_by_optuna():
@@ -62,7 +64,7 @@ def test_every_kind_of_knob_is_drawn_by_optuna():
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(30):
         knobs = space.knobs(study.ask(space.distributions()).params)
-        assert build(Brush, knobs)
+        assert knobs_from_dict(Brush, knobs)
         assert 0.5 <= knobs["width"] <= 2
         assert 1 <= knobs["hairs"] <= 100
         assert knobs["wet"] in (False, True)
@@ -74,7 +76,7 @@ def test_every_kind_of_knob_is_drawn_by_optuna():
     width=st.floats(0.5, 2),
     hairs=st.integers(1, 100),
     wet=st.booleans(),
-    mix=st.sampled_from([0, 1]),
+    set_styles=st.sampled_from([0, 1]),
 )
 def test_knobs_give_back_the_parameters_that_they_came_from(width, hairs, wet, mix):
     space = Space(Brush, {})

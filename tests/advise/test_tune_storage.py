@@ -12,9 +12,9 @@ from impasto.advise.tune.search_space import Space
 from impasto.advise.tune.storage import Album, TrialStore, folder_of
 from impasto.advise.tune.trial import Trial
 from impasto.core.errors import InputError
-from impasto.methods import find
+from impasto.methods import get_method
 
-SPACE = Space(find("adain"), {})
+SPACE = Space(get_method("adain"), {})
 
 
 def a_trial(number=0, strength=0.5, **more):

@@ -9,13 +9,13 @@ import numpy as np
 
 from impasto.advise.tune.search_stage import Listener
 from impasto.advise.tune.tune import tune_request
-from impasto.core.card import Card
+from impasto.core.card import MethodCard
 from impasto.core.errors import KnobError
-from impasto.core.knobs import Search, build, knob, knobs_of
+from impasto.core.knobs import SearchRange, get_knobs, knob, knobs_from_dict
 from impasto.core.plan import Forecast
-from impasto.core.progress import Tick
-from impasto.core.request import Painting, Request
-from impasto.pictures import from_any, resize
+from impasto.core.progress import ProgressEvent
+from impasto.core.request import MethodOutput, Request
+from impasto.pictures import as_picture, resize
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,18 @@ class Toy:
     """Shares of the style come in steps; ``shade`` darkens, which is no good."""
 
     name: ClassVar[str] = "toy"
-    card: ClassVar[Card] = Card("A toy", "tests", "all else", "none", "none", weights=())
+    card: ClassVar[MethodCard] = MethodCard(
+        "A toy", "tests", "all else", "none", "none", weights=()
+    )
 
-    strength: float = knob(1.0, "how much", low=0, high=1, search=Search(0.1, 1, first=(0.5,)))
-    shade: float = knob(0.3, "how dark", low=0, high=1, search=Search(0.0, 0.5))
-    grain: str = knob("none", "grain", choices=("none", "odd"), search=Search(values=("none",)))
-    steps: int = knob(8, "steps", low=1, search=Search(draft=2))
+    strength: float = knob(
+        1.0, "how much", low=0, high=1, search=SearchRange(0.1, 1, initial_values=(0.5,))
+    )
+    shade: float = knob(0.3, "how dark", low=0, high=1, search=SearchRange(0.0, 0.5))
+    grain: str = knob(
+        "none", "grain", choices=("none", "odd"), search=SearchRange(values=("none",))
+    )
+    steps: int = knob(8, "steps", low=1, search=SearchRange(trial_value=2))
 
     def forecast(self, request, setting):
         return Forecast(1e-4 * self.steps, 1)
@@ -49,12 +55,12 @@ class Toy:
         while done < self.steps and finished:
             done += 1
             try:
-                watch(Tick(done, self.steps, done / self.steps, {}, lambda: content, dict))
+                watch(ProgressEvent(done, self.steps, done / self.steps, {}, lambda: content, dict))
             except KeyboardInterrupt:
                 finished = False
         share = self.strength * (1 - 0.7**done)
         pixels = (content * (1 - share) + style * share) * (1 - self.shade)
-        return Painting(pixels.astype(np.float32), {}, done, finished, {}, {})
+        return MethodOutput(pixels.astype(np.float32), {}, done, finished, {}, {})
 
 
 class Heard(Listener):
@@ -97,8 +103,10 @@ CONTENT, STYLE = _house(), _stripes()
 
 def toy_tuning(*, size=None, seed=0, alpha=None, on=CONTENT, **settings):
     """Tunes the toy; takes its knobs and the settings of a search alike."""
-    names = {knob.name for knob in knobs_of(Toy)}
+    names = {knob.name for knob in get_knobs(Toy)}
     held = {name: settings.pop(name) for name in names & set(settings)}
-    shown = dataclasses.replace(from_any(on, "content"), alpha=alpha)
-    request = Request(shown, (from_any(STYLE, "style"),), build(Toy, held), size=size, seed=seed)
+    shown = dataclasses.replace(as_picture(on, "content"), alpha=alpha)
+    request = Request(
+        shown, (as_picture(STYLE, "style"),), knobs_from_dict(Toy, held), size=size, seed=seed
+    )
     return tune_request(request, held, **{"budget": 60, "trials": 4, **settings})

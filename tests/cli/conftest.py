@@ -15,7 +15,7 @@ from impasto.cli import run
 
 DRIVER = """
 import impasto.pipeline.checkpoint
-impasto.pipeline.checkpoint.SECONDS = 0.0
+impasto.pipeline.checkpoint.MIN_INTERVAL_SECONDS = 0.0
 from impasto.cli import main
 main()
 """

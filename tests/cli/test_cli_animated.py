@@ -7,7 +7,7 @@ import clips
 import pytest
 from tiny_videos import QUICK, settings
 
-from impasto.cli.video import _Teller
+from impasto.cli.video import _FrameProgressCallback
 
 pytest.importorskip("diffusers")
 pytest.importorskip("av")
@@ -40,7 +40,7 @@ def test_a_film_that_left_nothing_promises_nothing(impasto, line, tmp_path, monk
     def stop(teller, tick):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_Teller, "__call__", stop)
+    monkeypatch.setattr(_FrameProgressCallback, "__call__", stop)
     done = impasto(*line)
     assert done.code == 130
     assert "nothing to go on from" in done.err

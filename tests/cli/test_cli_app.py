@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from impasto.cli.app import VERBS
+from impasto.cli.app import VERB_HELP
 
 
 def test_help_lists_every_verb_and_loads_none(tmp_path):
@@ -17,7 +17,7 @@ def test_help_lists_every_verb_and_loads_none(tmp_path):
     )
     *text, loaded = done.stdout.splitlines()
     assert loaded == "[]"
-    for verb in VERBS:
+    for verb in VERB_HELP:
         assert any(line.split()[:1] == [verb] for line in text)
 
 
@@ -29,7 +29,7 @@ def test_the_module_is_the_command_too():
     assert done.stdout.split()[1][0].isdigit()
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", VERB_HELP)
 def test_every_verb_has_a_help(impasto, verb):
     done = impasto(verb, "--help")
     assert done.code == 0

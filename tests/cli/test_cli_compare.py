@@ -97,7 +97,7 @@ def test_a_mistake_is_told_before_anything_is_painted(
     impasto, quick, line, tmp_path, monkeypatch, flags, says
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(worker, "carry_out", None)
+    monkeypatch.setattr(worker, "run", None)
     done = impasto(*line, *flags)
     assert done.code in (2, 3)
     assert says in done.err
@@ -116,8 +116,8 @@ def test_a_folder_with_other_things_is_left_alone(impasto, quick, line, tmp_path
 def test_if_nothing_is_painted_the_exit_code_says_why(
     impasto, quick, line, tmp_path, monkeypatch, code, expected
 ):
-    outcome = worker.Outcome(code, 1.0, {"error": "It broke."}, "", False)
-    monkeypatch.setattr(worker, "carry_out", lambda *_: outcome)
+    outcome = worker.ProcessResult(code, 1.0, {"error": "It broke."}, "", False)
+    monkeypatch.setattr(worker, "run", lambda *_: outcome)
     done = impasto(*line, "--methods", "adain", "-o", tmp_path / "out")
     assert done.code == expected
     assert "adain: It broke." in done.err
@@ -125,14 +125,14 @@ def test_if_nothing_is_painted_the_exit_code_says_why(
 
 
 def test_the_time_left_is_told(impasto, quick, line, tmp_path, monkeypatch):
-    outcome = worker.Outcome(3, 1.0, {"error": "It broke."}, "", False)
+    outcome = worker.ProcessResult(3, 1.0, {"error": "It broke."}, "", False)
 
     def carry_out(words, stop, told, limit):
         for second in range(60):
             told(float(second))
         return outcome
 
-    monkeypatch.setattr(worker, "carry_out", carry_out)
+    monkeypatch.setattr(worker, "run", carry_out)
     done = impasto(*line, "--methods", "adain,wct", "-o", tmp_path / "out")
     assert "1 of 2, " in done.err
     assert " s left" in done.err
@@ -140,7 +140,7 @@ def test_the_time_left_is_told(impasto, quick, line, tmp_path, monkeypatch):
 
 CAREFUL = """
 import impasto.pipeline.checkpoint, sys
-impasto.pipeline.checkpoint.SECONDS = 0.0
+impasto.pipeline.checkpoint.MIN_INTERVAL_SECONDS = 0.0
 from impasto.cli import main
 main()
 """
@@ -215,7 +215,7 @@ def test_a_deadline_that_is_missed_keeps_the_painting_so_far(
 ):
     from impasto.evaluation.comparison import compare
 
-    monkeypatch.setattr(compare, "GRACE", 20.0 - 36000.0)
+    monkeypatch.setattr(compare, "GRACE_SECONDS", 20.0 - 36000.0)
     flags = ("--methods", "gatys:steps=10000", "--size", "48", "-o", tmp_path / "out")
     done = impasto(*line, *flags, "--deadline", "10h", "--json")
     assert done.code == 0, done.err

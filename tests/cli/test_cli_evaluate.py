@@ -60,7 +60,7 @@ def test_the_figures_are_those_of_the_python_function(impasto, photo, style, res
     done = impasto("evaluate", photo, style, *results, *QUICK, "--json")
     wanted = evaluate(str(photo), str(style), [str(path) for path in results],
                       metrics=["ssim", "edges"])  # fmt: skip
-    assert done.json["rows"] == wanted.data()["rows"]
+    assert done.json["rows"] == wanted.to_dict()["rows"]
     assert set(done.json) == {"size", "metrics", "rows", "means", "missing", "left_out"}
 
 
@@ -127,14 +127,14 @@ def test_weights_that_are_not_here_are_told_and_the_rest_goes_on(
 
     from impasto.core.errors import WeightsError
 
-    real = store.load_network
+    real = store.load_metric_network
 
     def without_lpips(name):
         if name == "lpips":
             raise WeightsError("no lpips here: get them")
         return real(name)
 
-    monkeypatch.setattr(store, "load_network", without_lpips)
+    monkeypatch.setattr(store, "load_metric_network", without_lpips)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.delenv("IMPASTO_CLIP", raising=False)
     done = impasto("evaluate", photo, style, results[0])

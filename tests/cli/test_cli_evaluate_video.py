@@ -5,7 +5,7 @@ import pytest
 from moving import panning
 from PIL import Image
 
-from impasto.metrics.video import FILM_MEASURES
+from impasto.metrics.video import VIDEO_METRICS
 
 pytest.importorskip("cv2")
 pytest.importorskip("av")
@@ -25,7 +25,7 @@ def test_films_are_measured(impasto, film, style):
     assert done.code == 0
     (row,) = done.json["rows"]
     assert row["frames"] == 7
-    assert set(row["scores"]) == set(FILM_MEASURES)
+    assert set(row["scores"]) == set(VIDEO_METRICS)
     shown = impasto("evaluate", "--video", film, style, film, film, "--explain")
     assert shown.code == 0
     assert "warping error" in shown.out

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from impasto.cli import export as verb
-from impasto.nets.transform_net import Fast
+from impasto.nets.transform_net import TransformNet
 from impasto.weights.model_files import write_model
 
 pytest.importorskip("onnx")
@@ -12,7 +12,7 @@ pytest.importorskip("onnxruntime")
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     torch.manual_seed(0)
-    network = Fast(2, (2, 3, 4), 1)
+    network = TransformNet(2, (2, 3, 4), 1)
     path = tmp_path_factory.mktemp("fast") / "fast.safetensors"
     about = {"styles": ["sea", "night"], "widths": [2, 3, 4], "blocks": 1}
     with path.open("wb") as file:
@@ -68,6 +68,6 @@ def test_an_input_is_not_overwritten(impasto, tmp_path):
 
 
 def test_completion_offers_what_can_be_exported():
-    from impasto.pipeline.export import METHODS
+    from impasto.pipeline.export import EXPORTABLE_METHODS
 
-    assert tuple(verb.METHODS) == METHODS
+    assert tuple(verb.METHOD_HELP) == EXPORTABLE_METHODS

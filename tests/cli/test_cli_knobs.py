@@ -7,11 +7,11 @@ import pytest
 from impasto import methods
 from impasto.cli import knob_flags
 from impasto.cli.app import app
-from impasto.cli.knob_flags import given_knobs, method_in, spell
-from impasto.cli.knob_flags import knob_flags as flags_of
-from impasto.core.knobs import knob, knobs_of
+from impasto.cli.knob_flags import knobs_from_flags, method_from_args, method_knobs_to_args
+from impasto.cli.knob_flags import method_knob_flags as flags_of
+from impasto.core.knobs import get_knobs, knob
 
-EVERY = [(name, k) for name in methods.names() for k in knobs_of(methods.find(name))]
+EVERY = [(name, k) for name in methods.method_names() for k in get_knobs(methods.get_method(name))]
 IDS = [f"{name}-{k.name}" for name, k in EVERY]
 
 #: A value for each knob of Gatys that is not its default and goes with the others.
@@ -60,23 +60,23 @@ def given(args):
     """The knobs that a command line of stylize sets."""
     root = click.Context(app, info_name="impasto")
     command = app.get_command(root, "stylize")
-    return given_knobs(command.make_context("stylize", list(args), parent=root))
+    return knobs_from_flags(command.make_context("stylize", list(args), parent=root))
 
 
 @pytest.mark.parametrize(("method", "k"), EVERY, ids=IDS)
 def test_every_knob_has_a_flag_that_carries_its_value(method, k):
     value = other(k)
-    words = spell(method, {k.name: value})
+    words = method_knobs_to_args(method, {k.name: value})
     assert words
     assert given(["a", "b", "-o", "c.png", "--method", method, *words]) == {k.name: value}
 
 
-@pytest.mark.parametrize("method", methods.names())
+@pytest.mark.parametrize("method", methods.method_names())
 def test_a_flag_that_is_not_given_is_not_passed(method):
     assert given(["a", "b", "-o", "c.png", "--method", method]) == {}
 
 
-@pytest.mark.parametrize("method", methods.names())
+@pytest.mark.parametrize("method", methods.method_names())
 def test_no_knob_is_called_like_a_flag_of_the_verb(method):
     command = app.get_command(click.Context(app), "stylize")
     own = {name for param in command.params for name in (param.name, *param.opts)}
@@ -96,9 +96,9 @@ def test_the_help_of_a_knob_says_doc_range_and_default(method, k):
 
 
 def test_the_values_arrive_in_the_recipe(impasto, photo, style, tmp_path):
-    assert set(GATYS) == {k.name for k in knobs_of(methods.find("gatys"))}
+    assert set(GATYS) == {k.name for k in get_knobs(methods.get_method("gatys"))}
     out = tmp_path / "out.png"
-    words = spell("gatys", GATYS)
+    words = method_knobs_to_args("gatys", GATYS)
     done = impasto("stylize", photo, style, "-o", out, "--size", 48, "--json", *words)
     assert done.code == 0, done.err
     assert done.json["recipe"]["knobs"] == GATYS
@@ -119,14 +119,14 @@ def test_booleans_and_optional_knobs_become_flags(monkeypatch):
         smooth: bool = knob(True, "smooth it")
         grain: int | None = knob(None, "grain", low=1, unit="px")
 
-    monkeypatch.setattr(knob_flags, "find", lambda name: Fake)
+    monkeypatch.setattr(knob_flags, "get_method", lambda name: Fake)
     flags_of.cache_clear()
     try:
         line = ["a", "b", "-o", "c.png", "--method", "fake"]
         assert given([*line, "--no-smooth", "--grain", "4"]) == {"smooth": False, "grain": 4}
         assert given([*line, "--smooth"]) == {"smooth": True}
         assert given(line) == {}
-        assert spell("fake", {"smooth": False}) == ["--no-smooth"]
+        assert method_knobs_to_args("fake", {"smooth": False}) == ["--no-smooth"]
     finally:
         flags_of.cache_clear()
 
@@ -155,7 +155,7 @@ def test_a_wrong_knob_is_refused_before_any_picture_is_read(impasto, words, said
 
 
 def test_the_method_is_found_wherever_it_is_named():
-    assert method_in(["a", "b", "--method", "x"]) == "x"
-    assert method_in(["--method=x", "a"]) == "x"
-    assert method_in(["--method", "x", "--method", "y"]) == "y"
-    assert method_in(["a", "--", "--method", "x"]) == method_in([]) == "gatys"
+    assert method_from_args(["a", "b", "--method", "x"]) == "x"
+    assert method_from_args(["--method=x", "a"]) == "x"
+    assert method_from_args(["--method", "x", "--method", "y"]) == "y"
+    assert method_from_args(["a", "--", "--method", "x"]) == method_from_args([]) == "gatys"

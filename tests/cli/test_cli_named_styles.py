@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from tiny_models import STYLES
 
-from impasto.core.interrupt import Stop
+from impasto.core.interrupt import InterruptHandler
 from impasto.engines.feedforward import base
-from impasto.methods import find
+from impasto.methods import get_method
 from impasto.pictures import write
 from impasto.pipeline import checkpoint
 from impasto.weights import store
@@ -55,17 +55,17 @@ def test_the_plan_names_the_styles(impasto, photo, fast):
 
 def test_a_file_that_stands_for_a_style_is_not_overwritten(impasto, photo, fast, tmp_path):
     style = tmp_path / "red-lines.png"
-    write(find("fast").named_style("red-lines", str(fast[3])).pixels, style)
+    write(get_method("fast").named_style("red-lines", str(fast[3])).pixels, style)
     done = impasto("stylize", photo, style, *fast, "-o", style)
     assert done.code == 2
     assert "is an input and would be overwritten" in done.err
 
 
 def test_the_styles_of_the_methods_own_weights_are_listed(impasto, models, monkeypatch):
-    monkeypatch.setattr(store, "bundled", lambda: {"fast": Path(models["fast"])})
+    monkeypatch.setattr(store, "bundled_models", lambda: {"fast": Path(models["fast"])})
     assert f"styles    {', '.join(STYLES)}" in impasto("methods", "fast").out
     assert impasto("methods", "fast", "--json").json["styles"] == list(STYLES)
-    monkeypatch.setattr(store, "bundled", lambda: {})
+    monkeypatch.setattr(store, "bundled_models", lambda: {})
     done = impasto("methods", "fast")
     assert done.code == 0
     assert "styles    " not in done.out
@@ -77,9 +77,9 @@ def test_stopped_it_keeps_its_tiles_and_begins_anew_next_time(
     def check(self):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Stop, "check", check)
-    monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
-    monkeypatch.setattr(base, "paint", partial(base.paint, core=16))
+    monkeypatch.setattr(InterruptHandler, "check", check)
+    monkeypatch.setattr(checkpoint, "MIN_INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr(base, "run_tiled", partial(base.run_tiled, tile_side=16))
     done = impasto("stylize", photo, "red-lines", *fast, "-o", tmp_path / "out.png")
     assert done.code == 130
     assert "Stopped after step 1 of 8" in done.err

@@ -81,7 +81,7 @@ def test_rerun_spares_the_picture_that_a_knob_names(impasto, photo, style, small
 
 
 def test_rerun_says_what_may_differ(impasto, painted, tmp_path, monkeypatch):
-    monkeypatch.setattr("impasto.cli.rerun._version", lambda name: "0.0")
+    monkeypatch.setattr("impasto.cli.rerun._installed_version", lambda name: "0.0")
     done = impasto("rerun", painted, "-o", tmp_path / "again.png")
     assert "pixels may differ" in done.err
     assert "here 0.0" in done.err

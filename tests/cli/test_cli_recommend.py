@@ -14,7 +14,7 @@ STYLES = Path(__file__).resolve().parents[2] / "examples" / "styles"
 @pytest.fixture(autouse=True)
 def _here(quick, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(devices, "fast_bf16", lambda device: False)
+    monkeypatch.setattr(devices, "has_fast_bf16", lambda device: False)
 
 
 def test_the_command_it_prints_runs_as_printed(impasto, photo, style, tmp_path):
@@ -23,7 +23,7 @@ def test_the_command_it_prints_runs_as_printed(impasto, photo, style, tmp_path):
     command = shlex.split(done.out.splitlines()[-1])
     assert command[0] == "impasto"
     assert impasto(*command[1:], "-q").code == 0
-    assert package.show(tmp_path / "photo-adain.png").method == "adain"
+    assert package.load_recipe(tmp_path / "photo-adain.png").method == "adain"
 
 
 def test_it_says_the_answer_the_reasons_and_what_is_out(impasto, photo, style):
@@ -106,7 +106,7 @@ def test_stylize_paints_by_what_auto_takes(impasto, photo, tmp_path):
     done = impasto("stylize", photo, "scream", "-o", "out.png", "--method=auto", "--size", "40")
     assert done.code == 0
     assert "--method auto takes fast" in done.err
-    assert package.show(tmp_path / "out.png").method == "fast"
+    assert package.load_recipe(tmp_path / "out.png").method == "fast"
 
 
 def test_a_learnt_style_given_as_a_file_is_planned_with_auto(impasto, photo):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from impasto.cli.region_flags import _pair
+from impasto.cli.region_flags import _parse_region
 from impasto.core.errors import KnobError
 
 
@@ -147,7 +147,7 @@ def test_names_that_hold_an_equals_sign(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("a=b.png", "c=d.png"):
         (tmp_path / name).touch()
-    assert _pair("a=b.png=c=d.png") == ("a=b.png", "c=d.png")
-    assert _pair("x.png=y=z.png") == ("x.png", "y=z.png")
+    assert _parse_region("a=b.png=c=d.png") == ("a=b.png", "c=d.png")
+    assert _parse_region("x.png=y=z.png") == ("x.png", "y=z.png")
     with pytest.raises(KnobError):
-        _pair("x.png")
+        _parse_region("x.png")

@@ -119,8 +119,8 @@ def test_a_disk_without_room_for_checkpoints_costs_a_warning(
     def refuse(path):
         raise InputError(f"Cannot write {path}: the system says 'No space left on device'.")
 
-    monkeypatch.setattr("impasto.pipeline.checkpoint.SECONDS", 0.0)
-    monkeypatch.setattr("impasto.pipeline.checkpoint.replacing", refuse)
+    monkeypatch.setattr("impasto.pipeline.checkpoint.MIN_INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr("impasto.pipeline.checkpoint.atomic_write", refuse)
     done = impasto("stylize", photo, style, "-o", tmp_path / "out.png", *small)
     assert done.code == 0
     assert done.err.count("cannot be resumed") == 1
@@ -135,7 +135,7 @@ def test_a_painting_that_could_not_be_saved_is_not_painted_again(
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr("impasto.pipeline.checkpoint.SECONDS", 0.0)
+        patch.setattr("impasto.pipeline.checkpoint.MIN_INTERVAL_SECONDS", 0.0)
         patch.setattr(Result, "save", killed)
         assert impasto(*line).code == 3
     assert [path.name for path in tmp_path.iterdir()] == ["out.png.impasto-checkpoint"]

@@ -18,7 +18,7 @@ from small_study import (
     session_of,
 )
 
-from impasto.study.server import listening
+from impasto.study.server import listen
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def path(tmp_path):
 def answered(path):
     session = session_of(path)
     for order in (METHODS, METHODS, METHODS[::-1]):
-        answer_all(session, session.begin(), preferring(path, order))
+        answer_all(session, session.add_rater(), preferring(path, order))
     return path
 
 
@@ -111,7 +111,7 @@ def test_what_is_no_study_is_told(impasto, tmp_path, verb):
 
 
 def test_a_port_in_use_is_told(impasto, path):
-    with listening(port=0) as door:
+    with listen(port=0) as door:
         port = door.getsockname()[1]
         done = impasto("study", "serve", path, "--port", port)
     assert done.code == 2

@@ -4,9 +4,9 @@ import os
 import pytest
 from PIL import Image
 
-from impasto.cli.lock import only_run
-from impasto.cli.progress import Teller
-from impasto.cli.words import duration, memory, plain
+from impasto.cli.lock import exclusive_run
+from impasto.cli.progress import ProgressBarCallback
+from impasto.cli.words import format_bytes, format_duration, format_value
 from impasto.core.errors import InputError
 
 
@@ -146,7 +146,7 @@ def test_an_unfinished_run_is_mentioned_and_spared_at_first(impasto, photo, styl
 
 def test_one_run_at_a_time_for_an_output(impasto, photo, style, small, tmp_path):
     out = tmp_path / "out.png"
-    with only_run(out):
+    with exclusive_run(out):
         done = impasto("stylize", photo, style, "-o", out, *small)
     assert done.code == 2
     assert "Another run is painting" in done.err
@@ -158,7 +158,7 @@ def test_one_run_at_a_time_for_an_output(impasto, photo, style, small, tmp_path)
 
 @pytest.mark.skipif(os.name == "nt", reason="the name is legal there")
 def test_where_no_lock_can_be_the_run_goes_on_without(tmp_path):
-    with only_run(tmp_path / ("x" * 250 + ".png")):
+    with exclusive_run(tmp_path / ("x" * 250 + ".png")):
         assert files_in(tmp_path) == []
 
 
@@ -168,27 +168,27 @@ def test_where_no_lock_can_be_the_run_goes_on_without(tmp_path):
      (3600, "1 h"), (7500, "2 h 5 min")],
 )  # fmt: skip
 def test_durations_in_words(seconds, said):
-    assert duration(seconds) == said
+    assert format_duration(seconds) == said
 
 
 def test_numbers_in_words():
-    assert (memory(8e7), memory(1.25e9)) == ("80 MB", "1.2 GB")
-    assert [plain(v) for v in (None, (), ("a", "b"), True, 0.5, 1e-6, 300)] == [
+    assert (format_bytes(8e7), format_bytes(1.25e9)) == ("80 MB", "1.2 GB")
+    assert [format_value(v) for v in (None, (), ("a", "b"), True, 0.5, 1e-6, 300)] == [
         "unset", "none", "a,b", "yes", "0.5", "1e-06", "300"
     ]  # fmt: skip
 
 
 def test_the_time_left_is_the_forecast_until_it_is_measured():
-    from impasto.cli.console import Voice
-    from impasto.core.progress import Tick
+    from impasto.cli.console import Reporter
+    from impasto.core.progress import ProgressEvent
 
     class Meter:
         def show(self, share, words):
             self.words = words
 
     meter = Meter()
-    teller = Teller(meter, Voice(quiet=True), seconds=1000, resumed=False)
-    teller(Tick(1, 10, 0.1, {}, lambda: None, dict))
+    teller = ProgressBarCallback(meter, Reporter(quiet=True), seconds=1000, is_resumed=False)
+    teller(ProgressEvent(1, 10, 0.1, {}, lambda: None, dict))
     assert meter.words == "step 1 of 10, 15 min left"
-    teller(Tick(5, 10, 0.5, {}, lambda: None, dict))
+    teller(ProgressEvent(5, 10, 0.5, {}, lambda: None, dict))
     assert meter.words == "step 5 of 10, 1 s left"

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from impasto.advise.tune import search_stage as round_module
-from impasto.cli.words import plain
-from impasto.core.knobs import knobs_of
-from impasto.methods import find
-from impasto.pipeline import show
+from impasto.cli.words import format_value
+from impasto.core.knobs import get_knobs
+from impasto.methods import get_method
+from impasto.pipeline import load_recipe
 
 
 @pytest.fixture
@@ -47,13 +47,13 @@ def test_the_command_it_prints_paints_the_winner(impasto, line, tmp_path):
     printed = shlex.split(impasto(*line).out.splitlines()[-1])
     again = impasto(*line, "--json").json
     assert impasto(*printed[1:]).code == 0
-    assert show(tmp_path / "painting.png").knobs == again["best"]["knobs"]
+    assert load_recipe(tmp_path / "painting.png").knobs == again["best"]["knobs"]
 
 
 def test_the_winner_is_painted_and_says_that_it_was_tuned(impasto, line, tmp_path, photo):
     done = impasto(*line, "-o", "best.png", "--strip", "strip.png")
     assert done.out.splitlines()[-2:] == ["strip.png", "best.png"]
-    recipe = show("best.png")
+    recipe = load_recipe("best.png")
     assert recipe.notes[-1].startswith("Tuned: 4 trials")
     assert recipe.method == "adain"
     with Image.open(photo) as content, Image.open("best.png") as painting:
@@ -120,14 +120,14 @@ def test_ctrl_c_writes_the_winner_so_far(impasto, line, stopped):
     done = impasto(*line, "-o", "best.png")
     assert done.code == 130
     assert trials_in("best.tune.db") == 2
-    assert show("best.png").notes[-1].startswith("Tuned: 2 trials")
+    assert load_recipe("best.png").notes[-1].startswith("Tuned: 2 trials")
     assert "At full size: impasto stylize" in done.err
 
 
 def test_after_ctrl_c_a_long_painting_is_made_small(impasto, line, stopped, monkeypatch):
     from impasto.cli import tune_runner
 
-    monkeypatch.setattr(tune_runner, "QUICK", 0.0)
+    monkeypatch.setattr(tune_runner, "MAX_SECONDS_AFTER_INTERRUPT", 0.0)
     done = impasto(*line, "-o", "best.png", "--trial-size", "46")
     assert done.code == 130
     assert "the winner so far at 46 px" in done.err
@@ -216,9 +216,9 @@ def test_an_input_is_never_overwritten(impasto, line, photo, tmp_path):
 
 
 def test_a_study_that_another_run_holds_is_refused(impasto, line, tmp_path):
-    from impasto.cli.lock import only_run
+    from impasto.cli.lock import exclusive_run
 
-    with only_run(tmp_path / "tune.db"):
+    with exclusive_run(tmp_path / "tune.db"):
         done = impasto(*line)
     assert done.code == 2
     assert "Another run is tuning into tune.db" in done.err
@@ -228,8 +228,8 @@ def test_every_searched_knob_is_shown_as_its_flag(impasto, photo, style, models)
     flags = ["--weights", models["wct"], "--trials", "5", "--precision", "fp32"]
     done = impasto("tune", photo, style, "--method", "wct", *flags)
     rows = [row for row in done.out.splitlines() if " optuna " in row]
-    kind = find("wct")
-    names = ["--" + k.name.replace("_", "-") for k in knobs_of(kind) if k.search]
+    kind = get_method("wct")
+    names = ["--" + k.name.replace("_", "-") for k in get_knobs(kind) if k.search]
     assert rows
     assert any(name in row for row in rows for name in names)
-    assert plain((0.3, 0.6)) == "0.3,0.6"  # as it would be typed
+    assert format_value((0.3, 0.6)) == "0.3,0.6"  # as it would be typed

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from impasto.weights import store
-from impasto.weights.registry import CATALOGUE
+from impasto.weights.registry import REGISTRY
 
 
 @pytest.fixture
@@ -15,10 +15,10 @@ def home(tmp_path, monkeypatch):
 def test_the_list_says_what_is_here(impasto, home):
     done = impasto("weights", "list")
     assert done.code == 0
-    assert all(name in done.out for name in CATALOGUE)
+    assert all(name in done.out for name in REGISTRY)
     listed = impasto("weights", "list", "--json").json
-    named = [each for each in listed if each["name"] in CATALOGUE]
-    assert [each["name"] for each in named] == list(CATALOGUE)
+    named = [each for each in listed if each["name"] in REGISTRY]
+    assert [each["name"] for each in named] == list(REGISTRY)
     assert [each["kind"] for each in named] == ["encoder", "encoder", "judge", "judge"]
     assert not any(each["present"] for each in named)
     assert all(each["licence"] and len(each["sha256"]) == 64 for each in named)
@@ -26,9 +26,9 @@ def test_the_list_says_what_is_here(impasto, home):
 
 def test_the_list_has_the_models_that_come_along(impasto, home):
     models = [
-        each for each in impasto("weights", "list", "--json").json if each["name"] not in CATALOGUE
+        each for each in impasto("weights", "list", "--json").json if each["name"] not in REGISTRY
     ]
-    assert [each["name"] for each in models] == list(store.bundled())
+    assert [each["name"] for each in models] == list(store.bundled_models())
     assert all(each["present"] and each["size"] > 0 and "card" in each for each in models)
 
 
@@ -47,7 +47,7 @@ def test_a_models_card_is_shown(impasto, home, tmp_path):
     for words in ("a fast network", "wave,night", card["command"], "1 min 1 s"):
         assert words in done.out
     assert impasto("weights", "show", path, "--json").json["card"] == card
-    assert CATALOGUE["oxford"].licence in impasto("weights", "show", "oxford").out
+    assert REGISTRY["oxford"].licence in impasto("weights", "show", "oxford").out
 
 
 def test_what_has_no_card_says_so(impasto, home, tmp_path):
@@ -74,7 +74,7 @@ def test_what_is_fetched_is_whole_and_damage_is_found(impasto, home):
     assert done.out == f"{path}\n"
     done = impasto("weights", "verify")
     assert done.code == 0
-    assert done.out == f"oxford: whole, sha256 {CATALOGUE['oxford'].decoded_sha256}\n"
+    assert done.out == f"oxford: whole, sha256 {REGISTRY['oxford'].converted_sha256}\n"
     path.write_bytes(path.read_bytes()[:-1])
     done = impasto("weights", "verify", "oxford")
     assert done.code == 2
@@ -96,7 +96,7 @@ def test_a_download_tells_how_far_it_is(impasto, home, monkeypatch):
             progress(done * 10**6, 10**9)
         return home / "file.pth"
 
-    monkeypatch.setattr(store, "get", get)
+    monkeypatch.setattr(store, "fetch_weights", get)
     done = impasto("weights", "get", "torchvision")
     assert done.err.splitlines()[4] == "Fetching torchvision  50%  0.5 GB of 1.0 GB"
     assert len(done.err.splitlines()) == 9

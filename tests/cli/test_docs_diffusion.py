@@ -54,17 +54,22 @@ def cache(tiny, tmp_path_factory):
     from tiny_clip import write_clip
 
     from impasto.nets import clip
-    from impasto.weights.compatibility import ADAPTERS, CONTROLS, MODELS, MOTIONS
-    from impasto.weights.hub import PINNED
+    from impasto.weights.compatibility import (
+        DEFAULT_CONTROLNETS,
+        DEFAULT_IP_ADAPTERS,
+        DEFAULT_MODELS,
+        DEFAULT_MOTION_ADAPTERS,
+    )
+    from impasto.weights.hub import PINNED_REVISIONS
 
     root = tmp_path_factory.mktemp("hub")
     adapters = Path(tiny["adapter-sdxl"]).parents[1]
-    places = {ADAPTERS["sdxl"].partition(":")[0]: adapters}
-    places |= {name: tiny[kind] for kind, name in MODELS.items()}
-    places |= {name: tiny[f"control-{kind}"] for (kind, _), name in CONTROLS.items()}
-    places |= {name: tiny[f"motion-{kind}"] for kind, name in MOTIONS.items()}
-    places[clip.DEFAULT] = write_clip(tmp_path_factory.mktemp("clip"))
-    revisions = {**PINNED, **clip.REVISIONS}
+    places = {DEFAULT_IP_ADAPTERS["sdxl"].partition(":")[0]: adapters}
+    places |= {name: tiny[kind] for kind, name in DEFAULT_MODELS.items()}
+    places |= {name: tiny[f"control-{kind}"] for (kind, _), name in DEFAULT_CONTROLNETS.items()}
+    places |= {name: tiny[f"motion-{kind}"] for kind, name in DEFAULT_MOTION_ADAPTERS.items()}
+    places[clip.DEFAULT_MODEL] = write_clip(tmp_path_factory.mktemp("clip"))
+    revisions = {**PINNED_REVISIONS, **clip.PINNED_REVISIONS}
     for name, place in places.items():
         repository = root / f"models--{name.replace('/', '--')}"
         commit = revisions.get(name, "0123456789abcdef0123456789abcdef01234567")
@@ -98,7 +103,7 @@ def folder(cache, tiny, tmp_path, monkeypatch):
     for name in ("brand", "grain"):
         write_lora(f"{name}.safetensors", "sdxl", ("down_blocks_1", "up_blocks_0"))
     yield tmp_path
-    pipelines.drop()  # of a folder that is gone
+    pipelines.unload_pipelines()  # of a folder that is gone
 
 
 @pytest.mark.parametrize(("page", "line"), list(commands()))

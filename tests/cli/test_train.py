@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from impasto.cli import watchers
-from impasto.weights.model_files import read_header, read_model
+from impasto.weights.model_files import read_model, read_model_header
 
 
 @pytest.fixture
@@ -42,10 +42,13 @@ def test_a_model_is_taught_and_everything_said(impasto, line, tmp_path):
         assert said in done.err
     assert "cannot be read" not in done.err
     shown = sorted(path.name for path in (tmp_path / "steps").iterdir())
-    assert shown == [*(watchers.frame_name(step) for step in range(1, 5)), "latest.jpg"]
+    assert shown == [
+        *(watchers.train_preview_file_name(step) for step in range(1, 5)),
+        "latest.jpg",
+    ]
     with Image.open(tmp_path / "steps" / "latest.jpg") as picture:
         assert min(picture.size) >= 64
-    header = read_header(out)
+    header = read_model_header(out)
     assert header["card"]["command"].startswith("impasto train fast --photos photos --styles")
     assert str(tmp_path) not in json.dumps(header)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.safetensors", "steps"]
@@ -70,7 +73,9 @@ def test_ctrl_c_loses_nothing_and_resume_ends_with_the_same_bits(
     out, left = tmp_path / "out.safetensors", tmp_path / "out.safetensors.impasto-training"
     with monkeypatch.context() as patch:
         patch.setattr(
-            watchers.Gallery, "add", lambda self, preview, step: signal.raise_signal(signal.SIGINT)
+            watchers.TrainPreviewWriter,
+            "add",
+            lambda self, preview, step: signal.raise_signal(signal.SIGINT),
         )
         done = impasto(*line, "--preview", tmp_path / "steps", "--preview-every", 3, "--json")
     assert done.code == 130
@@ -95,7 +100,9 @@ def test_who_forgets_resume_and_stops_loses_nothing(impasto, line, tmp_path, mon
     left = tmp_path / "out.safetensors.impasto-training"
     left.write_bytes(b"hours of work")
     monkeypatch.setattr(
-        watchers.Gallery, "add", lambda self, preview, step: signal.raise_signal(signal.SIGINT)
+        watchers.TrainPreviewWriter,
+        "add",
+        lambda self, preview, step: signal.raise_signal(signal.SIGINT),
     )
     done = impasto(*line, "--preview", tmp_path / "steps", "--preview-every", 1)
     assert done.code == 130

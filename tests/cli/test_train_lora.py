@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from tiny_clip import write_clip
 
-from impasto.weights.lora import read_header
+from impasto.weights.lora import read_lora_header
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_a_lora_is_taught_and_everything_said(impasto, line, tmp_path):
         assert said in done.err
     with Image.open(tmp_path / "steps" / "latest.jpg") as picture:
         assert picture.size == (32, 64)
-    told = json.loads(read_header(out).metadata["impasto"])
+    told = json.loads(read_lora_header(out).metadata["impasto"])
     assert told["card"]["data"] == "mine"
     assert told["card"]["command"].startswith("impasto train lora --pictures brand --note mine")
     assert str(tmp_path) not in json.dumps(told)
@@ -58,7 +58,7 @@ def test_ctrl_c_and_resume(impasto, line, tmp_path, monkeypatch):
         def stop(self, preview, step):
             raise KeyboardInterrupt
 
-        patch.setattr(watchers.Gallery, "add", stop)
+        patch.setattr(watchers.TrainPreviewWriter, "add", stop)
         done = impasto(*line, "--preview", tmp_path / "steps", "--preview-every", 1)
     assert done.code == 130
     assert "The same command with --resume goes on." in done.err
@@ -111,13 +111,13 @@ def test_prompts_may_be_longer_than_a_file_s_name(impasto, line):
 def test_an_early_end_is_said_and_which_state_was_taken(
     impasto, line, tmp_path, monkeypatch, fidelity, says
 ):
-    from impasto.train.lora.early_stopping import Look
-    from impasto.train.lora.validation import Samples
+    from impasto.train.lora.early_stopping import ValidationScore
+    from impasto.train.lora.validation import LoraValidator
 
     def look(self, step):
-        return Look(step, 1 / (step + 1), fidelity if step else 1.0)
+        return ValidationScore(step, 1 / (step + 1), fidelity if step else 1.0)
 
-    monkeypatch.setattr(Samples, "_look", look)
+    monkeypatch.setattr(LoraValidator, "_look", look)
     clip = write_clip(tmp_path / "clip")
     done = impasto(*line, "--clip", clip, "--steps", 8, "--looks", 8)
     assert done.code == 0, done.err

@@ -37,7 +37,7 @@ def container(tmp_path, monkeypatch):
     class Memory:
         available = 8 * GB
 
-    monkeypatch.setattr(devices, "_CGROUP", tmp_path)
+    monkeypatch.setattr(devices, "_CGROUP_DIR", tmp_path)
     monkeypatch.setattr(psutil, "virtual_memory", Memory)
     return make
 
@@ -119,8 +119,8 @@ def test_a_device_that_is_not_here_is_a_resource_error(wanted):
 )
 def test_bf16_is_fast_where_the_processor_has_it(monkeypatch, flags, fast):
     monkeypatch.setattr(devices, "_cpu_flags", lambda: flags)
-    assert devices.fast_bf16("cpu") is fast
-    assert devices.fast_bf16("mps") is False
+    assert devices.has_fast_bf16("cpu") is fast
+    assert devices.has_fast_bf16("mps") is False
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/cpuinfo"), reason="no /proc/cpuinfo")  # noqa: PTH110

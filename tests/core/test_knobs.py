@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from impasto import methods
 from impasto.core.errors import KnobError
-from impasto.core.knobs import as_mapping, build, knob, knobs_of, nearest
+from impasto.core.knobs import closest_name, get_knobs, knob, knobs_from_dict, knobs_to_dict
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Brush:
 
 
 def knob_of(name, kind=Brush):
-    return {k.name: k for k in knobs_of(kind)}[name]
+    return {k.name: k for k in get_knobs(kind)}[name]
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def knob_of(name, kind=Brush):
     ],
 )
 def test_a_value_that_fits_comes_in_the_knobs_own_type(name, value, taken):
-    found = getattr(build(Brush, {name: value}), name)
+    found = getattr(knobs_from_dict(Brush, {name: value}), name)
     assert found == taken
     assert type(found) is type(taken)
     if isinstance(taken, tuple):
@@ -97,43 +97,43 @@ def test_a_value_that_fits_comes_in_the_knobs_own_type(name, value, taken):
 )
 def test_a_value_that_does_not_fit_is_refused_in_words(name, value, says):
     with pytest.raises(KnobError, match=rf"^{name} = ") as caught:
-        build(Brush, {name: value})
+        knobs_from_dict(Brush, {name: value})
     assert says in str(caught.value)
 
 
 def test_an_unknown_name_is_answered_with_the_nearest():
     with pytest.raises(KnobError, match=r"Brush has no knob 'widht'\. Did you mean width\?"):
-        build(Brush, {"widht": 1.0})
+        knobs_from_dict(Brush, {"widht": 1.0})
     with pytest.raises(KnobError, match=r"It has width, hairs, shape, wet, tilt, mix, names\."):
-        build(Brush, {"qqqqqq": 1.0})
+        knobs_from_dict(Brush, {"qqqqqq": 1.0})
     with pytest.raises(KnobError, match="no knob 'made'"):
-        build(Brush, {"made": "x"})
+        knobs_from_dict(Brush, {"made": "x"})
 
 
 def test_nothing_is_built_when_one_value_is_wrong():
     with pytest.raises(KnobError, match="hairs"):
-        build(Brush, {"width": 2.0, "hairs": 0})
+        knobs_from_dict(Brush, {"width": 2.0, "hairs": 0})
 
 
 def test_what_a_knob_says_about_itself():
-    assert [k.name for k in knobs_of(Brush)] == [
+    assert [k.name for k in get_knobs(Brush)] == [
         "width", "hairs", "shape", "wet", "tilt", "mix", "names",
     ]  # fmt: skip
-    assert (knob_of("tilt").optional, knob_of("tilt").item, knob_of("tilt").many) == (
+    assert (knob_of("tilt").is_optional, knob_of("tilt").item_type, knob_of("tilt").is_tuple) == (
         True, float, False,
     )  # fmt: skip
-    assert (knob_of("mix").optional, knob_of("mix").item, knob_of("mix").many) == (
+    assert (knob_of("mix").is_optional, knob_of("mix").item_type, knob_of("mix").is_tuple) == (
         False, float, True,
     )  # fmt: skip
-    assert knob_of("hairs").allowed == "at least 1"
-    assert knob_of("tilt").allowed == "at most 90"
-    assert knob_of("names").allowed == ""
+    assert knob_of("hairs").allowed_text == "at least 1"
+    assert knob_of("tilt").allowed_text == "at most 90"
+    assert knob_of("names").allowed_text == ""
 
 
 def test_nearest_finds_typos_and_leaves_the_rest_alone():
-    assert nearest("stile_size", ["style_size", "steps"]) == "style_size"
-    assert nearest("xyz", ["style_size", "steps"]) is None
-    assert nearest("", []) is None
+    assert closest_name("stile_size", ["style_size", "steps"]) == "style_size"
+    assert closest_name("xyz", ["style_size", "steps"]) is None
+    assert closest_name("", []) is None
 
 
 def values_for(knob):
@@ -149,24 +149,24 @@ def values_for(knob):
         items = st.text(max_size=20)
     if knob.many:
         items = st.lists(items, max_size=4).map(tuple)
-    return st.none() | items if knob.optional else items
+    return st.none() | items if knob.is_optional else items
 
 
 def settings_of(kind):
-    return st.fixed_dictionaries({}, optional={k.name: values_for(k) for k in knobs_of(kind)})
+    return st.fixed_dictionaries({}, is_optional={k.name: values_for(k) for k in get_knobs(kind)})
 
 
-KINDS = [Brush, *(methods.find(name) for name in methods.names())]
+KINDS = [Brush, *(methods.get_method(name) for name in methods.method_names())]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_a_mapping_goes_through_json_and_comes_back_the_same(kind):
     @given(settings_of(kind))
     def holds(values):
-        made = build(kind, values)
+        made = knobs_from_dict(kind, values)
         for name, value in values.items():
             assert getattr(made, name) == value
-        again = build(kind, json.loads(json.dumps(as_mapping(made))))
+        again = knobs_from_dict(kind, json.loads(json.dumps(knobs_to_dict(made))))
         assert again == made
 
     holds()
@@ -184,39 +184,39 @@ def test_a_number_is_either_taken_within_its_range_or_refused(value):
         assert 0.5 <= found <= 8
 
 
-@pytest.mark.parametrize("name", methods.names())
+@pytest.mark.parametrize("name", methods.method_names())
 def test_a_methods_knobs_are_written_as_the_house_wants_them(name):
-    kind = methods.find(name)
+    kind = methods.get_method(name)
     assert kind.name == name
     assert kind.__dataclass_params__.frozen
     assert all("knob" in f.metadata for f in dataclasses.fields(kind))
-    for each in knobs_of(kind):
+    for each in get_knobs(kind):
         assert each.doc, each.name
         assert "\n" not in each.doc, each.name
         assert not each.doc.endswith("."), each.name
         assert each.low is None or each.high is None or each.low < each.high
         assert each.check(each.default) == each.default, "the default must fit its own range"
-        if each.item in (int, float):
+        if each.item_type in (int, float):
             assert each.low is not None, f"{each.name} may be as low as one likes"
-    assert kind() == build(kind, {})
+    assert kind() == knobs_from_dict(kind, {})
 
 
-@pytest.mark.parametrize("name", methods.names())
+@pytest.mark.parametrize("name", methods.method_names())
 def test_a_methods_card_is_whole_and_its_shared_knobs_mean_the_same(name):
-    card = methods.find(name).card
+    card = methods.get_method(name).card
     assert all((card.title, card.good_for, card.not_for, card.paper, card.licence))
     shared = {"strength", "structure"} & set(card.supports)
-    knobs = {k.name: k for k in knobs_of(methods.find(name))}
+    knobs = {k.name: k for k in get_knobs(methods.get_method(name))}
     assert shared == {"strength", "structure"} & set(knobs)
     for each in shared:
         assert (knobs[each].low, knobs[each].high) == (0, 1)
 
 
-@pytest.mark.parametrize("name", methods.names())
+@pytest.mark.parametrize("name", methods.method_names())
 def test_a_method_offers_what_the_protocol_asks_for(name):
     from impasto.core.request import Method
 
-    kind = methods.find(name)
+    kind = methods.get_method(name)
     for function in ("forecast", "agreement", "warnings", "paint"):
         wanted = inspect.signature(getattr(Method, function)).parameters
         assert list(inspect.signature(getattr(kind, function)).parameters) == list(wanted)
@@ -224,6 +224,6 @@ def test_a_method_offers_what_the_protocol_asks_for(name):
 
 def test_an_unknown_method_is_answered_with_the_nearest():
     with pytest.raises(KnobError, match=r"no method 'gatis'\. Did you mean gatys\?"):
-        methods.find("gatis")
+        methods.get_method("gatis")
     with pytest.raises(KnobError, match="There is "):
-        methods.find("zzzzzz")
+        methods.get_method("zzzzzz")

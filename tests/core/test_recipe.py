@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.core.errors import InputError
-from impasto.core.recipe import FORMAT, Ingredient, Recipe
+from impasto.core.recipe import FORMAT_VERSION, InputFile, Recipe
 
 names = st.text(max_size=8)
 floats = st.floats(allow_nan=False, allow_infinity=False)
@@ -22,7 +22,7 @@ recipes = st.builds(
     Recipe,
     method=names,
     knobs=mappings,
-    inputs=st.lists(st.builds(Ingredient, names, names, names), max_size=3).map(tuple),
+    inputs=st.lists(st.builds(InputFile, names, names, names), max_size=3).map(tuple),
     options=mappings,
     setting=mappings,
     files=texts,
@@ -44,7 +44,7 @@ def test_a_recipe_comes_back_from_json_as_it_was(recipe, indent):
 
 def some():
     return Recipe(
-        "gatys", {}, (Ingredient("content", "a.jpg", "00"),), {}, {}, {}, {}, {}, 1, 1.0, 1
+        "gatys", {}, (InputFile("content", "a.jpg", "00"),), {}, {}, {}, {}, {}, 1, 1.0, 1
     )
 
 
@@ -65,7 +65,7 @@ def test_the_text_stays_readable():
 
 def test_a_later_format_is_refused_with_what_to_do():
     with pytest.raises(InputError, match=r"^x\.png: .*later Impasto; update"):
-        Recipe.from_json(changed(format=FORMAT + 1), "x.png")
+        Recipe.from_json(changed(format=FORMAT_VERSION + 1), "x.png")
 
 
 @pytest.mark.parametrize(

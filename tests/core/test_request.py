@@ -64,12 +64,12 @@ def test_a_precision_that_is_none_is_refused():
 
 
 def test_without_weights_the_shares_are_equal():
-    assert request(styles=4).shares == (0.25,) * 4
+    assert request(styles=4).normalized_style_weights == (0.25,) * 4
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=5).filter(lambda w: sum(w) > 1e-6))
 def test_shares_keep_the_proportions_and_sum_to_one(weights):
-    shares = request(styles=len(weights), style_weights=tuple(weights)).shares
+    shares = request(styles=len(weights), style_weights=tuple(weights)).normalized_style_weights
     assert math.isclose(sum(shares), 1, rel_tol=1e-9)
     for share, weight in zip(shares, weights, strict=True):
         assert math.isclose(share * sum(weights), weight, rel_tol=1e-9, abs_tol=1e-300)

@@ -4,8 +4,12 @@ import pytest
 import torch
 
 from impasto.engines.optimization import cost
-from impasto.engines.optimization.cost import SLACK, activation_bytes, peak_bytes
-from impasto.nets.vgg import VGG, place
+from impasto.engines.optimization.cost import (
+    ALLOCATOR_OVERHEAD,
+    activation_bytes_per_pixel,
+    peak_bytes,
+)
+from impasto.nets.vgg import VGG, move_network
 from impasto.weights import store, vgg_layers
 from impasto.weights.loading import LoadedWeights, Preprocessing
 
@@ -17,7 +21,7 @@ STYLE = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 def weights():
     """A VGG-19 of an eighth of the width, with random weights."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vgg_layers, "WIDTHS", (8, 16, 32, 64, 64))
+        patch.setattr(vgg_layers, "BLOCK_CHANNELS", (8, 16, 32, 64, 64))
         tensors = {
             name: torch.randn(shape) / shape[-1] ** 2 if len(shape) > 1 else torch.zeros(shape)
             for name, shape in vgg_layers.tensor_shapes("vgg19").items()
@@ -27,7 +31,7 @@ def weights():
 
 def encoder_of(weights, precision="fp32", **settings):
     encoder = VGG(weights, **settings)
-    place(encoder, "cpu", precision)
+    move_network(encoder, "cpu", precision)
     return encoder
 
 
@@ -56,16 +60,22 @@ def kept_bytes(encoder, layers):
 def test_the_forecast_is_what_autograd_keeps(weights, pooling, padding, precision, each, layers):
     encoder = encoder_of(weights, precision, pooling=pooling, padding=padding)
     # The forecast adds three gradients of the widest layer, conv1_1, on the way back.
-    forecast = activation_bytes(encoder, layers, each) - 3 * encoder.channels("conv1_1") * each
+    forecast = (
+        activation_bytes_per_pixel(encoder, layers, each) - 3 * encoder.channels("conv1_1") * each
+    )
     assert forecast == pytest.approx(kept_bytes(encoder, layers), rel=0.25)
 
 
 def test_deeper_layers_and_wider_numbers_take_more(weights):
     encoder = encoder_of(weights)
-    found = [activation_bytes(encoder, (name,), 4) for name in encoder.layers]
+    found = [activation_bytes_per_pixel(encoder, (name,), 4) for name in encoder.layers]
     assert found == sorted(set(found))
-    assert activation_bytes(encoder, STYLE, 4) == activation_bytes(encoder, ("conv5_1",), 4)
-    assert activation_bytes(encoder, STYLE, 2) < activation_bytes(encoder, STYLE, 4)
+    assert activation_bytes_per_pixel(encoder, STYLE, 4) == activation_bytes_per_pixel(
+        encoder, ("conv5_1",), 4
+    )
+    assert activation_bytes_per_pixel(encoder, STYLE, 2) < activation_bytes_per_pixel(
+        encoder, STYLE, 4
+    )
 
 
 def test_the_peak_grows_with_pixels_vectors_and_large_styles(weights):
@@ -74,7 +84,7 @@ def test_the_peak_grows_with_pixels_vectors_and_large_styles(weights):
     assert peak_bytes(encoder, STYLE, 20_000, 30, 10_000) > 1.5 * base
     more = peak_bytes(encoder, STYLE, 10_000, 31, 10_000) - base
     canvas = 10_000 * 3 * 4 * 4 / 3  # of three floats a pixel, and a third more for the pyramid
-    assert more == pytest.approx(SLACK * canvas, abs=1)
+    assert more == pytest.approx(ALLOCATOR_OVERHEAD * canvas, abs=1)
     assert peak_bytes(encoder, STYLE, 10_000, 30, 10_000_000) > 10 * base
     numbers = sum(p.numel() for p in encoder.parameters())
     assert peak_bytes(encoder, STYLE, 0, 0, 0) == 8 * numbers
@@ -82,8 +92,8 @@ def test_the_peak_grows_with_pixels_vectors_and_large_styles(weights):
 
 def test_the_speed_is_measured_once_for_every_setting(weights, monkeypatch):
     loaded = []
-    monkeypatch.setattr(store, "load", lambda name: loaded.append(name) or weights)
-    monkeypatch.setattr(cost, "_PROBE", 16)
+    monkeypatch.setattr(store, "load_encoder", lambda name: loaded.append(name) or weights)
+    monkeypatch.setattr(cost, "_PROBE_SIDE_PX", 16)
     cost.seconds_per_megapixel.cache_clear()
     try:
         first = cost.seconds_per_megapixel("x", "cpu", "fp32", "max", "zeros", "conv2_1")

@@ -10,17 +10,17 @@ from tiny_diffusion import unet_config
 from tiny_models import pixels
 
 from impasto.core.errors import KnobError, ResourceError, WeightsError
-from impasto.core.plan import Setting
+from impasto.core.plan import ExecutionSettings
 from impasto.engines.diffusion import controlnet, memory
 from impasto.engines.diffusion.ip_adapter import (
-    PRESETS,
-    check_blocks,
-    known_blocks,
-    look,
-    parse_blocks,
-    place_of,
-    set_scales,
-    squares,
+    BLOCK_PRESETS,
+    cross_attention_blocks,
+    encode_image_prompts,
+    locate_attention,
+    parse_block_scales,
+    set_ip_adapter_scale,
+    square_crops,
+    validate_block_scales,
 )
 from impasto.weights import compatibility, hub
 
@@ -34,7 +34,7 @@ def unet(tiny):
     pipe = StableDiffusionXLPipeline.from_pretrained(tiny["sdxl"], add_watermarker=False)
     file = hub.locate(tiny["adapter-sdxl"])
     pipe.load_ip_adapter(
-        str(file.folder), subfolder="", weight_name=file.inside, image_encoder_folder=None
+        str(file.folder), subfolder="", weight_name=file.subpath, image_encoder_folder=None
     )
     return pipe.unet
 
@@ -48,51 +48,63 @@ SWITCHED = {
 }
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", BLOCK_PRESETS)
 def test_a_preset_switches_exactly_its_blocks(unet, preset):
-    blocks = check_blocks(PRESETS[preset], known_blocks(unet.config))
-    set_scales(unet, 0.8, blocks)
-    on = {place_of(n) for n, p in unet.attn_processors.items() if getattr(p, "scale", [0]) == [0.8]}
-    off = {place_of(n) for n, p in unet.attn_processors.items() if getattr(p, "scale", 0) == [0.0]}
+    blocks = validate_block_scales(BLOCK_PRESETS[preset], cross_attention_blocks(unet.config))
+    set_ip_adapter_scale(unet, 0.8, blocks)
+    on = {
+        locate_attention(n)
+        for n, p in unet.attn_processors.items()
+        if getattr(p, "scale", [0]) == [0.8]
+    }
+    off = {
+        locate_attention(n)
+        for n, p in unet.attn_processors.items()
+        if getattr(p, "scale", 0) == [0.0]
+    }
     assert on == SWITCHED[preset]
     assert not on & off
-    everything = {(block, i) for block, n in known_blocks(unet.config).items() for i in range(n)}
+    everything = {
+        (block, i) for block, n in cross_attention_blocks(unet.config).items() for i in range(n)
+    }
     assert on | off == everything
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", BLOCK_PRESETS)
 def test_a_preset_is_what_diffusers_makes_of_instantstyles_mapping(unet, preset, tiny):
     from diffusers import StableDiffusionXLPipeline
 
     pipe = StableDiffusionXLPipeline.from_pretrained(tiny["sdxl"], unet=unet, add_watermarker=False)
     theirs = {}
-    for name, values in PRESETS[preset].items():
+    for name, values in BLOCK_PRESETS[preset].items():
         part, block = name.split(".")
         theirs.setdefault(part, {})[block] = list(values)
     pipe.set_ip_adapter_scale(theirs)
     wanted = {n: p.scale for n, p in unet.attn_processors.items() if hasattr(p, "to_k_ip")}
     wanted = {n: list(s) for n, s in wanted.items()}
-    ours = set_scales(unet, 1.0, check_blocks(PRESETS[preset], known_blocks(unet.config)))
+    ours = set_ip_adapter_scale(
+        unet, 1.0, validate_block_scales(BLOCK_PRESETS[preset], cross_attention_blocks(unet.config))
+    )
     assert {n: [s] for n, s in ours.items()} == wanted
 
 
 def test_without_a_mapping_all_layers_have_the_scale(unet):
-    assert set(set_scales(unet, 0.7).values()) == {0.7}
-    assert len(set_scales(unet, 0.7)) == len(compatibility.layer_widths(unet.config))
+    assert set(set_ip_adapter_scale(unet, 0.7).values()) == {0.7}
+    assert len(set_ip_adapter_scale(unet, 0.7)) == len(compatibility.layer_widths(unet.config))
 
 
 def test_the_blocks_of_a_model_are_known_from_its_configuration():
-    assert known_blocks(unet_config("sdxl")) == {
+    assert cross_attention_blocks(unet_config("sdxl")) == {
         "down.block_1": 2, "down.block_2": 2, "mid": 1, "up.block_0": 3, "up.block_1": 3,
     }  # fmt: skip
-    assert known_blocks(unet_config("sd15")) == {
+    assert cross_attention_blocks(unet_config("sd15")) == {
         "down.block_0": 2, "down.block_1": 2, "mid": 1, "up.block_1": 3, "up.block_2": 3,
     }  # fmt: skip
 
 
 def test_one_number_is_for_a_whole_block():
-    known = known_blocks(unet_config("sdxl"))
-    found = check_blocks(parse_blocks("up.block_1=0.5; mid=1"), known)
+    known = cross_attention_blocks(unet_config("sdxl"))
+    found = validate_block_scales(parse_block_scales("up.block_1=0.5; mid=1"), known)
     assert found == {"up.block_1": (0.5, 0.5, 0.5), "mid": (1.0,)}
 
 
@@ -112,7 +124,7 @@ def test_one_number_is_for_a_whole_block():
 )
 def test_a_mapping_that_diffusers_would_take_silently_is_an_error(text, message):
     with pytest.raises(KnobError, match=message):
-        check_blocks(parse_blocks(text), known_blocks(unet_config("sdxl")))
+        validate_block_scales(parse_block_scales(text), cross_attention_blocks(unet_config("sdxl")))
 
 
 # ------------------------------------------------------------------------------ the references
@@ -123,7 +135,7 @@ def test_squares_cover_the_whole_reference(shape):
     reference = np.zeros((*shape, 3), np.float32)
     reference[..., 0] = np.linspace(0, 1, shape[1])[None]
     reference[..., 1] = np.linspace(0, 1, shape[0])[:, None]
-    cut = [np.asarray(square) / 255 for square in squares(reference, 32)]
+    cut = [np.asarray(square) / 255 for square in square_crops(reference, 32)]
     assert all(each.shape == (32, 32, 3) for each in cut)
     assert len(cut) <= 4
     for channel in (0, 1):  # from its one edge to the other
@@ -144,10 +156,10 @@ def test_what_is_at_the_edge_of_a_wide_reference_is_seen(tiny):
     plain = np.full((32, 96, 3), 0.5, np.float32)
     marked = plain.copy()
     marked[:, :8] = 1
-    one, other = (look(encoder, [each], plus=False) for each in (plain, marked))
+    one, other = (encode_image_prompts(encoder, [each], plus=False) for each in (plain, marked))
     assert one.embeds.shape == (1, 3, 16)
     assert not torch.allclose(one.embeds, other.embeds)
-    assert [round(share, 3) for _, share in one.owners] == [0.333] * 3
+    assert [round(share, 3) for _, share in one.square_sources] == [0.333] * 3
 
 
 def test_shares_become_masks_and_a_single_whole_reference_needs_none(tiny):
@@ -156,9 +168,9 @@ def test_shares_become_masks_and_a_single_whole_reference_needs_none(tiny):
     folder = hub.locate(tiny["adapter-sdxl"]).folder / "image_encoder"
     encoder = CLIPVisionModelWithProjection.from_pretrained(folder)
     square, wide = np.zeros((8, 8, 3), np.float32), np.ones((8, 16, 3), np.float32)
-    alone = look(encoder, [square], plus=False)
+    alone = encode_image_prompts(encoder, [square], plus=False)
     assert alone.masks(torch.ones(1, 1, 1)) is None
-    both = look(encoder, [square, wide], plus=True)
+    both = encode_image_prompts(encoder, [square, wide], plus=True)
     assert both.embeds.shape == (1, 3, 17, 16)
     masks = both.masks(torch.tensor([0.25, 0.75])[:, None, None])
     assert torch.allclose(masks.flatten(), torch.tensor([0.25, 0.375, 0.375]))
@@ -193,7 +205,7 @@ def test_canny_finds_a_square_as_thin_lines_and_nothing_in_a_plane():
 
 
 def test_of_a_faint_picture_the_control_shows_the_fainter_edges():
-    from impasto.engines.diffusion.controlnet import canny, control_picture
+    from impasto.engines.diffusion.controlnet import canny, make_control_image
 
     y, x = np.mgrid[0:64, 0:64]
     checks = ((x // 8 + y // 8) % 2).astype(np.float32)[..., None].repeat(3, 2)
@@ -201,8 +213,8 @@ def test_of_a_faint_picture_the_control_shows_the_fainter_edges():
     tensor = torch.from_numpy(faint).permute(2, 0, 1)
     assert canny(tensor).sum() == 0
     for each in (strong, faint):
-        assert control_picture("canny", each, 64, 64).mean() > 0.03
-    assert not control_picture("canny", np.full_like(faint, 0.5), 64, 64).any()
+        assert make_control_image("canny", each, 64, 64).mean() > 0.03
+    assert not make_control_image("canny", np.full_like(faint, 0.5), 64, 64).any()
 
 
 def test_a_weak_edge_stays_only_if_it_touches_a_strong_one():
@@ -219,7 +231,7 @@ def test_a_weak_edge_stays_only_if_it_touches_a_strong_one():
 
 def test_a_tile_keeps_what_is_large():
     noise = np.random.default_rng(0).random((64, 64, 3)).astype(np.float32)
-    seen = controlnet.control_picture("tile", noise, 64, 64)
+    seen = controlnet.make_control_image("tile", noise, 64, 64)
     assert seen.shape == (64, 64, 3)
     assert seen.std() < 0.3 * noise.std()
     assert abs(seen.mean() - noise.mean()) < 0.02
@@ -229,12 +241,12 @@ def test_depth_by_a_model_of_transformers(tmp_path):
     from tiny_diffusion import write_depth
 
     write_depth(tmp_path)
-    seen = controlnet.control_picture("depth", pixels(24, 40), 24, 40, depth_model=str(tmp_path))
+    seen = controlnet.make_control_image("depth", pixels(24, 40), 24, 40, depth_model=str(tmp_path))
     assert seen.shape == (24, 40, 3)
     assert (seen.min(), seen.max()) == (0, 1)
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(WeightsError, match="cannot be used as a depth model"):
-        controlnet.control_picture("depth", pixels(24, 40), 24, 40, depth_model=str(tmp_path))
+        controlnet.make_control_image("depth", pixels(24, 40), 24, 40, depth_model=str(tmp_path))
 
 
 # -------------------------------------------------------------------------------------- prompts
@@ -248,7 +260,7 @@ def test_a_short_prompt_is_read_as_diffusers_reads_it(tiny, kind, negative):
     name = "StableDiffusionXLPipeline" if kind == "sdxl" else "StableDiffusionPipeline"
     more = {"add_watermarker": False} if kind == "sdxl" else {"safety_checker": None}
     pipe = getattr(diffusers, name).from_pretrained(tiny[kind], **more)
-    found = prompts.read(pipe, "a house", negative)
+    found = prompts.encode_prompt(pipe, "a house", negative)
     if kind == "sdxl":
         theirs = pipe.encode_prompt("a house", negative_prompt=negative or None)
     else:
@@ -264,10 +276,10 @@ def test_a_long_prompt_is_read_in_chunks_and_nothing_is_cut(tiny):
 
     pipe = diffusers.StableDiffusionXLPipeline.from_pretrained(tiny["sdxl"], add_watermarker=False)
     long = "abcde " * 40  # 200 tokens
-    assert [len(c) for c in prompts.chunks_of(pipe.tokenizer, long)] == [75, 75, 50]
-    found = prompts.read(pipe, long, "red")
+    assert [len(c) for c in prompts.chunk_tokens(pipe.tokenizer, long)] == [75, 75, 50]
+    found = prompts.encode_prompt(pipe, long, "red")
     assert found.positive.shape == found.negative.shape == (1, 3 * 77, 32)
-    other = prompts.read(pipe, long[:-2] + "z", "red")  # the last letter counts too
+    other = prompts.encode_prompt(pipe, long[:-2] + "z", "red")  # the last letter counts too
     assert not torch.equal(found.positive, other.positive)
     assert torch.equal(found.positive[:, :154], other.positive[:, :154])
 
@@ -277,10 +289,10 @@ def test_a_long_prompt_is_read_in_chunks_and_nothing_is_cut(tiny):
 
 @pytest.fixture(scope="module")
 def sizes(tiny):
-    base = compatibility.look_at_model(hub.locate(tiny["sdxl"]))
-    adapter = compatibility.look_at_adapter(tiny["adapter-sdxl"], base)
+    base = compatibility.inspect_model(hub.locate(tiny["sdxl"]))
+    adapter = compatibility.inspect_adapter(tiny["adapter-sdxl"], base)
     nets = {"canny": hub.locate(tiny["control-sdxl"])}
-    return memory.weigh(base, adapter, compatibility.encoder_of(adapter), nets)
+    return memory.count_parameters(base, adapter, compatibility.image_encoder_source(adapter), nets)
 
 
 def test_parameters_are_counted_without_loading(sizes, tiny):
@@ -297,19 +309,21 @@ def test_parameters_are_counted_without_loading(sizes, tiny):
 
 def published(kind):
     """SDXL's figures, without its configuration files: parameters as published."""
-    from impasto.weights.compatibility import Base
+    from impasto.weights.compatibility import BaseModelInfo
 
     unet = {"block_out_channels": [320, 640, 1280]}
     vae = {"block_out_channels": [128, 256, 512, 512]}
-    base = Base(hub.Source("x", None, "a/b"), kind, 2048, unet, vae, {})
+    base = BaseModelInfo(hub.ModelSource("x", None, "a/b"), kind, 2048, unet, vae, {})
     parts = {"unet": 2_567_463_684, "vae": 83_653_863, "text_encoder": 123_060_480,
              "text_encoder_2": 694_659_840}  # fmt: skip
-    return memory.Sizes(parts, base)
+    return memory.ParameterCounts(parts, base)
 
 
 def test_every_step_down_takes_less():
-    setting = Setting(1024, 1024, "cuda", "fp16")
-    peaks = [published("sdxl").peak(setting, s, True) / 1e9 for s in memory.STEPS.values()]
+    setting = ExecutionSettings(1024, 1024, "cuda", "fp16")
+    peaks = [
+        published("sdxl").peak_bytes(setting, s, True) / 1e9 for s in memory.MEMORY_MODES.values()
+    ]
     assert peaks == sorted(peaks, reverse=True)
     assert 11 < peaks[0] < 13  # fp16 weights of 7 GB, and the decoder in fp32
     assert 5.5 < peaks[2] < 7
@@ -317,24 +331,27 @@ def test_every_step_down_takes_less():
 
 
 def test_the_first_step_that_fits_is_taken():
-    setting, sdxl = Setting(1024, 1024, "cuda", "fp16"), published("sdxl")
-    found = [memory.choose(sdxl, setting, True, int(gb * 1e9)).name for gb in (24, 9.5, 7, 4, 1)]
+    setting, sdxl = ExecutionSettings(1024, 1024, "cuda", "fp16"), published("sdxl")
+    found = [
+        memory.choose_memory_mode(sdxl, setting, True, int(gb * 1e9)).name
+        for gb in (24, 9.5, 7, 4, 1)
+    ]
     assert found == ["resident", "tiled", "offload", "sequential", "sequential"]
-    assert memory.choose(sdxl, setting, True, 0, "resident").name == "resident"
+    assert memory.choose_memory_mode(sdxl, setting, True, 0, "resident").name == "resident"
 
 
 def test_a_processor_has_nowhere_to_offload_to():
-    assert [s.name for s in memory.steps_of("cpu")] == ["resident", "tiled"]
-    assert memory.below(memory.STEPS["tiled"], "cpu") is None
-    assert memory.below(memory.STEPS["tiled"], "cuda:1").name == "offload"
-    setting = Setting(64, 64, "cpu", "fp32")
+    assert [s.name for s in memory.available_modes("cpu")] == ["resident", "tiled"]
+    assert memory.next_smaller_mode(memory.MEMORY_MODES["tiled"], "cpu") is None
+    assert memory.next_smaller_mode(memory.MEMORY_MODES["tiled"], "cuda:1").name == "offload"
+    setting = ExecutionSettings(64, 64, "cpu", "fp32")
     with pytest.raises(ResourceError, match="is for a GPU"):
-        memory.choose(published("sdxl"), setting, True, 0, "offload")
+        memory.choose_memory_mode(published("sdxl"), setting, True, 0, "offload")
 
 
 def test_a_forecast_grows_with_steps_and_size(sizes):
-    small, large = (Setting(side, side, "cpu", "fp32") for side in (64, 256))
-    step = memory.STEPS["resident"]
+    small, large = (ExecutionSettings(side, side, "cpu", "fp32") for side in (64, 256))
+    step = memory.MEMORY_MODES["resident"]
     few, many = (memory.forecast(sizes, small, step, n, True) for n in (1, 100))
     assert few.seconds < many.seconds
     assert few.peak_bytes < memory.forecast(sizes, large, step, 1, True).peak_bytes
@@ -342,7 +359,7 @@ def test_a_forecast_grows_with_steps_and_size(sizes):
 
 def test_operations_of_the_published_model_are_what_was_counted():
     sdxl = published("sdxl")
-    setting = Setting(1024, 1024, "cuda", "fp16")
+    setting = ExecutionSettings(1024, 1024, "cuda", "fp16")
     once = sdxl.operations(setting, 1, False) - sdxl.operations(setting, 0, False)
     assert once == pytest.approx(6.76e12, rel=0.05)
 
@@ -369,20 +386,20 @@ def flat(value):
 
 
 def test_a_leak_is_what_only_the_reference_shows():
-    from impasto.engines.diffusion.content_leak import THINGS, LeakCheck
+    from impasto.engines.diffusion.content_leak import OBJECT_NAMES, ContentLeakMetric
 
-    check = LeakCheck(Staged(), [flat(0)], flat(1), "")
+    check = ContentLeakMetric(Staged(), [flat(0)], flat(1), "")
     assert check(flat(0)) == pytest.approx(1, abs=1e-3)
     assert check(flat(1)) == pytest.approx(0, abs=1e-3)
-    asked = LeakCheck(Staged(), [flat(0)], None, THINGS[0])
+    asked = ContentLeakMetric(Staged(), [flat(0)], None, OBJECT_NAMES[0])
     assert asked(flat(0)) < 1e-3  # it was asked for
-    assert len(set(THINGS)) == len(THINGS)
+    assert len(set(OBJECT_NAMES)) == len(OBJECT_NAMES)
 
 
 def test_the_leak_check_takes_a_real_clip(tmp_path):
-    from impasto.engines.diffusion.content_leak import LeakCheck
+    from impasto.engines.diffusion.content_leak import ContentLeakMetric
     from impasto.nets.clip import Clip
 
     clip = Clip(str(write_clip(tmp_path)), fetch=False)
-    check = LeakCheck(clip, [pixels(32, 32, 1)], pixels(32, 32, 2), "a cat")
+    check = ContentLeakMetric(clip, [pixels(32, 32, 1)], pixels(32, 32, 2), "a cat")
     assert 0 <= check(pixels(32, 32, 1)) <= 1

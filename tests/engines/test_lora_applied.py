@@ -9,9 +9,15 @@ import torch
 from torch import nn
 
 from impasto.core.errors import KnobError, WeightsError
-from impasto.engines.diffusion.lora import Loras, Use
-from impasto.engines.diffusion.lora_keys import PARTS, aliases, block_of, kohya_key, layers
-from impasto.weights.lora import read_header, read_pairs, write_lora
+from impasto.engines.diffusion.lora import LoraConfig, LoraStack
+from impasto.engines.diffusion.lora_keys import (
+    LORA_COMPONENTS,
+    adaptable_layers,
+    enclosing_blocks,
+    kohya_key,
+    layer_aliases,
+)
+from impasto.weights.lora import read_lora_header, read_matrices, write_lora
 
 KINDS = ("sd15", "sdxl")
 
@@ -50,9 +56,9 @@ def matrices(pipeline, seed=0, rank=3, **kinds):
     """(part, path) → down and up, random, for the layers that are wanted."""
     random = torch.Generator().manual_seed(seed)
     found = {}
-    for part in PARTS:
+    for part in LORA_COMPONENTS:
         module = getattr(pipeline, part, None)
-        for path, layer in layers(module).items() if module is not None else ():
+        for path, layer in adaptable_layers(module).items() if module is not None else ():
             if wanted(part, path, **kinds):
                 out, *into = layer.weight.shape
                 down = torch.randn(rank, *into, generator=random).half().float()
@@ -76,7 +82,7 @@ def write_kohya(file, pipeline, found, alpha=1.5, metadata=()):
 def state(pipeline):
     return {
         (part, name): tensor.clone()
-        for part in PARTS
+        for part in LORA_COMPONENTS
         if getattr(pipeline, part, None) is not None
         for name, tensor in getattr(pipeline, part).state_dict().items()
     }
@@ -90,7 +96,7 @@ def test_diffusers_reads_our_file_and_paints_the_same(base, tmp_path):
     kind = "sdxl" if hasattr(base, "text_encoder_2") else "sd15"
     file = write_kohya(tmp_path / "a.safetensors", base, matrices(base, conv=False))
     plain = paint(base)
-    ours = Loras(base, [Use(file)])
+    ours = LoraStack(base, [LoraConfig(file)])
     mine = paint(base)
     ours.remove()
     other = tiny_diffusion.pipeline(kind)
@@ -103,10 +109,10 @@ def test_diffusers_reads_our_file_and_paints_the_same(base, tmp_path):
 def test_fused_it_paints_the_same_and_unfused_the_base_is_back_to_the_bit(base, tmp_path):
     before, plain = state(base), paint(base)
     uses = [
-        Use(write_kohya(tmp_path / "a.safetensors", base, matrices(base, 1)), 0.8),
-        Use(write_kohya(tmp_path / "b.safetensors", base, matrices(base, 2, rank=5)), -0.5),
+        LoraConfig(write_kohya(tmp_path / "a.safetensors", base, matrices(base, 1)), 0.8),
+        LoraConfig(write_kohya(tmp_path / "b.safetensors", base, matrices(base, 2, rank=5)), -0.5),
     ]
-    loras = Loras(base, uses)
+    loras = LoraStack(base, uses)
     beside = paint(base)
     assert same(before, state(base))
     loras.fuse()
@@ -118,7 +124,7 @@ def test_fused_it_paints_the_same_and_unfused_the_base_is_back_to_the_bit(base, 
     assert same(before, state(base))
     assert torch.equal(paint(base), beside)
     loras.fuse()
-    loras.weigh([0.1, 0.2])
+    loras.set_weights([0.1, 0.2])
     assert loras.fused
     loras.remove()
     assert same(before, state(base))
@@ -130,7 +136,7 @@ def test_half_precision_comes_back_to_the_bit_too(bases, tmp_path):
     base.unet.to(torch.bfloat16)
     before = state(base)
     file = write_kohya(tmp_path / "a.safetensors", base, matrices(base))
-    loras = Loras(base, [Use(file, 0.37)])
+    loras = LoraStack(base, [LoraConfig(file, 0.37)])
     loras.fuse()
     loras.unfuse()
     loras.remove()
@@ -140,11 +146,11 @@ def test_half_precision_comes_back_to_the_bit_too(bases, tmp_path):
 def test_several_add_up_and_weight_0_is_none(base, tmp_path):
     file = write_kohya(tmp_path / "a.safetensors", base, matrices(base))
     plain = paint(base)
-    loras = Loras(base, [Use(file, 0.25), Use(file, 0.5)])
+    loras = LoraStack(base, [LoraConfig(file, 0.25), LoraConfig(file, 0.5)])
     twice = paint(base)
-    loras.weigh([0.75, 0])
+    loras.set_weights([0.75, 0])
     assert (paint(base) - twice).abs().max() < 1e-5
-    loras.weigh([0, 0])
+    loras.set_weights([0, 0])
     assert torch.equal(paint(base), plain)
     loras.remove()
 
@@ -152,18 +158,18 @@ def test_several_add_up_and_weight_0_is_none(base, tmp_path):
 def test_a_block_s_scale_counts_there_alone(base, tmp_path):
     found = matrices(base)
     file = write_kohya(tmp_path / "a.safetensors", base, found)
-    inside = {place for place in found if "up.block_1" in block_of(*place)}
+    inside = {place for place in found if "up.block_1" in enclosing_blocks(*place)}
     assert inside
     only = write_kohya(
         tmp_path / "b.safetensors", base, {place: found[place] for place in inside}, alpha=0.75
     )
     blocks = {"down": 0, "mid": 0, "up": 0, "rest": 0, "text": 0, "up.block_1": 0.5}
-    known = {name for place in found for name in block_of(*place)}
+    known = {name for place in found for name in enclosing_blocks(*place)}
     blocks = {name: scale for name, scale in blocks.items() if name in known}
-    scaled = Loras(base, [Use(file, blocks=blocks)])
+    scaled = LoraStack(base, [LoraConfig(file, block_scales=blocks)])
     first = paint(base)
     scaled.remove()
-    alone = Loras(base, [Use(only)])
+    alone = LoraStack(base, [LoraConfig(only)])
     assert (paint(base) - first).abs().max() < 1e-5
     alone.remove()
 
@@ -180,7 +186,7 @@ def test_blocks_that_are_unknown_or_all_0_are_refused(bases, tmp_path, blocks, s
     base = bases["sd15"]
     file = write_kohya(tmp_path / "a.safetensors", base, matrices(base))
     with pytest.raises(KnobError, match=None) as error:
-        Loras(base, [Use(file, blocks=blocks)])
+        LoraStack(base, [LoraConfig(file, block_scales=blocks)])
     assert says in str(error.value)
 
 
@@ -189,14 +195,14 @@ def test_a_lora_of_another_base_is_refused_and_the_one_that_fits_named(bases, tm
     told = {"impasto": json.dumps({"about": {"base": "stabilityai/sdxl"}})}
     file = write_kohya(tmp_path / "a.safetensors", sdxl, matrices(sdxl), metadata=told)
     with pytest.raises(WeightsError) as error:
-        Loras(sd15, [Use(file)], "tiny-sd")
+        LoraStack(sd15, [LoraConfig(file)], "tiny-sd")
     assert "is a LoRA of stabilityai/sdxl and does not fit" in str(error.value)
     assert "words are 32 wide, and those of tiny-sd" in str(error.value)
     assert torch.equal(paint(sd15), paint(tiny_diffusion.pipeline("sd15")))
     text = {place: pair for place, pair in matrices(sdxl).items() if place[0] == "text_encoder_2"}
     file = write_kohya(tmp_path / "text.safetensors", sdxl, text)
     with pytest.raises(WeightsError, match="has no such layer as its text_encoder_2"):
-        Loras(sd15, [Use(file)])
+        LoraStack(sd15, [LoraConfig(file)])
 
 
 def test_the_real_bases_are_named(tmp_path):
@@ -210,8 +216,8 @@ def test_the_real_bases_are_named(tmp_path):
                  f"{key}.lora_up.weight": torch.ones(8, 2)},
                 {},
             )  # fmt: skip
-        header = read_header(file)
-        assert (header.width, header.base) == (width, name)
+        header = read_lora_header(file)
+        assert (header.cross_attention_dim, header.base) == (width, name)
 
 
 def test_what_diffusers_writes_is_read(base, tmp_path):
@@ -240,7 +246,7 @@ def test_what_diffusers_writes_is_read(base, tmp_path):
         unet_lora_adapter_metadata=config.to_dict(),
         text_encoder_lora_adapter_metadata=config.to_dict(),
     )
-    loras = Loras(base, [Use(tmp_path / "theirs.safetensors")])
+    loras = LoraStack(base, [LoraConfig(tmp_path / "theirs.safetensors")])
     mine = paint(base)
     loras.remove()
     assert (mine - theirs).abs().max() < 1e-4
@@ -248,13 +254,13 @@ def test_what_diffusers_writes_is_read(base, tmp_path):
 
 
 def test_every_name_of_a_layer_leads_back_to_it(base):
-    for part in PARTS:
+    for part in LORA_COMPONENTS:
         if (module := getattr(base, part, None)) is None:
             continue
-        known = aliases(part, module)
-        for path in layers(module):
+        known = layer_aliases(part, module)
+        for path in adaptable_layers(module):
             key = (
-                kohya_key(part, path, module, xl=part == "text_encoder_2")
+                kohya_key(part, path, module, is_xl=part == "text_encoder_2")
                 if (part != "text_encoder_2" or "text_projection" not in path)
                 else ""
             )
@@ -280,7 +286,7 @@ def test_the_first_names_of_sdxl():
             addition_time_embed_dim=256,
             projection_class_embeddings_input_dim=2816,
         )
-    keys = {path: kohya_key("unet", path, unet, xl=True) for path in layers(unet)}
+    keys = {path: kohya_key("unet", path, unet, is_xl=True) for path in adaptable_layers(unet)}
     assert len(set(keys.values())) == len(keys)
     attn = "transformer_blocks.0.attn1.to_q"
     for path, key in {
@@ -304,13 +310,13 @@ def test_the_first_names_of_sdxl():
 def test_a_second_set_waits_until_the_first_is_off(bases, tmp_path):
     base = bases["sd15"]
     file = write_kohya(tmp_path / "a.safetensors", base, matrices(base))
-    loras = Loras(base, [Use(file)])
+    loras = LoraStack(base, [LoraConfig(file)])
     with pytest.raises(WeightsError, match="on this pipeline already"):
-        Loras(base, [Use(file)])
+        LoraStack(base, [LoraConfig(file)])
     with pytest.raises(KnobError, match="2 weights for 1 LoRAs"):
-        loras.weigh([1, 2])
+        loras.set_weights([1, 2])
     loras.remove()
-    Loras(base, [Use(file)]).remove()
+    LoraStack(base, [LoraConfig(file)]).remove()
 
 
 def broken(path, what):
@@ -348,7 +354,7 @@ def test_files_that_are_none_are_refused(bases, tmp_path, what, says):
     file = write_kohya(tmp_path / "a.safetensors", base, matrices(base, text=False))
     broken(file, what)
     with pytest.raises(WeightsError) as error:
-        Loras(base, [Use(file)])
+        LoraStack(base, [LoraConfig(file)])
     assert says in str(error.value)
     assert str(file) in str(error.value)
 
@@ -356,7 +362,7 @@ def test_files_that_are_none_are_refused(bases, tmp_path, what, says):
 def test_offloaded_weights_are_not_fused_into(bases, tmp_path):
     base = tiny_diffusion.pipeline("sd15")
     file = write_kohya(tmp_path / "a.safetensors", base, matrices(base, text=False))
-    loras = Loras(base, [Use(file)])
+    loras = LoraStack(base, [LoraConfig(file)])
     base.unet.to("meta")
     with pytest.raises(WeightsError, match="fuse first, offload then"):
         loras.fuse()
@@ -365,7 +371,7 @@ def test_offloaded_weights_are_not_fused_into(bases, tmp_path):
 def test_pairs_keep_their_alpha(bases, tmp_path):
     base = bases["sd15"]
     file = write_kohya(tmp_path / "a.safetensors", base, matrices(base, rank=4), alpha=2)
-    pairs = read_pairs(read_header(file))
+    pairs = read_matrices(read_lora_header(file))
     assert {pair.scale for pair in pairs.values()} == {0.5}
     assert {pair.rank for pair in pairs.values()} == {4}
 
@@ -375,8 +381,10 @@ def test_a_fuse_that_failed_leaves_them_beside_the_weights(bases, tmp_path, monk
 
     base = bases["sd15"]
     before, plain = state(base), paint(base)
-    loras = Loras(base, [Use(write_kohya(tmp_path / "a.safetensors", base, matrices(base)))])
-    beside, real, calls = paint(base), lora._Added.product, []
+    loras = LoraStack(
+        base, [LoraConfig(write_kohya(tmp_path / "a.safetensors", base, matrices(base)))]
+    )
+    beside, real, calls = paint(base), lora._LoraDelta.weight_delta, []
 
     def product(self, device):
         calls.append(self)
@@ -384,7 +392,7 @@ def test_a_fuse_that_failed_leaves_them_beside_the_weights(bases, tmp_path, monk
             raise torch.OutOfMemoryError("too little memory")
         return real(self, device)
 
-    monkeypatch.setattr(lora._Added, "product", product)
+    monkeypatch.setattr(lora._LoraDelta, "product", product)
     with pytest.raises(torch.OutOfMemoryError):
         loras.fuse()
     assert not loras.fused
@@ -401,8 +409,8 @@ def test_weights_and_scales_are_numbers(bases, tmp_path, use):
     base = bases["sd15"]
     file = write_kohya(tmp_path / "a.safetensors", base, matrices(base, text=False))
     with pytest.raises(KnobError, match="give a number"):
-        Loras(base, [Use(file, **use)])
-    loras = Loras(base, [Use(file)])
+        LoraStack(base, [LoraConfig(file, **use)])
+    loras = LoraStack(base, [LoraConfig(file)])
     with pytest.raises(KnobError, match="give a number"):
-        loras.weigh([float("inf")])
+        loras.set_weights([float("inf")])
     loras.remove()

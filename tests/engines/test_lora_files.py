@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from impasto.core.errors import WeightsError
-from impasto.engines.diffusion.lora import Loras, Use
-from impasto.weights.lora import read_header, read_pairs
+from impasto.engines.diffusion.lora import LoraStack
+from impasto.weights.lora import read_lora_header, read_matrices
 
 KEY = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_k"
 PEFT = "unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k"
@@ -50,7 +50,7 @@ def written(file, down=(2, 24), up=(8, 2), *, alpha=None, metadata=None, value=1
 def test_what_is_damaged_is_refused(tmp_path, made, says):
     file = written(tmp_path / "a.safetensors", **made)
     with pytest.raises(WeightsError) as error:
-        read_pairs(read_header(file))
+        read_matrices(read_lora_header(file))
     assert says in str(error.value)
     assert str(file) in str(error.value)
 
@@ -63,7 +63,7 @@ def test_what_is_damaged_is_refused(tmp_path, made, says):
 ])  # fmt: skip
 def test_diffusers_scales(tmp_path, told, scale):
     file = written(tmp_path / "a.safetensors", metadata={"lora_adapter_metadata": told}, peft=True)
-    (pair,) = read_pairs(read_header(file)).values()
+    (pair,) = read_matrices(read_lora_header(file)).values()
     assert pair.scale == pytest.approx(scale)
 
 
@@ -87,5 +87,5 @@ def test_a_rank_stabilised_lora_paints_as_in_diffusers(tmp_path):
         unet_lora_adapter_metadata=config.to_dict(),
     )
     ours = tiny_diffusion.pipeline("sd15")
-    Loras(ours, [Use(tmp_path / "r.safetensors")])
+    LoraStack(ours, [LoraConfig(tmp_path / "r.safetensors")])
     assert (paint(ours) - paint(theirs)).abs().max() < 1e-4

@@ -7,8 +7,12 @@ import math
 import pytest
 import torch
 
-from impasto.engines.optimization.optimizer import BAD, LONGEST, Descent
-from impasto.engines.optimization.parametrization import Canvas
+from impasto.engines.optimization.optimizer import (
+    MAX_LOSS_RATIO,
+    MAX_STEP_RMS,
+    SafeguardedOptimizer,
+)
+from impasto.engines.optimization.parametrization import LaplacianPyramid
 
 OPTIMIZERS = ["lbfgs", "adam"]
 
@@ -38,7 +42,7 @@ class Rigged:
 
 
 def descent_of(loss=bowl, **settings):
-    return Descent(Canvas(picture(), 3), loss, **settings)
+    return SafeguardedOptimizer(LaplacianPyramid(picture(), 3), loss, **settings)
 
 
 def run(descent, steps):
@@ -53,8 +57,8 @@ def run(descent, steps):
 def test_it_arrives_at_the_minimum_of_a_quadratic(settings, steps):
     descent = descent_of(**settings)
     first = run(descent, steps)[0]
-    assert descent.settle()["total"] < 1e-6 * first
-    torch.testing.assert_close(descent.picture(), picture(1), atol=1e-3, rtol=0)
+    assert descent.finalize()["total"] < 1e-6 * first
+    torch.testing.assert_close(descent.image(), picture(1), atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -72,7 +76,7 @@ def test_the_learning_rate_is_the_length_of_a_step():
     for rate in (0.01, 0.03):
         descent = descent_of(optimizer="adam", learning_rate=rate)
         descent.step()
-        finest = descent.canvas.changes[0].detach()
+        finest = descent.pyramid.coefficients[0].detach()
         # Adam's first step is the learning rate in every coefficient.
         torch.testing.assert_close(finest.abs(), torch.full_like(finest, rate))
 
@@ -83,9 +87,9 @@ def test_a_bad_step_is_taken_back(optimizer, bad):
     loss = Rigged({6: bad})
     descent = descent_of(loss, optimizer=optimizer)
     run(descent, 5)
-    assert not torch.equal(loss.places[4], descent.picture())  # step 5 moved on to a bad place
+    assert not torch.equal(loss.places[4], descent.image())  # step 5 moved on to a bad place
     descent.step()
-    assert torch.equal(descent.picture(), loss.places[4])  # the last that was found good
+    assert torch.equal(descent.image(), loss.places[4])  # the last that was found good
     assert torch.equal(loss.places[4], loss.places[-2])
     later = run(descent, 60)
     assert later[0] == bowl(loss.places[4])["total"].item()
@@ -95,18 +99,18 @@ def test_a_bad_step_is_taken_back(optimizer, bad):
 def test_bad_at_the_very_start_leaves_the_ground():
     descent = descent_of(Rigged({1: math.nan}))
     descent.step()
-    assert torch.equal(descent.picture(), picture())
+    assert torch.equal(descent.image(), picture())
 
 
 def test_a_rise_below_the_threshold_is_no_bad_step():
-    for factor, kept in ((0.9 * BAD, True), (1.2 * BAD, False)):
+    for factor, kept in ((0.9 * MAX_LOSS_RATIO, True), (1.2 * MAX_LOSS_RATIO, False)):
         loss = Rigged()
         descent = descent_of(loss, optimizer="adam", learning_rate=1e-6)
         run(descent, 3)
-        place = descent.picture().clone()
+        place = descent.image().clone()
         loss.values = {4: factor}
         descent.step()
-        moved_on = not torch.equal(descent.picture(), loss.places[2])
+        moved_on = not torch.equal(descent.image(), loss.places[2])
         assert moved_on is kept
         assert torch.equal(loss.places[3], place)
 
@@ -116,9 +120,11 @@ def test_a_step_that_is_taken_back_is_not_tried_again_and_again():
     def valley(x):
         return {"total": (x - picture(1)).square().sum() + 1e-3}
 
-    descent = Descent(Canvas(picture(1) + 0.01, 1), valley, optimizer="adam", learning_rate=0.5)
+    descent = SafeguardedOptimizer(
+        LaplacianPyramid(picture(1) + 0.01, 1), valley, optimizer="adam", learning_rate=0.5
+    )
     told = run(descent, 100)
-    assert told[1] > BAD * told[0]
+    assert told[1] > MAX_LOSS_RATIO * told[0]
     assert min(told[:3]) == told[0]
     assert min(told) < 0.5 * told[0]
 
@@ -136,11 +142,11 @@ def test_where_the_loss_is_concave_the_step_is_cut_short():
         return ridge(x)
 
     ground = 0.5 + 1e-3 * picture()
-    descent = Descent(Canvas(ground, 1), loss)
+    descent = SafeguardedOptimizer(LaplacianPyramid(ground, 1), loss)
     told = run(descent, 60)
     moves = [(b - a).square().mean().sqrt().item() for a, b in itertools.pairwise(seen)]
-    assert max(moves) == pytest.approx(LONGEST, rel=1e-3)  # it was cut at least once
-    assert all(t <= told[0] * BAD for t in told)  # and never had to be taken back
+    assert max(moves) == pytest.approx(MAX_STEP_RMS, rel=1e-3)  # it was cut at least once
+    assert all(t <= told[0] * MAX_LOSS_RATIO for t in told)  # and never had to be taken back
     # The minimum of 0.26 - y² + y⁴ is 0.01 at y² = 1/2.
     assert told[-1] == pytest.approx(0.01 * ground.numel(), rel=1e-3)
 
@@ -153,14 +159,14 @@ def test_of_a_step_that_was_cut_the_optimiser_learns_what_was_made():
         seen.append(x.detach().clone())
         return {"total": (1 + (x - 3).square()).sqrt().sum()}
 
-    descent = Descent(Canvas(picture(), 1), valley)
+    descent = SafeguardedOptimizer(LaplacianPyramid(picture(), 1), valley)
     for _ in range(12):
         descent.step()
-        memory = descent._optimizer.state[descent.canvas.changes[0]].get("old_stps", [])
+        memory = descent._optimizer.state[descent.pyramid.coefficients[0]].get("old_stps", [])
         if len(memory) > len(learnt):
             learnt.append((memory[-1].view_as(picture()), seen[-1] - seen[-2]))
     lengths = [made.square().mean().sqrt().item() for _, made in learnt]
-    assert max(lengths) == pytest.approx(LONGEST, rel=1e-3)
+    assert max(lengths) == pytest.approx(MAX_STEP_RMS, rel=1e-3)
     for kept, made in learnt:
         torch.testing.assert_close(kept, made, atol=1e-5, rtol=1e-3)
 
@@ -170,17 +176,17 @@ def test_settling_takes_a_bad_last_step_back(bad):
     loss = Rigged({6: bad})
     descent = descent_of(loss)
     run(descent, 5)
-    told = descent.settle()
-    assert torch.equal(descent.picture(), loss.places[4])
+    told = descent.finalize()
+    assert torch.equal(descent.image(), loss.places[4])
     assert told["total"] == bowl(loss.places[4])["total"].item()
 
 
 def test_settling_keeps_a_good_last_step():
     descent = descent_of()
     run(descent, 5)
-    before = descent.picture().clone()
-    told = descent.settle()
-    assert torch.equal(descent.picture(), before)
+    before = descent.image().clone()
+    told = descent.finalize()
+    assert torch.equal(descent.image(), before)
     assert told["total"] == bowl(before)["total"].item()
 
 
@@ -189,20 +195,20 @@ def test_settling_keeps_a_good_last_step():
 def test_the_average_is_the_closed_form_over_the_good_iterates(optimizer, bad):
     decay, steps = 0.8, 9
     loss = Rigged(bad)
-    descent = descent_of(loss, optimizer=optimizer, averaging=decay)
-    assert torch.equal(descent.picture(), picture())
+    descent = descent_of(loss, optimizer=optimizer, ema_decay=decay)
+    assert torch.equal(descent.image(), picture())
     run(descent, steps)
     good = [x.double() for i, x in enumerate(loss.places, 1) if i not in bad]
     weights = [decay ** (len(good) - 1 - i) for i in range(len(good))]
     wanted = sum(w * x for w, x in zip(weights, good, strict=True)) / sum(weights)
-    torch.testing.assert_close(descent.picture().double(), wanted, atol=1e-6, rtol=0)
-    assert descent.settle()["total"] == bowl(descent.picture())["total"].item()
+    torch.testing.assert_close(descent.image().double(), wanted, atol=1e-6, rtol=0)
+    assert descent.finalize()["total"] == bowl(descent.image())["total"].item()
 
 
 def test_averaging_calms_a_restless_descent():
     pictures = []
     for averaging in (0.0, 0.97):
-        descent = descent_of(optimizer="adam", learning_rate=0.2, averaging=averaging)
+        descent = descent_of(optimizer="adam", learning_rate=0.2, ema_decay=averaging)
         generator = torch.Generator().manual_seed(3)
 
         def shaken(x, generator=generator):
@@ -211,7 +217,7 @@ def test_averaging_calms_a_restless_descent():
 
         descent._loss = shaken
         run(descent, 200)
-        pictures.append((descent.picture() - picture(1)).square().mean().item())
+        pictures.append((descent.image() - picture(1)).square().mean().item())
     assert pictures[1] < 0.5 * pictures[0]
 
 
@@ -235,15 +241,15 @@ def test_a_saved_state_goes_on_to_the_same_bits(settings, stop):
     first = descent_of(Rigged(rigged), **settings)
     run(first, stop)
     file = io.BytesIO()
-    torch.save(first.state(), file)
+    torch.save(first.state_dict(), file)
     file.seek(0)
     later = {k - stop: v for k, v in rigged.items()}
     second = descent_of(Rigged(later), **settings)
-    second.load(torch.load(file, weights_only=True))
-    assert torch.equal(second.picture(), first.picture())
+    second.load_state_dict(torch.load(file, weights_only=True))
+    assert torch.equal(second.image(), first.image())
     assert str(run(second, 12 - stop)) == str(told[stop:])  # as text: NaN is not equal to NaN
-    assert torch.equal(second.picture(), whole.picture())
-    assert second.settle() == whole.settle()
+    assert torch.equal(second.image(), whole.image())
+    assert second.finalize() == whole.finalize()
 
 
 def test_a_step_leaves_no_graph_behind():
@@ -260,6 +266,6 @@ def test_a_step_leaves_no_graph_behind():
 
 
 def test_another_canvas_cannot_load_the_state():
-    other = Descent(Canvas(picture(), 2), bowl)
+    other = SafeguardedOptimizer(LaplacianPyramid(picture(), 2), bowl)
     with pytest.raises(ValueError, match="zip"):
-        other.load(descent_of().state())
+        other.load_state_dict(descent_of().state_dict())

@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.engines.optimization.parametrization import (
-    FINEST_MAPS,
-    GAIN,
-    OFFSET,
-    Canvas,
-    ColourCanvas,
-    extend,
+    FINEST_MAP_LEVEL,
+    LEVEL_GAIN,
+    OFFSET_SCALE,
+    LaplacianPyramid,
+    LocalColorPyramid,
+    pad_to_min_side,
     upsample,
 )
 
@@ -26,12 +26,14 @@ def picture(height, width, dtype=torch.float32, seed=0):
 @given(sizes, sizes, st.integers(1, 12))
 def test_without_changes_the_picture_is_the_ground_bit_for_bit(height, width, levels):
     ground = picture(height, width)
-    assert torch.equal(Canvas(ground, levels)(), ground)
+    assert torch.equal(LaplacianPyramid(ground, levels)(), ground)
 
 
 @given(sizes, sizes, st.integers(1, 12))
 def test_levels_halve_down_to_one_pixel_and_no_size_comes_twice(height, width, levels):
-    found = [tuple(c.shape[-2:]) for c in Canvas(picture(height, width), levels).changes]
+    found = [
+        tuple(c.shape[-2:]) for c in LaplacianPyramid(picture(height, width), levels).coefficients
+    ]
     assert found[0] == (height, width)
     assert len(set(found)) == len(found) <= levels
     for (h, w), (finer_h, finer_w) in zip(found[1:], found, strict=False):
@@ -41,23 +43,23 @@ def test_levels_halve_down_to_one_pixel_and_no_size_comes_twice(height, width, l
 
 @given(sizes, sizes, st.integers(1, 8))
 def test_a_constant_at_any_level_is_a_wash_over_the_whole_picture(height, width, levels):
-    canvas = Canvas(picture(height, width), levels)
-    for level, change in enumerate(canvas.changes):
+    canvas = LaplacianPyramid(picture(height, width), levels)
+    for level, change in enumerate(canvas.coefficients):
         change.data.fill_(1.0)
-        wash = (canvas() - canvas.ground).detach()
-        torch.testing.assert_close(wash, torch.full_like(wash, GAIN**level))
+        wash = (canvas() - canvas.base_image).detach()
+        torch.testing.assert_close(wash, torch.full_like(wash, LEVEL_GAIN**level))
         change.data.zero_()
 
 
 def test_one_level_is_plain_pixels():
-    canvas = Canvas(picture(5, 7), 1)
-    canvas.changes[0].data = picture(5, 7, seed=1)
+    canvas = LaplacianPyramid(picture(5, 7), 1)
+    canvas.coefficients[0].data = picture(5, 7, seed=1)
     assert torch.equal(canvas(), picture(5, 7) + picture(5, 7, seed=1))
 
 
 def test_a_change_at_one_pixel_stays_near_it():
-    canvas = Canvas(torch.zeros(1, 3, 64, 64), 4)
-    canvas.changes[2].data[0, 1, 8, 8] = 1.0  # of 16 x 16: pixels 32 to 35 of the picture
+    canvas = LaplacianPyramid(torch.zeros(1, 3, 64, 64), 4)
+    canvas.coefficients[2].data[0, 1, 8, 8] = 1.0  # of 16 x 16: pixels 32 to 35 of the picture
     rows, columns = canvas().detach()[0, 1].nonzero().T
     assert canvas().detach()[0, [0, 2]].abs().max() == 0
     assert min(rows.min(), columns.min()) >= 32 - 8
@@ -66,23 +68,23 @@ def test_a_change_at_one_pixel_stays_near_it():
 
 @given(sizes, sizes, st.integers(1, 7))
 def test_gradients_come_back_by_the_adjoint(height, width, levels):
-    canvas = Canvas(picture(height, width, torch.float64), levels)
+    canvas = LaplacianPyramid(picture(height, width, torch.float64), levels)
     generator = torch.Generator().manual_seed(1)
-    for change in canvas.changes:
+    for change in canvas.coefficients:
         change.data = torch.randn(change.shape, generator=generator, dtype=torch.float64)
     way = picture(height, width, torch.float64, seed=2)
     painted = canvas()
-    slopes = torch.autograd.grad(painted, list(canvas.changes), way)
-    there = ((painted - canvas.ground) * way).sum()
-    back = sum((s * c).sum() for s, c in zip(slopes, canvas.changes, strict=True))
+    slopes = torch.autograd.grad(painted, list(canvas.coefficients), way)
+    there = ((painted - canvas.base_image) * way).sum()
+    back = sum((s * c).sum() for s, c in zip(slopes, canvas.coefficients, strict=True))
     torch.testing.assert_close(there, back)
 
 
 def test_only_the_changes_are_learnt():
-    canvas = Canvas(picture(4, 4), 2)
+    canvas = LaplacianPyramid(picture(4, 4), 2)
     canvas().sum().backward()
-    assert canvas.ground.grad is None
-    assert all(c.grad is not None for c in canvas.changes)
+    assert canvas.base_image.grad is None
+    assert all(c.grad is not None for c in canvas.coefficients)
 
 
 def test_upsampling_a_ramp_gives_the_ramp_between_its_ends():
@@ -95,7 +97,7 @@ def test_upsampling_a_ramp_gives_the_ramp_between_its_ends():
 @given(sizes, sizes, sizes)
 def test_extending_repeats_the_edge_and_keeps_what_is_there(height, width, least):
     x = picture(height, width)
-    found = extend(x, least)
+    found = pad_to_min_side(x, least)
     assert found.shape[-2:] == (max(height, least), max(width, least))
     assert torch.equal(found[..., :height, :width], x)
     rows = torch.arange(found.shape[-2]).clamp(max=height - 1)
@@ -106,18 +108,18 @@ def test_extending_repeats_the_edge_and_keeps_what_is_there(height, width, least
 @given(sizes, sizes)
 def test_without_maps_a_canvas_of_colours_is_the_ground_bit_for_bit(height, width):
     ground = picture(height, width)
-    assert torch.equal(ColourCanvas(ground, 3, picture(height, width, seed=1))(), ground)
+    assert torch.equal(LocalColorPyramid(ground, 3, picture(height, width, seed=1))(), ground)
 
 
 @pytest.mark.parametrize("level", [0, 1, -1])
 def test_a_map_that_is_the_same_everywhere_mixes_the_photographs_colours(level):
     photo = picture(40, 70, torch.float64, seed=1)
-    canvas = ColourCanvas(torch.zeros_like(photo), 3, photo)
-    maps = canvas.changes[canvas.plain :]
-    assert maps[0].shape[2:] == (40 >> FINEST_MAPS, 70 >> FINEST_MAPS)
+    canvas = LocalColorPyramid(torch.zeros_like(photo), 3, photo)
+    maps = canvas.coefficients[canvas.pixel_level_count :]
+    assert maps[0].shape[2:] == (40 >> FINEST_MAP_LEVEL, 70 >> FINEST_MAP_LEVEL)
     assert maps[-1].shape[2:] == (1, 1)
     a, b = torch.rand(3, 3, dtype=torch.float64), torch.rand(3, dtype=torch.float64)
     maps[level].data[:] = torch.cat([a, b[:, None]], 1).view(1, 12, 1, 1)
     centred = photo - photo.mean((2, 3), keepdim=True)
-    wanted = torch.einsum("ji,nihw->njhw", a, centred) + OFFSET * b.view(3, 1, 1)
+    wanted = torch.einsum("ji,nihw->njhw", a, centred) + OFFSET_SCALE * b.view(3, 1, 1)
     torch.testing.assert_close(canvas().detach(), wanted)

@@ -8,7 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.core.errors import KnobError
-from impasto.engines.diffusion.temporal_windows import Wave, check_window, place, ramp
+from impasto.engines.diffusion.temporal_windows import (
+    WindowedSampler,
+    check_window,
+    place_window,
+    window_weights,
+)
 
 SIZES = st.tuples(st.integers(2, 9), st.integers(1, 4)).filter(lambda s: s[1] <= s[0] // 2)
 
@@ -17,7 +22,9 @@ def starts(length, window, overlap, shift=0):
     """First and last of every window of a film."""
     found, start = [], 0
     while start >= 0:
-        first, end, start = place(start, window, window - overlap, shift, lambda n: n < length)
+        first, end, start = place_window(
+            start, window, window - overlap, shift, lambda n: n < length
+        )
         found.append((first, end))
     return found
 
@@ -34,19 +41,19 @@ def test_windows_cover_a_film_and_overlap(length, sizes, shifted):
 
 
 def test_the_weights_of_two_windows_sum_to_1():
-    up, down = ramp(16, 4)[:4], ramp(16, 4)[-4:]
+    up, down = window_weights(16, 4)[:4], window_weights(16, 4)[-4:]
     assert up == pytest.approx([1 / 5, 2 / 5, 3 / 5, 4 / 5])
     assert [a + b for a, b in zip(up, down, strict=True)] == pytest.approx([1] * 4)
-    assert ramp(16, 4)[4:12] == [1] * 8
+    assert window_weights(16, 4)[4:12] == [1] * 8
 
 
 def waved(length, window, overlap, steps, predict, **more):
-    wave = Wave(
+    wave = WindowedSampler(
         window, overlap, steps,
-        more=lambda n: n < length,
-        begin=lambda f: torch.full((1, 1, 1), float(f), dtype=torch.float64),
-        predict=predict,
-        advance=lambda step, first, guess, latents: latents + guess,
+        has_frame=lambda n: n < length,
+        initial_latents=lambda f: torch.full((1, 1, 1), float(f), dtype=torch.float64),
+        predict_noise=predict,
+        denoise_step=lambda step, first, guess, latents: latents + guess,
         **more,
     )  # fmt: skip
     return wave
@@ -59,7 +66,7 @@ def at_once(length, window, overlap, steps, predict):
     for step in range(steps):
         guess, whole = torch.zeros_like(x), torch.zeros_like(x)
         for a, b in starts(length, window, overlap, step % 2 * (stride // 2)):
-            weights = torch.tensor(ramp(b - a, overlap), dtype=x.dtype).view(-1, 1, 1, 1)
+            weights = torch.tensor(window_weights(b - a, overlap), dtype=x.dtype).view(-1, 1, 1, 1)
             guess[a:b] += weights * predict(step, a, x[a:b])
             whole[a:b] += weights
         x = x + guess / whole
@@ -97,7 +104,7 @@ def test_the_memory_does_not_grow_with_the_film():
         wave, held = waved(length, 6, 2, 5, blurring), []
         for frame in range(length):
             wave(frame)
-            held.append(sum(map(len, wave._levels)) + sum(map(len, wave._guesses)))
+            held.append(sum(map(len, wave._latents_by_step)) + sum(map(len, wave._predictions)))
         return max(held)
 
     assert most(400) == most(100) < 80
@@ -106,7 +113,7 @@ def test_the_memory_does_not_grow_with_the_film():
 def test_frames_are_read_no_further_than_they_count():
     read = []
     wave = waved(1000, 6, 2, 3, blurring)
-    wave._more = lambda n: read.append(n) or n < 1000
+    wave._has_frame = lambda n: read.append(n) or n < 1000
     wave(0)
     assert max(read) <= 3 * 10 + 6
 
@@ -119,7 +126,7 @@ def test_a_wave_goes_on_from_its_state(at, tmp_path):
         first(frame)
     torch.save(first.state(), tmp_path / "state")
     second.restore(torch.load(tmp_path / "state", weights_only=True), "cpu")
-    assert second.begun == first.begun >= at
+    assert second.frames_requested == first.frames_requested >= at
     assert all(torch.equal(second(frame), wanted[frame]) for frame in range(at, 40))
 
 

@@ -7,19 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto import methods
-from impasto.cli.knob_flags import given_knobs
+from impasto.cli.knob_flags import knobs_from_flags
 from impasto.cli.stylize import stylize
 from impasto.core.errors import KnobError
-from impasto.core.knobs import build
-from impasto.evaluation.comparison.candidates import Entry, Match, entries
+from impasto.core.knobs import knobs_from_dict
+from impasto.evaluation.comparison.candidates import Candidate, SharedOptions, parse_candidates
 
 
 def labels(wanted):
-    return [entry.label for entry in entries(wanted)]
+    return [entry.label for entry in parse_candidates(wanted)]
 
 
 def test_all_is_every_registered_method():
-    assert labels("all") == list(methods.names())
+    assert labels("all") == list(methods.method_names())
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_a_text_names_methods_and_their_knobs(text, expected):
 
 
 def test_knobs_can_be_given_as_values():
-    (entry,) = entries([("gatys", {"steps": 100})])
+    (entry,) = parse_candidates([("gatys", {"steps": 100})])
     assert (entry.label, entry.file) == ("gatys steps=100", "results/gatys-steps-100.png")
 
 
@@ -58,13 +58,13 @@ def test_knobs_can_be_given_as_values():
 )
 def test_what_does_not_fit_is_said(text, says):
     with pytest.raises(KnobError, match=re.escape(says)):
-        entries(text)
+        parse_candidates(text)
 
 
 @given(st.text(max_size=40), st.floats(0, 1), st.integers(1, 300))
 def test_a_file_name_is_plain_and_of_one_entry_alone(path, strength, steps):
     knobs = {"init": path, "strength": strength, "steps": steps}
-    one, other = Entry("gatys", knobs), Entry("gatys", {**knobs, "init": path + "x"})
+    one, other = Candidate("gatys", knobs), Candidate("gatys", {**knobs, "init": path + "x"})
     for entry in (one, other):
         assert re.fullmatch(r"results/gatys[a-z0-9_.,+-]{1,90}\.png", entry.file)
         assert "/.." not in entry.file
@@ -73,13 +73,15 @@ def test_a_file_name_is_plain_and_of_one_entry_alone(path, strength, steps):
 
 @pytest.mark.parametrize("text", ["gatys:tv=0.25,style-layers=conv1_1,conv2_1", "adain", "wct"])
 def test_the_command_line_says_the_same_as_the_entry(text):
-    (entry,) = entries(text)
-    match = Match("-photo.jpg", ("style.jpg", "other.jpg"), 96, seed=7, style_weights=(2.0, 1.0))
-    words = match.words(entry, "out.png")
+    (entry,) = parse_candidates(text)
+    match = SharedOptions(
+        "-photo.jpg", ("style.jpg", "other.jpg"), 96, seed=7, style_weights=(2.0, 1.0)
+    )
+    words = match.cli_args(entry, "out.png")
     assert words[0] == "stylize"
     context = stylize.make_context("stylize", words[1:])
-    kind = methods.find(entry.method)
-    assert build(kind, given_knobs(context)) == build(kind, entry.knobs)
+    kind = methods.get_method(entry.method)
+    assert knobs_from_dict(kind, knobs_from_flags(context)) == knobs_from_dict(kind, entry.knobs)
     assert context.params["content"] == "./-photo.jpg"  # a flag it is not
     assert context.params["styles"] == ("style.jpg", "other.jpg")
     assert context.params["style_weights"] == (2.0, 1.0)

@@ -19,7 +19,7 @@ from impasto.core.errors import InputError, KnobError, ResourceError
 from impasto.engines.feedforward import base
 from impasto.evaluation.comparison import candidates, compare, worker
 from impasto.evaluation.comparison import plan as comparison_plan
-from impasto.evaluation.comparison.result import Comparison, Row, kept
+from impasto.evaluation.comparison.result import Comparison, ComparisonRow, load_comparison
 from impasto.metrics import Scores, evaluator
 
 BOTH = "adain;wct:strength=0.5"
@@ -57,7 +57,7 @@ class Processes:
         with contextlib.redirect_stdout(out):
             code = run([*words, "--json", "-q"])
         then = self.after.get(method, lambda report: report)
-        return worker.Outcome(code, 2.5, then(json.loads(out.getvalue())), "", False)
+        return worker.ProcessResult(code, 2.5, then(json.loads(out.getvalue())), "", False)
 
     @property
     def methods(self):
@@ -67,11 +67,11 @@ class Processes:
 @pytest.fixture
 def processes(quick, monkeypatch):
     fake = Processes()
-    monkeypatch.setattr(worker, "carry_out", fake)
-    monkeypatch.setattr(compare, "Judge", FakeJudge)
-    monkeypatch.setattr(compare, "TALL", 32)
-    monkeypatch.setattr(base, "PROBE", 32)
-    monkeypatch.setattr(devices, "fast_bf16", lambda device: False)
+    monkeypatch.setattr(worker, "run", fake)
+    monkeypatch.setattr(compare, "Evaluator", FakeJudge)
+    monkeypatch.setattr(compare, "SHEET_ROW_HEIGHT_PX", 32)
+    monkeypatch.setattr(base, "PROBE_SIDE_PX", 32)
+    monkeypatch.setattr(devices, "has_fast_bf16", lambda device: False)
     return fake
 
 
@@ -140,7 +140,7 @@ def test_the_folder_holds_paintings_sheet_page_and_numbers(processes, pair, tmp_
 
 def test_a_row_says_what_its_painting_says(processes, pair, tmp_path):
     row = pair().rows[1]
-    recipe = impasto.show(tmp_path / "out" / row.file)
+    recipe = impasto.load_recipe(tmp_path / "out" / row.file)
     assert row.knobs == recipe.knobs
     assert row.knobs["strength"] == 0.5
     assert row.seconds == 2.5
@@ -168,7 +168,7 @@ def test_what_the_judge_has_to_say_is_told_once(processes, pair):
 
 def test_what_is_kept_is_what_was_found(processes, pair, tmp_path):
     found = pair()
-    assert kept(tmp_path / "out") == found
+    assert load_comparison(tmp_path / "out") == found
 
 
 def test_the_same_again_paints_nothing(processes, pair):
@@ -215,7 +215,7 @@ def test_a_content_that_has_changed_is_painted_anew(processes, pair, photo):
 
 
 def test_a_failure_costs_only_its_own_row(processes, pair, tmp_path):
-    processes.fail["wct"] = worker.Outcome(-signal.SIGKILL, 1.0, {}, "", False)
+    processes.fail["wct"] = worker.ProcessResult(-signal.SIGKILL, 1.0, {}, "", False)
     found = pair()
     assert [row.status for row in found.rows] == ["painted", "failed"]
     assert "most likely the memory ran out" in found.rows[1].notes[0]
@@ -224,7 +224,7 @@ def test_a_failure_costs_only_its_own_row(processes, pair, tmp_path):
 
 
 def test_a_failed_painting_is_tried_again(processes, pair):
-    processes.fail["wct"] = worker.Outcome(3, 1.0, {"error": "Too large."}, "", False)
+    processes.fail["wct"] = worker.ProcessResult(3, 1.0, {"error": "Too large."}, "", False)
     pair()
     processes.fail.clear()
     processes.lines.clear()
@@ -254,7 +254,7 @@ def test_ctrl_c_shows_what_is_done_and_the_same_again_goes_on(processes, pair, f
 
 def begin(folder, **more):
     """Make a finished painting look as if it had been stopped: no method here can be."""
-    comparison = kept(folder)
+    comparison = load_comparison(folder)
     row = dataclasses.replace(comparison.rows[0], status="stopped", **more)
     dataclasses.replace(comparison, rows=(row,), finished=False).keep()
     return row
@@ -307,14 +307,14 @@ def test_a_run_that_was_killed_leaves_a_folder_that_can_be_gone_on_with(
         raise SystemExit
 
     with monkeypatch.context() as patch:
-        patch.setattr(worker, "carry_out", killed)
+        patch.setattr(worker, "run", killed)
         with pytest.raises(SystemExit):
             pair("adain")
     assert pair("adain").rows[0].status == "painted"
 
 
 def test_too_small_to_be_measured_is_said(processes, pair, monkeypatch):
-    monkeypatch.setattr(compare, "Judge", evaluator.Judge)
+    monkeypatch.setattr(compare, "Evaluator", evaluator.Evaluator)
     found = pair("adain", size=20)
     assert "too small" in found.notes[0]
     assert found.rows[0].status == "painted"
@@ -330,7 +330,7 @@ def test_the_shortest_comes_first_and_the_table_keeps_the_order(processes, pair,
     assert [s.share for s in stages] == sorted(s.share for s in stages)
     left = [s.remaining for s in stages]
     assert left == sorted(left, reverse=True)
-    assert left[0] == pytest.approx(10 + 2 * compare.START_SECONDS)
+    assert left[0] == pytest.approx(10 + 2 * compare.STARTUP_SECONDS)
     assert left[-1] == 0
 
 
@@ -430,7 +430,7 @@ def test_an_input_inside_the_folder_is_not_painted_over(processes, pair, style, 
     pair("adain")
     content = tmp_path / "out" / "results" / "adain.png"
     before = content.read_bytes()
-    comparison = kept(tmp_path / "out")
+    comparison = load_comparison(tmp_path / "out")
     dataclasses.replace(comparison, content=str(content)).keep()
     with pytest.raises(InputError, match="would be overwritten"):
         compare.compare(content, style, methods="adain", folder=tmp_path / "out")
@@ -460,7 +460,7 @@ def test_a_file_name_in_odd_bytes_is_no_obstacle(processes, style, tmp_path):
         found = compare.compare(photo, style, methods="adain", folder=tmp_path / "out", size=48)
     assert found.rows[0].reused
     assert found.content == str(photo)
-    assert "&lt;b&gt;" in found.page.read_text()
+    assert "&lt;b&gt;" in found.report_path.read_text()
 
 
 def test_the_content_as_its_own_style_is_warned_of(processes, photo, tmp_path):
@@ -472,7 +472,7 @@ def test_a_judge_that_cannot_work_costs_no_painting(processes, pair, monkeypatch
     def broken(*_, **__):
         raise InputError("Too small to be measured.")
 
-    monkeypatch.setattr(compare, "Judge", broken)
+    monkeypatch.setattr(compare, "Evaluator", broken)
     found = pair("adain")
     assert found.rows[0].status == "painted"
     assert found.notes == ("Nothing was measured: Too small to be measured.",)
@@ -483,23 +483,25 @@ def test_a_second_ctrl_c_keeps_the_paintings(processes, pair, monkeypatch, tmp_p
     def twice(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(compare, "Judge", twice)
+    monkeypatch.setattr(compare, "Evaluator", twice)
     with pytest.raises(KeyboardInterrupt):
         pair("adain")
-    comparison = kept(tmp_path / "out")
+    comparison = load_comparison(tmp_path / "out")
     assert [row.status for row in comparison.rows] == ["painted"]
     assert not comparison.finished
 
 
 def rows(**values):
     return tuple(
-        Row(label, "adain", "", "painted", file="x", seconds=1.0, values={"ssim": v, "gram": v})
+        ComparisonRow(
+            label, "adain", "", "painted", file="x", seconds=1.0, values={"ssim": v, "gram": v}
+        )
         for label, v in values.items()
     )
 
 
 def best(column, found):
-    return compare.Comparison("", "", (), 1, rows=found).best(column)
+    return compare.Comparison("", "", (), 1, rows=found).best_labels(column)
 
 
 def test_the_best_is_the_highest_or_the_lowest_as_the_metric_wants():
@@ -520,14 +522,14 @@ def test_alone_nobody_is_best_and_the_stopped_do_not_count():
 
 @pytest.mark.parametrize(("tiles", "columns"), [(1, 1), (3, 3), (4, 4), (6, 3), (8, 4), (12, 6)])
 def test_the_sheet_is_broader_than_high(tiles, columns):
-    assert compare.columns(tiles) == columns
+    assert compare.sheet_columns(tiles) == columns
 
 
 @pytest.mark.parametrize("change", [{"new": 1}, {"rows": [{"label": "x"}]}, {"rows": 3}])
 def test_a_comparison_of_another_version_is_not_replaced(tmp_path, change):
-    Comparison(tmp_path, "a", ("b",), 1).keep()
-    assert kept(tmp_path) == Comparison(tmp_path, "a", ("b",), 1)
+    Comparison(tmp_path, "a", ("b",), 1).save()
+    assert load_comparison(tmp_path) == Comparison(tmp_path, "a", ("b",), 1)
     data = json.loads((tmp_path / "comparison.json").read_text())
     (tmp_path / "comparison.json").write_text(json.dumps({**data, **change}))
     with pytest.raises(InputError, match="is of another version of Impasto, or damaged"):
-        kept(tmp_path)
+        load_comparison(tmp_path)

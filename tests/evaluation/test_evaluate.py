@@ -11,9 +11,9 @@ from PIL import Image
 
 import impasto
 from impasto.core.errors import InputError, KnobError
-from impasto.evaluation.bootstrap import interval
-from impasto.evaluation.evaluate import evaluate, evaluate_made
-from impasto.metrics.evaluator import Judge
+from impasto.evaluation.bootstrap import bootstrap_mean
+from impasto.evaluation.evaluate import evaluate, evaluate_from_recipes
+from impasto.metrics.evaluator import Evaluator
 
 QUICK = ("ssim", "edges", "noise")
 """Metrics without a network."""
@@ -45,14 +45,14 @@ def folders(tmp_path):
 
 def test_results_of_folders_are_measured_against_their_own_pair(folders):
     found = evaluate(*folders, metrics=QUICK)
-    assert len(found.rows) == found.pairs == 4
+    assert len(found.rows) == found.pair_count == 4
     contents = {k: impasto.read(folders[0] / f"{k}.png") for k in ("canal", "lake")}
     styles = {k: impasto.read(folders[1] / f"{k}.png") for k in ("scream", "wave")}
     for row in found.rows:
         content, style = row.result.rsplit("/")[-1].removesuffix(".png").split("-")
         assert row.content == str(folders[0] / f"{content}.png")
         assert row.style == str(folders[1] / f"{style}.png")
-        judge = Judge(contents[content], [styles[style]], metrics=QUICK)
+        judge = Evaluator(contents[content], [styles[style]], metrics=QUICK)
         assert row.scores.values == judge(impasto.read(row.result)).values
 
 
@@ -110,8 +110,8 @@ def test_sets_have_means_of_their_own(folders, tmp_path):
     means = found.means()
     assert list(means) == [str(folders[2]), str(other)]
     for each, of in means.items():
-        column = [row.scores.values["ssim"] for row in found.rows if row.set == each]
-        assert of["ssim"] == interval(column)
+        column = [row.scores.values["ssim"] for row in found.rows if row.folder == each]
+        assert of["ssim"] == bootstrap_mean(column)
     assert [of["ssim"].count for of in means.values()] == [4, 2]
 
 
@@ -127,7 +127,7 @@ def test_several_styles_are_a_blend(folders):
     styles = [impasto.read(folders[1] / f"{name}.png") for name in ("scream", "wave")]
     content = impasto.read(folders[0] / "canal.png")
     found = evaluate(content, styles, pixels(3), style_weights=(1, 2), metrics=["style_error"])
-    wanted = Judge(content, styles, style_weights=(1, 2), metrics=["style_error"])
+    wanted = Evaluator(content, styles, style_weights=(1, 2), metrics=["style_error"])
     assert found.rows[0].scores.values == wanted(pixels(3).astype(np.float32) / 255).values
     assert found.rows[0].style.endswith("scream.png + " + str(folders[1] / "wave.png"))
     with pytest.raises(InputError, match="A blend is made of single pictures"):
@@ -141,7 +141,7 @@ def test_a_wrong_setting_is_no_reason_to_leave_pictures_out(folders):
 
 def test_the_data_are_json_and_explain_every_metric(folders):
     found = evaluate(*folders, metrics=QUICK)
-    data = json.loads(json.dumps(found.data(), allow_nan=False))
+    data = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert set(data["metrics"]) == set(QUICK)
     assert data["metrics"]["ssim"]["better"] == "higher"
     assert data["metrics"]["noise"]["source"]
@@ -151,7 +151,7 @@ def test_the_data_are_json_and_explain_every_metric(folders):
 
 def test_the_csv_has_a_line_for_each_result(folders):
     found = evaluate(*folders, metrics=QUICK)
-    rows = list(csv.DictReader(io.StringIO(found.csv())))
+    rows = list(csv.DictReader(io.StringIO(found.to_csv())))
     assert [row["result"] for row in rows] == [row.result for row in found.rows]
     for text, row in zip(rows, found.rows, strict=True):
         assert {m: float(text[m]) for m in QUICK} == row.scores.values
@@ -161,12 +161,12 @@ def test_a_figure_without_meaning_is_an_empty_cell(tmp_path):
     same, other = pixels(1), pixels(2)
     found = evaluate(same, same, [other], metrics=["ssim", "style_error"])
     assert found.metrics == ("ssim",)
-    assert "style_error" not in found.csv()
+    assert "style_error" not in found.to_csv()
 
 
 def test_every_result_is_told(folders):
     seen = []
-    evaluate(*folders, metrics=["ssim"], watch=lambda done, count: seen.append((done, count)))
+    evaluate(*folders, metrics=["ssim"], callback=lambda done, count: seen.append((done, count)))
     assert seen == [(k, 4) for k in range(1, 5)]
 
 
@@ -187,7 +187,7 @@ def test_what_stylize_returned_can_be_measured_as_it_is(painted):
 
 def test_a_painting_is_measured_against_what_its_recipe_says(painted):
     folder, _ = painted
-    alone = evaluate_made(folder / "painting.png", metrics=QUICK)
+    alone = evaluate_from_recipes(folder / "painting.png", metrics=QUICK)
     named = evaluate(
         folder / "canal.png", folder / "wave.png", folder / "painting.png", metrics=QUICK
     )
@@ -199,12 +199,12 @@ def test_a_painting_whose_content_is_gone_or_changed_is_not_measured(painted):
     folder, _ = painted
     save(folder / "canal.png", 7)
     with pytest.raises(InputError, match="not to be found unchanged"):
-        evaluate_made(folder / "painting.png")
+        evaluate_from_recipes(folder / "painting.png")
 
 
 def test_a_picture_without_a_recipe_needs_its_content_and_style_named(tmp_path):
     with pytest.raises(InputError, match="holds no recipe"):
-        evaluate_made(save(tmp_path / "plain.png", 0))
+        evaluate_from_recipes(save(tmp_path / "plain.png", 0))
 
 
 def test_a_style_that_the_recipe_only_names_is_not_guessed(tmp_path, models, quick):
@@ -212,4 +212,4 @@ def test_a_style_that_the_recipe_only_names_is_not_guessed(tmp_path, models, qui
     made = impasto.stylize(content, "red-lines", method="fast", weights=str(models["fast"]))
     made.save(tmp_path / "painting.png")
     with pytest.raises(InputError, match=r"by fast.*give content, style and painting"):
-        evaluate_made(tmp_path / "painting.png")
+        evaluate_from_recipes(tmp_path / "painting.png")

@@ -7,8 +7,8 @@ from PIL import Image
 
 from impasto.core.errors import InputError
 from impasto.core.picture import Picture
-from impasto.evaluation.video import evaluate_film
-from impasto.metrics.video import FILM_MEASURES, FilmGauge
+from impasto.evaluation.video import evaluate_video
+from impasto.metrics.video import VIDEO_METRICS, VideoEvaluator
 
 pytest.importorskip("cv2")
 pytest.importorskip("av")
@@ -37,20 +37,20 @@ def films(tmp_path):
 
 def test_a_shaking_film_is_less_steady(films):
     steady, shaking = (
-        evaluate_film(films["film"], [films["style"]], films[name]) for name in
+        evaluate_video(films["film"], [films["style"]], films[name]) for name in
         ("steady", "shaking")
     )  # fmt: skip
-    assert list(steady.values) == list(FILM_MEASURES)
+    assert list(steady.values) == list(VIDEO_METRICS)
     assert steady.frames == 8
     assert steady.values["warping_1"] < 0.03 < 0.1 < shaking.values["warping_1"]
 
 
 def test_the_style_itself_has_no_style_error():
     style = texture(64, 64, 7)
-    gauge = FilmGauge([Picture(style)])
+    gauge = VideoEvaluator([Picture(style)])
     for frame in [texture(64, 64, 3)] * 8:
-        gauge.add(frame, style)
-    assert gauge.measures()["style_error"] < 0.05
+        gauge.update(frame, style)
+    assert gauge.compute()["style_error"] < 0.05
 
 
 def test_true_motion_makes_it_exact(films, tmp_path):
@@ -60,11 +60,11 @@ def test_true_motion_makes_it_exact(films, tmp_path):
     flow[..., 0] = 2
     for i in range(7):
         np.savez(folder / f"{i:03d}.npz", flow=flow)
-    found = evaluate_film(films["film"], [films["style"]], films["film"], flow_truth=str(folder))
+    found = evaluate_video(films["film"], [films["style"]], films["film"], flow_truth=str(folder))
     assert found.values["warping_1"] < 0.001
     assert found.values["warping_5"] < 0.001
     with pytest.raises(InputError, match="no flow in"):
-        evaluate_film(films["film"], [films["style"]], films["film"], flow_truth=str(tmp_path))
+        evaluate_video(films["film"], [films["style"]], films["film"], flow_truth=str(tmp_path))
 
 
 def test_a_film_whose_sound_goes_on_is_measured(films, tmp_path):
@@ -72,7 +72,7 @@ def test_a_film_whose_sound_goes_on_is_measured(films, tmp_path):
 
     frames = [np.uint8(255 * frame) for frame in panning(8)]
     film = clips.clip(tmp_path / "a.mkv", frames, sound="flac", heard=4)
-    assert evaluate_film(film, [films["style"]], films["steady"]).frames == 8
+    assert evaluate_video(film, [films["style"]], films["steady"]).frames == 8
 
 
 def test_films_that_do_not_go_together(films, tmp_path):
@@ -81,4 +81,4 @@ def test_films_that_do_not_go_together(films, tmp_path):
     one = write(tmp_path / "one", panning(1))
     for result, says in ((short, "number of frames"), (tall, "same shape"), (one, "nothing moves")):
         with pytest.raises(InputError, match=says):
-            evaluate_film(films["film"], [films["style"]], result)
+            evaluate_video(films["film"], [films["style"]], result)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from impasto.evaluation.comparison import html_report
-from impasto.evaluation.comparison.result import Comparison, LeftOut, Row
+from impasto.evaluation.comparison.result import Comparison, ComparisonRow, ExcludedMethod
 
 NASTY = "<img src=x onerror=\"document.title='hit'\">' {{ 7*7 }} & \udcff.jpg"
 STAINED = "<script>document.title='hit'</script>"
@@ -23,7 +23,7 @@ def picture(color, height=40, width=60):
 
 
 def row(label, ssim, gram, seconds, **more):
-    return Row(
+    return ComparisonRow(
         label,
         "adain",
         "Any style at once",
@@ -54,7 +54,7 @@ WHOLE = Comparison(
 
 def rendered(comparison=WHOLE, paintings=PAINTINGS):
     styles = [picture(BLUE) for _ in comparison.styles]
-    return html_report.render(comparison, picture(WHITE), styles, paintings)
+    return html_report.render_comparison(comparison, picture(WHITE), styles, paintings)
 
 
 class Reader(HTMLParser):
@@ -130,14 +130,14 @@ def test_whatever_comes_from_outside_is_escaped(nasty):
         text=nasty,
         rows=(
             row(nasty, 0.6, 0.3, 1.0, notes=(nasty,)),
-            Row(nasty + "2", "adain", nasty, "failed", notes=(nasty,), command=(nasty,)),
+            ComparisonRow(nasty + "2", "adain", nasty, "failed", notes=(nasty,), command=(nasty,)),
         ),
-        left_out=(LeftOut(nasty, nasty),),
+        left_out=(ExcludedMethod(nasty, nasty),),
         missing={"lpips": nasty},
         notes=(nasty,),
     )
     text = rendered(stained, {nasty: picture(RED)})
-    plain = Reader(rendered(changed(left_out=(LeftOut("a", "b"),), notes=("c",))))
+    plain = Reader(rendered(changed(left_out=(ExcludedMethod("a", "b"),), notes=("c",))))
     reader = Reader(text)
     kinds = {tag for tag, _ in reader.elements}
     assert kinds - {"small"} <= {tag for tag, _ in plain.elements}
@@ -153,7 +153,7 @@ def test_the_best_of_a_column_is_marked():
 
 
 def test_a_failed_method_says_why_and_has_no_picture():
-    failed = Row("wct", "wct", "Title", "failed", notes=("The memory ran out.",))
+    failed = ComparisonRow("wct", "wct", "Title", "failed", notes=("The memory ran out.",))
     reader = Reader(rendered(changed(rows=(*ROWS, failed))))
     assert sum(tag == "img" for tag, _ in reader.elements) == 4
     assert "No painting wct Title The memory ran out." in reader.words
@@ -163,7 +163,7 @@ def test_what_is_missing_and_left_out_is_told():
     lack = "It lacks weights; fetch them."
     told = changed(
         missing={"lpips": lack, "content_error": lack, "leak": "CLIP is not here."},
-        left_out=(LeftOut("fast", "It has not learnt that style."),),
+        left_out=(ExcludedMethod("fast", "It has not learnt that style."),),
     )
     words = Reader(rendered(told)).words
     assert f"Not measured: LPIPS and content error. {lack}" in words
@@ -172,7 +172,9 @@ def test_what_is_missing_and_left_out_is_told():
 
 
 def test_nothing_measured_still_makes_a_page():
-    bare = changed(rows=(Row("adain", "adain", "t", "failed", notes=("Broken.",)),), unpainted={})
+    bare = changed(
+        rows=(ComparisonRow("adain", "adain", "t", "failed", notes=("Broken.",)),), unpainted={}
+    )
     words = Reader(rendered(bare, {})).words
     assert "Broken." in words
     assert "Style against content" not in words
@@ -184,19 +186,19 @@ def test_nothing_measured_still_makes_a_page():
      (59.4, "59 s"), (59.6, "1 min"), (3725, "1 h 2 min")],
 )  # fmt: skip
 def test_times_are_said_in_two_or_three_digits(seconds, words):
-    assert html_report.time_words(seconds) == words
+    assert html_report.format_time(seconds) == words
 
 
 @pytest.mark.parametrize(
     ("count", "words"), [(80e6, "80 MB"), (999e6, "999 MB"), (1.336e9, "1.34 GB")]
 )
 def test_memory_is_said_in_decimal_units(count, words):
-    assert html_report.memory_words(count) == words
+    assert html_report.format_bytes(count) == words
 
 
 def test_the_values_of_a_column_have_as_many_decimals():
     rows = (row("one", 0.0123, 12.3, 1.0), row("other", 0.1, 0.001, 1.0))
-    lines = html_report.table(changed(rows=rows))["lines"]
+    lines = html_report.comparison_table(changed(rows=rows))["lines"]
     texts = [[cell["text"] for cell in line["cells"][3:]] for line in lines]
     assert texts == [["0.012", "12.3"], ["0.100", "0.0"]]
 
@@ -264,7 +266,7 @@ def test_a_click_on_a_head_sorts_and_a_second_one_turns_it_round(seen):
 
 
 def test_what_failed_stays_last(seen):
-    failed = Row("broken", "wct", "Title", "failed", notes=("No.",))
+    failed = ComparisonRow("broken", "wct", "Title", "failed", notes=("No.",))
     tab = seen(rendered(changed(rows=(failed, *ROWS))))
     head = tab.get_by_role("button", name="SSIM")
     for expected in (["quick", "slow"], ["slow", "quick"]):

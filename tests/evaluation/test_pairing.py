@@ -3,12 +3,18 @@
 import pytest
 
 from impasto.core.errors import InputError
-from impasto.evaluation.pairing import Pool, belongs, listed, pictures_in, pool
+from impasto.evaluation.pairing import (
+    NamedImages,
+    collect_images,
+    format_names,
+    list_pictures,
+    match_result,
+)
 
-CONTENTS = Pool(dict.fromkeys(["canal", "canal-night", "lake"], "a"), one=False)
-STYLES = Pool(dict.fromkeys(["scream", "starry-night", "night"], "b"), one=False)
-ONE_CONTENT = Pool({"canal": "a"}, one=True)
-ONE_STYLE = Pool({"scream": "b"}, one=True)
+CONTENTS = NamedImages(dict.fromkeys(["canal", "canal-night", "lake"], "a"), is_single=False)
+STYLES = NamedImages(dict.fromkeys(["scream", "starry-night", "night"], "b"), is_single=False)
+ONE_CONTENT = NamedImages({"canal": "a"}, is_single=True)
+ONE_STYLE = NamedImages({"scream": "b"}, is_single=True)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +34,7 @@ ONE_STYLE = Pool({"scream": "b"}, one=True)
     ],
 )
 def test_a_result_is_named_after_its_content_and_style(name, pair):
-    assert belongs(name, CONTENTS, STYLES) == pair
+    assert match_result(name, CONTENTS, STYLES) == pair
 
 
 @pytest.mark.parametrize(
@@ -36,7 +42,7 @@ def test_a_result_is_named_after_its_content_and_style(name, pair):
     [("lake", "lake"), ("lake-adain", "lake"), ("canal-night", "canal-night"), ("tower", None)],
 )
 def test_with_one_style_the_contents_name_is_enough(name, content):
-    assert belongs(name, CONTENTS, ONE_STYLE) == (content and (content, "scream"))
+    assert match_result(name, CONTENTS, ONE_STYLE) == (content and (content, "scream"))
 
 
 @pytest.mark.parametrize(
@@ -45,16 +51,18 @@ def test_with_one_style_the_contents_name_is_enough(name, content):
      ("canal", None)],
 )  # fmt: skip
 def test_with_one_content_the_styles_name_is_enough(name, style):
-    assert belongs(name, ONE_CONTENT, STYLES) == (style and ("canal", style))
+    assert match_result(name, ONE_CONTENT, STYLES) == (style and ("canal", style))
 
 
 def test_a_single_content_and_style_apply_to_any_name():
-    assert belongs("whatever", ONE_CONTENT, ONE_STYLE) == ("canal", "scream")
+    assert match_result("whatever", ONE_CONTENT, ONE_STYLE) == ("canal", "scream")
 
 
 def test_pairs_of_the_same_name_need_no_more_than_that():
-    contents, styles = (Pool(dict.fromkeys(["001", "002"], x), one=False) for x in "ab")
-    assert belongs("002", contents, styles) == ("002", "002")
+    contents, styles = (
+        NamedImages(dict.fromkeys(["001", "002"], x), is_single=False) for x in "ab"
+    )
+    assert match_result("002", contents, styles) == ("002", "002")
 
 
 @pytest.fixture
@@ -66,27 +74,29 @@ def folder(tmp_path):
 
 
 def test_of_a_folder_the_pictures_are_taken(folder):
-    assert [path.name for path in pictures_in(folder)] == ["A.JPG", "b.png"]
-    found = pool(folder, "content")
-    assert sorted(found.things) == ["a", "b"]
-    assert not found.one
+    assert [path.name for path in list_pictures(folder)] == ["A.JPG", "b.png"]
+    found = collect_images(folder, "content")
+    assert sorted(found.images) == ["a", "b"]
+    assert not found.is_single
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path):
     with pytest.raises(InputError, match="holds no pictures"):
-        pool(tmp_path, "content")
+        collect_images(tmp_path, "content")
 
 
 def test_two_contents_of_one_name_are_refused(folder):
     (folder / "b.webp").write_bytes(b"")
     with pytest.raises(InputError, match=r"b\.png and .*b\.webp have the same name.*the style"):
-        pool(folder, "style")
+        collect_images(folder, "style")
 
 
 def test_a_file_applies_to_all(folder):
-    assert pool(folder / "b.png", "content") == Pool({"b": folder / "b.png"}, one=True)
+    assert collect_images(folder / "b.png", "content") == NamedImages(
+        {"b": folder / "b.png"}, is_single=True
+    )
 
 
 def test_long_lists_are_cut_short():
-    assert listed("abc") == "a, b, c"
-    assert listed("abcdefgh") == "a, b, c, d, e, f and 2 more"
+    assert format_names("abc") == "a, b, c"
+    assert format_names("abcdefgh") == "a, b, c, d, e, f and 2 more"

@@ -6,18 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impasto.evaluation.comparison.pareto_plot import LINE, frontier
-from impasto.evaluation.comparison.result import Comparison, Row
+from impasto.evaluation.comparison.pareto_plot import LABEL_SPACING, pareto_plot_data
+from impasto.evaluation.comparison.result import Comparison, ComparisonRow
 
 values = st.floats(0, 3, allow_subnormal=False)
 
 
 def drawing(*points, metrics=("style_error", "content_error")):
     rows = tuple(
-        Row(f"m{i}", "adain", "", "painted", values=dict(zip(metrics, point, strict=True)))
+        ComparisonRow(
+            f"m{i}", "adain", "", "painted", values=dict(zip(metrics, point, strict=True))
+        )
         for i, point in enumerate(points)
     )
-    return frontier(Comparison("", "", (), 1, rows=rows))
+    return pareto_plot_data(Comparison("", "", (), 1, rows=rows))
 
 
 def test_the_better_lies_further_right_and_further_up():
@@ -45,7 +47,7 @@ def test_everything_lies_inside_and_no_label_on_another(points):
         assert found["top"] <= point["y"] <= found["bottom"]
     for side in ("start", "end"):
         heights = sorted(p["text_y"] for p in found["points"] if p["anchor"] == side)
-        assert all(b - a >= LINE - 1e-6 for a, b in pairwise(heights))
+        assert all(b - a >= LABEL_SPACING - 1e-6 for a, b in pairwise(heights))
 
 
 @given(st.lists(st.tuples(values, values), min_size=2, max_size=4))
@@ -66,9 +68,9 @@ def test_one_painting_or_none_that_is_measured_makes_no_drawing():
 
 def test_a_long_label_is_shortened():
     rows = tuple(
-        Row(f"gatys structure=0.{i} style_layers=conv1_1,conv2_1,conv3_1", "gatys", "", "painted",
+        ComparisonRow(f"gatys structure=0.{i} style_layers=conv1_1,conv2_1,conv3_1", "gatys", "", "painted",
             values={"gram": i / 10, "ssim": 0.5})
         for i in (1, 2)
     )  # fmt: skip
-    labels = [p["label"] for p in frontier(Comparison("", "", (), 1, rows=rows))["points"]]
+    labels = [p["label"] for p in pareto_plot_data(Comparison("", "", (), 1, rows=rows))["points"]]
     assert labels == ["gatys structure=0.1 …", "gatys structure=0.2 …"]

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import impasto
-from impasto.metrics import Judge
-from impasto.pictures import fit_long_side, from_any, resize
+from impasto.metrics import Evaluator
+from impasto.pictures import as_picture, fit_long_side, resize
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = ROOT / "docs" / "benchmarks" / "quality.json"
@@ -27,7 +27,7 @@ def test_the_gram_error_is_the_published_style_error(method, quick):
     style = ROOT / "examples" / "styles" / "starry-night.jpg"
     given = "starry-night" if method == "fast" else style
     result = impasto.stylize(content, given, method=method)
-    judge = Judge(from_any(content), [impasto.read(style)], metrics=["gram"])
+    judge = Evaluator(as_picture(content), [impasto.read(style)], metrics=["gram"])
     wanted = each["canal, starry-night"]["style_error"]
     # It was painted with another number of threads, or in another precision, perhaps.
     assert judge(result.pixels).values["gram"] == pytest.approx(wanted, rel=0.02)

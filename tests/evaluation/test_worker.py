@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from impasto.core.interrupt import Stop
+from impasto.core.interrupt import InterruptHandler
 from impasto.evaluation.comparison import worker
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a shell script as the program")
@@ -27,14 +27,14 @@ def program(tmp_path, monkeypatch):
 
 
 def carry_out(told=lambda seconds: None, limit=None):
-    with Stop() as stop:
-        return worker.carry_out(["stylize"], stop, told, limit)
+    with InterruptHandler() as stop:
+        return worker.run(["stylize"], stop, told, limit)
 
 
 def test_the_last_line_of_json_is_the_report(program):
     program("""echo noise; echo "{\\"output\\": \\"$3 $4 $5\\"}" """)
     outcome = carry_out()
-    assert (outcome.code, outcome.stopped) == (0, False)
+    assert (outcome.exit_code, outcome.stopped) == (0, False)
     assert outcome.report == {"output": "stylize --json -q"}
 
 
@@ -80,22 +80,22 @@ def test_ctrl_c_lets_it_save_what_it_has(program, tmp_path):
     program(SAVES)
     told = once_ready(tmp_path, lambda: signal.raise_signal(signal.SIGINT))
     outcome = carry_out(told)
-    assert (outcome.code, outcome.stopped) == (130, True)
+    assert (outcome.exit_code, outcome.stopped) == (130, True)
     assert outcome.report == {"recipe": "so far"}
 
 
 def test_a_limit_lets_it_save_what_it_has(program):
     program(SAVES)
     outcome = carry_out(limit=1.0)
-    assert (outcome.code, outcome.stopped) == (130, True)
+    assert (outcome.exit_code, outcome.stopped) == (130, True)
     assert outcome.report == {"recipe": "so far"}
 
 
 def test_who_does_not_stop_is_ended(program, monkeypatch):
     program("trap '' INT; while :; do sleep 0.02; done")
-    monkeypatch.setattr(worker, "PATIENCE", 0.3)
+    monkeypatch.setattr(worker, "STOP_TIMEOUT_SECONDS", 0.3)
     outcome = carry_out(limit=0.3)
-    assert outcome.code == -signal.SIGKILL
+    assert outcome.exit_code == -signal.SIGKILL
 
 
 def test_a_second_ctrl_c_ends_it_at_once(program, tmp_path):
@@ -122,7 +122,7 @@ def test_a_module_beside_the_pictures_is_not_run(tmp_path, monkeypatch):
         pytest.skip("Python 3.10 puts the working folder before its own modules")
     (tmp_path / "json.py").write_text("raise SystemExit('the wrong module')")
     monkeypatch.chdir(tmp_path)
-    with Stop() as stop:
-        outcome = worker.carry_out(["stylize"], stop, lambda seconds: None)
-    assert outcome.code == 2
+    with InterruptHandler() as stop:
+        outcome = worker.run(["stylize"], stop, lambda seconds: None)
+    assert outcome.exit_code == 2
     assert "Missing argument" in outcome.reason

@@ -3,8 +3,14 @@
 import pytest
 import torch
 
-from impasto.losses.perceptual import Look, Part, PerceptualLoss
-from impasto.losses.style import Gaussian, exact, gaussian, matrix_sqrt, wasserstein_loss
+from impasto.losses.perceptual import PerceptualLoss, StyleRegion, StyleSource
+from impasto.losses.style import (
+    Gaussian,
+    feature_gaussian,
+    matrix_sqrt,
+    to_float64,
+    wasserstein_loss,
+)
 from impasto.nets.vgg import VGG
 from impasto.weights import vgg_layers
 from impasto.weights.loading import LoadedWeights, Preprocessing
@@ -16,7 +22,7 @@ KINDS = ["gram", "wasserstein"]
 @pytest.fixture
 def encoder(monkeypatch):
     """A VGG-19 of a few channels with random weights, in float64."""
-    monkeypatch.setattr(vgg_layers, "WIDTHS", (4, 5, 6, 7, 8))
+    monkeypatch.setattr(vgg_layers, "BLOCK_CHANNELS", (4, 5, 6, 7, 8))
     generator = torch.Generator().manual_seed(0)
     tensors = {
         name: torch.randn(shape, generator=generator, dtype=torch.float64) / 3
@@ -38,7 +44,7 @@ def left(height=32, width=48, columns=16):
 
 def loss_of(encoder, parts, kind="gram"):
     loss = PerceptualLoss(encoder, {}, STYLE, kind)
-    loss.set_parts(parts)
+    loss.set_style_regions(parts)
     return loss
 
 
@@ -47,15 +53,18 @@ def distance(kind, x, a):
     if kind == "gram":
         grams = [torch.einsum("nchw,ndhw->cd", f, f) / f[0, 0].numel() for f in (x, a)]
         return ((grams[0] - grams[1]) ** 2).sum() / (4 * x.shape[1] ** 2)
-    target = Gaussian(*gaussian(a))
-    return wasserstein_loss(gaussian(x), target, matrix_sqrt(exact(target.covariance)))
+    target = Gaussian(*feature_gaussian(a))
+    return wasserstein_loss(feature_gaussian(x), target, matrix_sqrt(to_float64(target.covariance)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_is_equation_7_by_hand(encoder, kind):
     x, a, b = (picture(seed=s) for s in range(3))
     mask = left()
-    parts = [Part([Look(1.0, a)], mask), Part([Look(1.0, b, mask)], 1 - mask)]
+    parts = [
+        StyleRegion([StyleSource(1.0, a)], mask),
+        StyleRegion([StyleSource(1.0, b, mask)], 1 - mask),
+    ]
     found = loss_of(encoder, parts, kind)(x)["style"]
     wanted = 0.0
     for name, weight in STYLE.items():
@@ -69,7 +78,7 @@ def test_it_is_equation_7_by_hand(encoder, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_part_that_covers_all_is_no_part(encoder, kind):
     x, a = picture().requires_grad_(), picture(seed=1)
-    guided = loss_of(encoder, [Part([Look(1.0, a)], torch.ones(1, 1, 32, 48))], kind)
+    guided = loss_of(encoder, [StyleRegion([StyleSource(1.0, a)], torch.ones(1, 1, 32, 48))], kind)
     plain = PerceptualLoss(encoder, {}, STYLE, kind)
     plain.set_style([(1.0, a)])
     slopes = []
@@ -86,8 +95,8 @@ def test_a_pixel_is_moved_as_far_however_small_its_region(encoder):
     a = picture(seed=1)
     both = left(32, 64, 32)
     slopes = []
-    for parts in ([Part([Look(1.0, a)], both), Part([Look(1.0, a)], 1 - both)],
-                  [Part([Look(1.0, a)])]):  # fmt: skip
+    for parts in ([StyleRegion([StyleSource(1.0, a)], both), StyleRegion([StyleSource(1.0, a)], 1 - both)],
+                  [StyleRegion([StyleSource(1.0, a)])]):  # fmt: skip
         value = loss_of(encoder, parts)(x)["style"]
         slopes.append(torch.autograd.grad(value, x)[0][..., 8:24])
     # The middle, where no edge is in sight of the first layers, is pulled nearly alike.
@@ -96,7 +105,9 @@ def test_a_pixel_is_moved_as_far_however_small_its_region(encoder):
 
 def test_no_part_pulls_at_what_it_does_not_cover_beyond_what_its_features_see(encoder):
     x = picture(32, 64).requires_grad_()
-    value = loss_of(encoder, [Part([Look(1.0, picture(seed=1))], left(32, 64, 16))])(x)["style"]
+    value = loss_of(encoder, [StyleRegion([StyleSource(1.0, picture(seed=1))], left(32, 64, 16))])(
+        x
+    )["style"]
     (slope,) = torch.autograd.grad(value, x)
     assert (slope[..., 40:] == 0).all()
     assert (slope[..., :16] != 0).any()
@@ -104,7 +115,7 @@ def test_no_part_pulls_at_what_it_does_not_cover_beyond_what_its_features_see(en
 
 def test_the_target_of_a_masked_look_leaves_out_the_masks_edge(encoder):
     a, mask = picture(48, 48), left(48, 48, 24)
-    loss = loss_of(encoder, [Part([Look(1.0, a, mask, inner=True)])])
+    loss = loss_of(encoder, [StyleRegion([StyleSource(1.0, a, mask, eroded=True)])])
     f = encoder(a, ["conv1_1"])["conv1_1"][..., :23]
     wanted = torch.einsum("nchw,ndhw->cd", f, f) / f[0, 0].numel()
     torch.testing.assert_close(loss.style_targets["conv1_1"][0].gram, wanted)
@@ -114,15 +125,21 @@ def test_parts_share_one_look_at_each_picture(encoder):
     a, mask = picture(seed=1), left()
     seen = []
     encoder.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-    loss_of(encoder, [Part([Look(0.5, a), Look(0.5, a, mask)], m) for m in (mask, 1 - mask)])
+    loss_of(
+        encoder,
+        [
+            StyleRegion([StyleSource(0.5, a), StyleSource(0.5, a, mask)], m)
+            for m in (mask, 1 - mask)
+        ],
+    )
     assert len(seen) == 1
 
 
 def test_an_empty_part_is_left_out(encoder):
     x, a, mask = picture(), picture(seed=1), torch.zeros(1, 1, 32, 48)
-    parts = [Part([Look(1.0, a)], mask), Part([Look(1.0, a)], 1 - mask)]
+    parts = [StyleRegion([StyleSource(1.0, a)], mask), StyleRegion([StyleSource(1.0, a)], 1 - mask)]
     found = loss_of(encoder, parts)
-    assert len(found.areas) == 1
+    assert len(found.area_fractions) == 1
     assert torch.isfinite(found(x)["style"])
 
 
@@ -130,4 +147,4 @@ def test_a_part_in_a_row_that_is_not_pooled_is_no_nan(encoder):
     x, a = picture(33, 33), picture(seed=1)
     mask = torch.zeros(1, 1, 33, 33)
     mask[..., 32:, :] = 1
-    assert torch.isfinite(loss_of(encoder, [Part([Look(1.0, a)], mask)])(x)["style"])
+    assert torch.isfinite(loss_of(encoder, [StyleRegion([StyleSource(1.0, a)], mask)])(x)["style"])

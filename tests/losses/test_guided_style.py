@@ -6,7 +6,7 @@ import torch
 from torch.autograd import gradcheck
 
 from impasto.losses.style import (
-    gaussian,
+    feature_gaussian,
     gram_matrix,
     guided_gaussians,
     guided_gram_matrices,
@@ -77,4 +77,4 @@ def test_means_and_covariances_are_those_of_the_cut_out():
     mask = torch.zeros(1, 9, 9)
     mask[0, 1:7, 2:8] = 1
     (found,) = guided_gaussians(f, mask)
-    torch.testing.assert_close(found, gaussian(f[..., 1:7, 2:8]))
+    torch.testing.assert_close(found, feature_gaussian(f[..., 1:7, 2:8]))

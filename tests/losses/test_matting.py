@@ -6,7 +6,13 @@ import scipy.sparse
 import scipy.sparse.linalg
 import torch
 
-from impasto.losses.matting import Affinity, LocalModels, affinity_loss, closed_form, fitted
+from impasto.losses.matting import (
+    LocalAffineModels,
+    MattingLaplacian,
+    closed_form_smoothing,
+    guided_filter,
+    matting_loss,
+)
 
 EPSILON = 1e-3
 
@@ -46,32 +52,32 @@ def by_definition(guide, radius=1, epsilon=EPSILON):
 @pytest.mark.parametrize("radius", [1, 2, 3])
 def test_the_product_is_that_of_levins_matrix(guide, radius):
     v = random(1, 2, 9, 11, seed=1)
-    found = LocalModels(guide, radius, EPSILON).laplacian(v)[0].reshape(2, -1).T
+    found = LocalAffineModels(guide, radius, EPSILON).apply_laplacian(v)[0].reshape(2, -1).T
     assert np.allclose(found, by_definition(guide, radius) @ v[0].reshape(2, -1).T.numpy())
 
 
 def test_the_weights_of_pairs_give_the_same_product(guide):
     v = random(1, 2, 9, 11, seed=1)
-    found = Affinity(guide, EPSILON).laplacian(v)[0].reshape(2, -1).T
+    found = MattingLaplacian(guide, EPSILON).apply_laplacian(v)[0].reshape(2, -1).T
     wanted = by_definition(guide) @ v[0].reshape(2, -1).T.numpy()
     assert np.allclose(found, wanted, atol=1e-5)
 
 
 def test_what_is_the_same_everywhere_costs_nothing_to_the_bit(guide):
-    assert not Affinity(guide).laplacian(torch.full((1, 3, 9, 11), 0.7)).any()
+    assert not MattingLaplacian(guide).apply_laplacian(torch.full((1, 3, 9, 11), 0.7)).any()
 
 
 def test_any_mix_of_the_guides_colours_is_free(guide):
     mix = 0.3 * guide[:, :1] - 1.2 * guide[:, 1:2] + 0.5 * guide[:, 2:] + 0.7
-    models = LocalModels(guide, 1, 1e-12)
-    assert float(affinity_loss(mix, models)) == pytest.approx(0, abs=1e-9)
-    assert float(affinity_loss(random(1, 1, 9, 11, seed=2), models)) > 1e-3
+    models = LocalAffineModels(guide, 1, 1e-12)
+    assert float(matting_loss(mix, models)) == pytest.approx(0, abs=1e-9)
+    assert float(matting_loss(random(1, 1, 9, 11, seed=2), models)) > 1e-3
 
 
 def test_the_gradient_is_twice_the_product(guide):
     v = random(1, 3, 9, 11, seed=3).requires_grad_()
-    models = LocalModels(guide, 1, EPSILON)
-    assert torch.autograd.gradcheck(lambda x: affinity_loss(x, models), v)
+    models = LocalAffineModels(guide, 1, EPSILON)
+    assert torch.autograd.gradcheck(lambda x: matting_loss(x, models), v)
 
 
 @pytest.mark.parametrize("radius", [1, 3])
@@ -88,21 +94,21 @@ def test_the_guided_filter_is_hes_window_by_window(guide, radius):
             a = np.linalg.solve(spread, both)
             total[window] += colours[window] @ a + wanted.mean() - a @ inputs.mean(0)
             count[window] += 1
-    assert np.allclose(LocalModels(guide, radius, EPSILON).smooth(v)[0, 0], total / count)
+    assert np.allclose(LocalAffineModels(guide, radius, EPSILON).smooth(v)[0, 0], total / count)
 
 
 def test_the_closed_form_is_the_direct_solution(guide):
     painted = random(1, 3, 9, 11, seed=5)
     fidelity = 1e-2
     laplacian = matting_laplacian(guide[0].permute(1, 2, 0).numpy(), 1, 9 * 1e-7)
-    degree = LocalModels(guide).count[0, 0].flatten().numpy()
+    degree = LocalAffineModels(guide).window_count[0, 0].flatten().numpy()
     scale = scipy.sparse.diags(degree**-0.5)
     affinity = scale @ (scipy.sparse.diags(degree) - laplacian) @ scale
     alpha = 1 / (1 + fidelity)
     system = scipy.sparse.csc_matrix(scipy.sparse.eye(99) - alpha * affinity)
     wanted = (1 - alpha) * painted[0].reshape(3, -1).T.numpy()
     direct = scipy.sparse.linalg.spsolve(system, wanted)
-    found = closed_form(painted, guide, fidelity=fidelity, tolerance=1e-10)
+    found = closed_form_smoothing(painted, guide, fidelity=fidelity, tolerance=1e-10)
     assert np.allclose(found[0].reshape(3, -1).T, direct, atol=1e-6)
 
 
@@ -112,25 +118,25 @@ def test_smoothing_keeps_the_guides_edge_and_takes_noise_away():
     noisy = (guide > 0.5).double() + 0.1 * torch.randn(
         guide.shape, generator=torch.Generator().manual_seed(6), dtype=torch.float64
     )
-    smooth = LocalModels(guide, 4, 1e-4).smooth(noisy)
+    smooth = LocalAffineModels(guide, 4, 1e-4).smooth(noisy)
     assert smooth[..., :13].std() < 0.4 * noisy[..., :13].std()
     assert float((smooth[..., 15] - smooth[..., 14]).mean()) == pytest.approx(1, abs=0.05)
 
 
 def test_a_change_that_the_photograph_explains_is_fitted_exactly(guide):
     change = 0.5 * guide.flip(1) - 0.2
-    found = fitted(change, guide, 2, 1e-12)
+    found = guided_filter(change, guide, 2, 1e-12)
     torch.testing.assert_close(found, change.float(), atol=1e-5, rtol=0)
 
 
 def test_models_fitted_to_a_small_photograph_hold_for_the_large_one():
     large = random(1, 3, 36, 44, seed=7)
     small = torch.nn.functional.avg_pool2d(large, 4)
-    found = fitted(small * 0.5 + 0.1, small, 1, 1e-12, large)
+    found = guided_filter(small * 0.5 + 0.1, small, 1, 1e-12, large)
     torch.testing.assert_close(found, (large * 0.5 + 0.1).float(), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 9)])
 def test_a_photograph_smaller_than_a_window_is_fitted_too(size):
     guide = random(1, 3, *size)
-    assert fitted(guide * 0.5, guide, 5, 1e-4).shape == guide.shape
+    assert guided_filter(guide * 0.5, guide, 5, 1e-4).shape == guide.shape

@@ -5,7 +5,13 @@ import pytest
 import torch
 
 from impasto.losses.perceptual import PerceptualLoss
-from impasto.losses.style import Gaussian, exact, gaussian, matrix_sqrt, wasserstein_loss
+from impasto.losses.style import (
+    Gaussian,
+    feature_gaussian,
+    matrix_sqrt,
+    to_float64,
+    wasserstein_loss,
+)
 from impasto.nets.vgg import VGG
 from impasto.weights import vgg_layers
 from impasto.weights.loading import LoadedWeights, Preprocessing
@@ -17,7 +23,7 @@ STYLE = {"conv1_1": 1.5, "conv2_1": 0.2}
 @pytest.fixture
 def encoder(monkeypatch):
     """A VGG-19 of a few channels with random weights, in float64."""
-    monkeypatch.setattr(vgg_layers, "WIDTHS", (4, 5, 6, 7, 8))
+    monkeypatch.setattr(vgg_layers, "BLOCK_CHANNELS", (4, 5, 6, 7, 8))
     generator = torch.Generator().manual_seed(0)
     tensors = {
         name: torch.randn(shape, generator=generator, dtype=torch.float64) / 3
@@ -66,9 +72,11 @@ def test_the_wasserstein_terms_are_the_weighted_distances(encoder):
     found = loss_of(encoder, x, [(1.0, a)], "wasserstein")(x)["style"]
     wanted = 0.0
     for name, weight in STYLE.items():
-        target = gaussian(encoder(a, [name])[name])
-        root = matrix_sqrt(exact(target.covariance))
-        wanted += weight * wasserstein_loss(gaussian(encoder(x, [name])[name]), target, root)
+        target = feature_gaussian(encoder(a, [name])[name])
+        root = matrix_sqrt(to_float64(target.covariance))
+        wanted += weight * wasserstein_loss(
+            feature_gaussian(encoder(x, [name])[name]), target, root
+        )
     torch.testing.assert_close(found, wanted)
 
 
@@ -90,10 +98,12 @@ def test_a_target_of_two_styles_is_the_blend_of_their_statistics(encoder, kind):
             blend = 0.3 * gram(encoder(a, [name])[name]) + 0.7 * gram(encoder(b, [name])[name])
             np.testing.assert_allclose(target.gram, blend, rtol=1e-10)
             continue
-        one, two = (gaussian(encoder(t, [name])[name]) for t in (a, b))
+        one, two = (feature_gaussian(encoder(t, [name])[name]) for t in (a, b))
         blend = Gaussian(*(0.3 * p + 0.7 * q for p, q in zip(one, two, strict=True)))
         torch.testing.assert_close(target.gaussian, blend)
-        torch.testing.assert_close(target.root @ target.root, blend.covariance)
+        torch.testing.assert_close(
+            target.covariance_root @ target.covariance_root, blend.covariance
+        )
 
 
 @pytest.mark.parametrize("kind", ["gram", "wasserstein"])

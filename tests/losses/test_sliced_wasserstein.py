@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import wasserstein_distance
 
-from impasto.losses.sliced_wasserstein import directions, project, quantiles, sliced_wasserstein
+from impasto.losses.sliced_wasserstein import (
+    quantiles,
+    random_directions,
+    sliced_wasserstein,
+    sorted_projections,
+)
 
 
 def cloud(channels=3, height=4, width=5, seed=0):
@@ -32,7 +37,7 @@ def cheapest(a, b):
 )
 def test_along_each_direction_it_is_the_cheapest_assignment(m, n, seed, channels):
     a, b = cloud(channels, 1, m, seed), cloud(channels, 1, n, seed + 100)
-    along = directions(channels, 5, seed).double().numpy()
+    along = random_directions(channels, 5, seed).double().numpy()
     rows = [x[0, :, 0].T.numpy() @ along for x in (a, b)]
     wanted = np.mean([cheapest(rows[0][:, k], rows[1][:, k]) for k in range(5)])
     assert float(sliced_wasserstein(a, b, 5, seed)) == pytest.approx(wanted, abs=1e-12)
@@ -75,9 +80,9 @@ def test_it_sees_what_second_moments_do_not():
 
 
 def test_the_same_seed_gives_the_same_directions_of_length_one():
-    found = directions(6, 40, seed=3)
-    assert torch.equal(found, directions(6, 40, seed=3))
-    assert not torch.equal(found, directions(6, 40, seed=4))
+    found = random_directions(6, 40, seed=3)
+    assert torch.equal(found, random_directions(6, 40, seed=3))
+    assert not torch.equal(found, random_directions(6, 40, seed=4))
     torch.testing.assert_close(found.norm(dim=0), torch.ones(40))
 
 
@@ -88,8 +93,8 @@ def test_it_can_be_descended():
 
 def test_quantiles_keep_nearly_all_of_it():
     a, b = cloud(4, 60, 70), 1.5 * cloud(4, 50, 61, seed=1) + 0.2
-    along = directions(4, 64, 0).double()
-    short = [quantiles(project(x, along), 512) for x in (a, b)]
+    along = random_directions(4, 64, 0).double()
+    short = [quantiles(sorted_projections(x, along), 512) for x in (a, b)]
     found = float((short[0] - short[1]).square().mean())
     assert found == pytest.approx(float(sliced_wasserstein(a, b)), rel=0.02)
 

@@ -10,11 +10,11 @@ from torch.autograd import gradcheck
 
 from impasto.losses.style import (
     Gaussian,
-    exact,
-    gaussian,
+    feature_gaussian,
     gram_loss,
     gram_matrix,
     matrix_sqrt,
+    to_float64,
     wasserstein_loss,
 )
 
@@ -32,7 +32,7 @@ def covariance(n, rank=None, seed=0):
 def distance(mean_1, cov_1, mean_2, cov_2):
     """W² / C of two Gaussians by our loss."""
     target = Gaussian(mean_2, cov_2)
-    return wasserstein_loss(Gaussian(mean_1, cov_1), target, matrix_sqrt(exact(cov_2)))
+    return wasserstein_loss(Gaussian(mean_1, cov_1), target, matrix_sqrt(to_float64(cov_2)))
 
 
 @pytest.mark.parametrize(
@@ -99,14 +99,14 @@ def test_the_gram_loss_is_the_papers_equation_4():
 
 def test_mean_and_covariance_are_numpys():
     f = features(4, 7, 9) + 3
-    found = gaussian(f)
+    found = feature_gaussian(f)
     rows = f[0].flatten(1).numpy()
     np.testing.assert_allclose(found.mean, rows.mean(1), rtol=1e-13)
     np.testing.assert_allclose(found.covariance, np.cov(rows, bias=True), rtol=1e-10, atol=1e-13)
 
 
 def test_a_single_position_has_no_covariance():
-    found = gaussian(features(3, 1, 1))
+    found = feature_gaussian(features(3, 1, 1))
     torch.testing.assert_close(found.covariance, torch.zeros(3, 3).double(), atol=1e-15, rtol=0)
 
 
@@ -164,9 +164,9 @@ def test_a_picture_has_no_distance_to_itself_and_no_reason_to_move(dtype):
     f, other = (features(40, 5, 5, dtype, seed=s).relu() * scales for s in (0, 1))
 
     def slope(target):
-        g = gaussian(target)
+        g = feature_gaussian(target)
         x = f.clone().requires_grad_()
-        loss = wasserstein_loss(gaussian(x), g, matrix_sqrt(exact(g.covariance)))
+        loss = wasserstein_loss(feature_gaussian(x), g, matrix_sqrt(to_float64(g.covariance)))
         loss.backward()
         return loss.detach(), x.grad.norm()
 
@@ -179,10 +179,12 @@ def test_a_picture_has_no_distance_to_itself_and_no_reason_to_move(dtype):
 def test_the_distances_gradient_is_right(height, width):
     # With fewer positions than channels the covariance has not full rank. The roots of its zeros
     # are known to 1e-8 only, so the differences must be taken over a longer way.
-    target = gaussian(features(4, 6, 6, seed=5))
+    target = feature_gaussian(features(4, 6, 6, seed=5))
     root = matrix_sqrt(target.covariance)
     f = features(4, height, width).requires_grad_()
-    assert gradcheck(lambda x: wasserstein_loss(gaussian(x), target, root), f, eps=1e-3, atol=1e-4)
+    assert gradcheck(
+        lambda x: wasserstein_loss(feature_gaussian(x), target, root), f, eps=1e-3, atol=1e-4
+    )
 
 
 FLAT = torch.full((1, 4, 5, 5), 2.0, dtype=torch.float64)
@@ -195,9 +197,9 @@ FLAT = torch.full((1, 4, 5, 5), 2.0, dtype=torch.float64)
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_flat_pictures_have_a_finite_distance_and_gradient(source, target, dtype):
-    g = gaussian(target.to(dtype))
+    g = feature_gaussian(target.to(dtype))
     x = source.to(dtype).clone().requires_grad_()
-    loss = wasserstein_loss(gaussian(x), g, matrix_sqrt(exact(g.covariance)))
+    loss = wasserstein_loss(feature_gaussian(x), g, matrix_sqrt(to_float64(g.covariance)))
     loss.backward()
     means = (source.mean((2, 3)) - target.mean((2, 3))).square().sum()
     variances = (source.var((2, 3), correction=0) - 0).sum()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from impasto.losses.temporal import gathered, long_term, temporal_loss
+from impasto.losses.temporal import long_term_weights, merge_targets, temporal_loss
 
 
 def test_only_what_counts_is_compared():
@@ -16,7 +16,7 @@ def test_only_what_counts_is_compared():
 def test_every_pixel_holds_on_to_the_latest_frame_that_shows_it():
     seen = [[0, 0, 1, 1], [0, 1, 1, 0], [1, 1, 0, 0]]
     weights = [torch.tensor(row, dtype=torch.float32).view(1, 1, 1, 4) for row in seen]
-    found = [w.flatten().tolist() for w in long_term(weights)]
+    found = [w.flatten().tolist() for w in long_term_weights(weights)]
     assert found == [[0, 0, 1, 1], [0, 1, 0, 0], [1, 0, 0, 0]]
 
 
@@ -28,12 +28,14 @@ def test_one_target_has_the_gradient_of_several():
         picture = one.requires_grad_()
         several = sum(temporal_loss(picture, t, w) for t, w in zip(targets, weights, strict=True))
         (wanted,) = torch.autograd.grad(several, picture)
-        (found,) = torch.autograd.grad(temporal_loss(picture, *gathered(targets, weights)), picture)
+        (found,) = torch.autograd.grad(
+            temporal_loss(picture, *merge_targets(targets, weights)), picture
+        )
         assert torch.allclose(found, wanted, atol=1e-6)
 
 
 def test_where_nothing_counts_the_latest_stands():
     targets = [torch.zeros(1, 3, 2, 2), torch.ones(1, 3, 2, 2)]
-    target, weight = gathered(targets, [torch.zeros(1, 1, 2, 2)] * 2)
+    target, weight = merge_targets(targets, [torch.zeros(1, 1, 2, 2)] * 2)
     assert not target.any()
     assert not weight.any()

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from impasto.core.knobs import build
-from impasto.core.plan import Forecast, Plan, Setting
-from impasto.core.progress import unwatched
+from impasto.core.knobs import knobs_from_dict
+from impasto.core.plan import ExecutionSettings, Forecast, Plan
+from impasto.core.progress import ignore_progress
 from impasto.core.request import Request
 from impasto.methods.gatys import Gatys
 from impasto.pictures import fit_long_side, read, resize
@@ -46,7 +46,7 @@ def request_of(content, style):
     def make(
         *, content=content, styles=(style,), shares=(), size=None, seed=0, weights="", **knobs
     ):
-        method = build(Gatys, knobs)
+        method = knobs_from_dict(Gatys, knobs)
         return Request(content, tuple(styles), method, shares, size, seed, weights)
 
     return make
@@ -56,7 +56,7 @@ def request_of(content, style):
 def paint(request_of):
     """Paints with the real method in fp32 on the processor; takes settings and knobs alike."""
 
-    def run(*, watch=unwatched, state=None, **settings):
+    def run(*, watch=ignore_progress, state=None, **settings):
         request = request_of(**settings)
         return request.method.paint(request, plan_of(request), watch, state)
 
@@ -70,4 +70,4 @@ def plan_of(request):
 def setting_of(request, precision="fp32"):
     size = request.size or request.content.long_side
     height, width = fit_long_side(request.content.height, request.content.width, size)
-    return Setting(height, width, "cpu", precision)
+    return ExecutionSettings(height, width, "cpu", precision)

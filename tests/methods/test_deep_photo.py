@@ -8,14 +8,14 @@ import torch
 from conftest import plan_of, setting_of
 
 import impasto
-from impasto.core.knobs import build
-from impasto.core.plan import Setting
+from impasto.core.knobs import knobs_from_dict
+from impasto.core.plan import ExecutionSettings
 from impasto.core.request import Region
-from impasto.engines.optimization.run import Sitting
-from impasto.engines.region_weights import keep_rest
-from impasto.losses.matting import LocalModels
+from impasto.engines.optimization.run import OptimizationRun
+from impasto.engines.region_weights import keep_background
+from impasto.losses.matting import LocalAffineModels
 from impasto.methods import deep_photo
-from impasto.methods.deep_photo import EPSILON, UNIT, DeepPhoto
+from impasto.methods.deep_photo import LAPLACIAN_EPSILON, PHOTOREALISM_SCALE, DeepPhoto
 from impasto.methods.gatys import Gatys
 
 SHALLOW = {"style_layers": ("conv1_1", "conv2_1"), "content_layers": ("conv2_1",)}
@@ -23,7 +23,7 @@ SHALLOW = {"style_layers": ("conv1_1", "conv2_1"), "content_layers": ("conv2_1",
 
 @pytest.fixture(autouse=True)
 def _little(monkeypatch):
-    monkeypatch.setattr(deep_photo, "_PROBE", 16)
+    monkeypatch.setattr(deep_photo, "_PROBE_SIDE_PX", 16)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def asked(request_of):
         knobs = {k: v for k, v in settings.items() if k not in own}
         request = request_of(**given, **({"styles": styles} if styles else {}))
         return dataclasses.replace(
-            request, method=build(method, knobs), regions=tuple(regions), rest=rest
+            request, method=knobs_from_dict(method, knobs), regions=tuple(regions), rest=rest
         )
 
     return make
@@ -47,17 +47,17 @@ def painted(request, watch=lambda tick: None, state=None):
 
 
 def sitting_of(request):
-    return Sitting(request.method, request, setting_of(request))
+    return OptimizationRun(request.method, request, setting_of(request))
 
 
 def unexplained(pixels, photo, radius=1):
     """Share of the variance within windows that no mix of the photograph's colours explains."""
     picture, guide = (torch.from_numpy(x.copy()).permute(2, 0, 1)[None].double()
                       for x in (pixels, photo))  # fmt: skip
-    models = LocalModels(guide, radius, 1e-4)
-    left = (picture * models.laplacian(picture)).sum()
-    flat = LocalModels(torch.zeros_like(guide), radius, 1e9)
-    return float(left / (picture * flat.laplacian(picture)).sum())
+    models = LocalAffineModels(guide, radius, 1e-4)
+    left = (picture * models.apply_laplacian(picture)).sum()
+    flat = LocalAffineModels(torch.zeros_like(guide), radius, 1e9)
+    return float(left / (picture * flat.apply_laplacian(picture)).sum())
 
 
 def half(picture, *, right=True):
@@ -79,9 +79,11 @@ def test_the_loss_is_gatys_and_the_unexplained_part_of_the_change(asked):
     found = sitting.objective(0)(picture)
     plain = sitting_of(asked(Gatys, **SHALLOW)).objective(0)(picture)
     change = (picture - photo).double()
-    laplacian = LocalModels(photo, 1, EPSILON).laplacian(change)
-    beta = Gatys().beta_now()
-    wanted = 0.3 * UNIT * beta * 255**2 * (change * laplacian).sum() / photo[0, 0].numel()
+    laplacian = LocalAffineModels(photo, 1, LAPLACIAN_EPSILON).apply_laplacian(change)
+    beta = Gatys().effective_beta()
+    wanted = (
+        0.3 * PHOTOREALISM_SCALE * beta * 255**2 * (change * laplacian).sum() / photo[0, 0].numel()
+    )
     assert float(found["photo"]) == pytest.approx(float(wanted), rel=1e-4)
     assert float(found["total"]) == pytest.approx(float(plain["total"] + wanted), rel=1e-4)
 
@@ -148,7 +150,7 @@ def test_a_region_takes_its_own_style(asked, content):
 
 def test_a_rest_that_is_kept_is_not_touched(asked, content):
     request = asked(steps=4, regions=[Region("r", half(content), 0)], rest="keep")
-    found = keep_rest(painted(request).pixels, request)
+    found = keep_background(painted(request).pixels, request)
     middle = content.width // 2
     assert np.array_equal(found[:, :middle], content.pixels[:, :middle])
     assert np.abs(found[:, middle:] - content.pixels[:, middle:]).max() > 0.01
@@ -201,8 +203,8 @@ def test_what_is_stopped_at_a_coarse_scale_has_the_full_size(asked):
 
 
 def test_the_forecast_counts_what_gatys_does_not_need(asked, monkeypatch):
-    monkeypatch.setattr(deep_photo, "seconds_per_pixel", lambda device: 1e-3)
-    setting = Setting(480, 480, "cpu", "fp32")
+    monkeypatch.setattr(deep_photo, "step_seconds_per_pixel", lambda device: 1e-3)
+    setting = ExecutionSettings(480, 480, "cpu", "fp32")
     deep, plain = (
         request.method.forecast(request, setting)
         for request in (asked(steps=10), asked(steps=10, photorealism=0.0))

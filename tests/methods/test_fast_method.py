@@ -10,24 +10,26 @@ from tiny_models import STYLES, fast_tensors, picture, pixels
 
 import impasto
 from impasto.core.errors import InputError, KnobError, WeightsError
-from impasto.core.request import NamesStyles
-from impasto.engines.feedforward.base import Place
-from impasto.methods import find, names
-from impasto.methods.fast import Painter
+from impasto.core.request import BuiltInStyles
+from impasto.engines.feedforward.base import DeviceSpec
+from impasto.methods import get_method, method_names
+from impasto.methods.fast import FastModel
 from impasto.ops.convert import as_tensor
-from impasto.ops.padding import framed
+from impasto.ops.padding import pad
 from impasto.pictures import read, resize, write
 from impasto.pipeline import make_request
 from impasto.weights.model_files import write_model
 
 
 def test_only_it_names_styles():
-    assert [name for name in names() if issubclass(find(name), NamesStyles)] == ["fast"]
+    assert [name for name in method_names() if issubclass(get_method(name), BuiltInStyles)] == [
+        "fast"
+    ]
 
 
 def written(path, name, models):
     """A file of the picture that the model carries of a style."""
-    write(find("fast").named_style(name, models["fast"]).pixels, path)
+    write(get_method("fast").named_style(name, models["fast"]).pixels, path)
     return path
 
 
@@ -50,7 +52,7 @@ def test_a_name_may_hold_a_dot(models, tmp_path):
 
 
 def test_a_named_style_has_the_picture_that_the_model_carries(models):
-    style = find("fast").named_style("red-lines", models["fast"])
+    style = get_method("fast").named_style("red-lines", models["fast"])
     assert style.pixels.shape == (20, 30, 3)
     assert style.pixels.dtype == np.float32
     assert np.abs(style.pixels - pixels(20, 30, 1)).mean() < 0.1
@@ -92,7 +94,7 @@ def saved(models, tmp_path, styles=("red-lines",), **settings):
 
 def test_a_recipe_remembers_the_names(models, tmp_path):
     result, path = saved(models, tmp_path, ("red-lines", "blue-dots"), style_weights=(1, 3))
-    recipe = impasto.show(path)
+    recipe = impasto.load_recipe(path)
     assert [i.name for i in recipe.inputs if i.role == "style"] == ["red-lines", "blue-dots"]
     assert np.array_equal(impasto.rerun(path).pixels, result.pixels)
 
@@ -133,9 +135,9 @@ def test_a_file_that_is_another_picture_than_its_name_says(models, tmp_path):
 
 
 def film_painter(models, share):
-    painter = Painter(models["fast"], Place("cpu", "fp32"))
-    painter.mix(["red-lines"], [1.0])
-    painter.steady(share)
+    painter = FastModel(models["fast"], DeviceSpec("cpu", "fp32"))
+    painter.set_styles(["red-lines"], [1.0])
+    painter.average_moments(share)
     return painter
 
 
@@ -145,11 +147,11 @@ def frames():
 
 def test_a_share_of_one_paints_every_frame_by_itself(models):
     painter = film_painter(models, 1.0)
-    plain = Painter(models["fast"], Place("cpu", "fp32"))
-    plain.mix(["red-lines"], [1.0])
+    plain = FastModel(models["fast"], DeviceSpec("cpu", "fp32"))
+    plain.set_styles(["red-lines"], [1.0])
     for frame in frames():
         assert torch.equal(painter(frame), plain(frame))
-    assert painter.state() == {}
+    assert painter.state_dict() == {}
 
 
 def test_a_film_goes_on_from_its_state_with_the_same_bits(models):
@@ -157,11 +159,11 @@ def test_a_film_goes_on_from_its_state_with_the_same_bits(models):
     wanted = [whole(frame) for frame in frames()]
     for frame in frames()[:2]:
         broken(frame)
-    state = broken.state()
-    resumed.restore(state)
+    state = broken.state_dict()
+    resumed.load_state_dict(state)
     for frame, painting in zip(frames()[2:], wanted[2:], strict=True):
         assert torch.equal(resumed(frame), painting)
-    assert all(torch.equal(t, state[name]) for name, t in broken.state().items())
+    assert all(torch.equal(t, state[name]) for name, t in broken.state_dict().items())
 
 
 def test_a_new_shot_forgets_the_one_before(models):
@@ -170,7 +172,7 @@ def test_a_new_shot_forgets_the_one_before(models):
     painter(first)
     wanted = fresh(second)
     assert not torch.equal(painter(second), wanted)
-    painter.begin()
+    painter.start_shot()
     assert torch.equal(painter(second), wanted)
 
 
@@ -178,19 +180,19 @@ def test_what_cannot_be_averaged_is_refused(models):
     painter = film_painter(models, 0.2)
     for share in (0.0, 1.5):
         with pytest.raises(KnobError, match="over 0 and at most 1"):
-            painter.steady(share)
+            painter.average_moments(share)
     with pytest.raises(InputError, match="of another network"):
-        painter.restore({"mean.0": torch.zeros(3), "variance.0": torch.zeros(3)})
+        painter.load_state_dict({"mean.0": torch.zeros(3), "variance.0": torch.zeros(3)})
 
 
 def unsteady(weights, style, frames):
     """How much two frames' paintings differ that show the same, 8 px off the edges."""
-    painter = Painter(weights, Place("cpu", "fp32"))
-    painter.mix([style], [1.0])
+    painter = FastModel(weights, DeviceSpec("cpu", "fp32"))
+    painter.set_styles([style], [1.0])
     (one, one_left), (other, other_left) = frames
     with torch.inference_mode():
         first, second = (
-            painter(framed(as_tensor(frame), 4))[:, :, 32:, 32:] for frame in (one, other)
+            painter(pad(as_tensor(frame), 4))[:, :, 32:, 32:] for frame in (one, other)
         )
     height, width = one.shape[0] - 16, one.shape[1] - 18
     first, second = (

@@ -10,7 +10,7 @@ from tiny_models import STYLES, picture
 import impasto
 from impasto.core.errors import WeightsError
 from impasto.core.picture import Picture
-from impasto.core.plan import Setting
+from impasto.core.plan import ExecutionSettings
 from impasto.engines.feedforward import base
 from impasto.pictures import disk_array
 from impasto.pipeline import make_request
@@ -103,9 +103,10 @@ def test_it_says_which_weights_it_used(models, method):
 @pytest.mark.parametrize("method", METHODS)
 def test_precisions_are_compared_and_the_cost_is_forecast(models, method):
     request = make_request(picture(40, 56), SHOWN[method][0], method=method, weights=models[method])
-    assert request.method.agreement(request, "cpu", "bf16") > 0.9
+    assert request.method.precision_agreement(request, "cpu", "bf16") > 0.9
     small, large = (
-        request.method.forecast(request, Setting(side, side, "cpu", "fp32")) for side in (256, 4096)
+        request.method.forecast(request, ExecutionSettings(side, side, "cpu", "fp32"))
+        for side in (256, 4096)
     )
     assert large.seconds > small.seconds > 0
     assert large.peak_bytes > small.peak_bytes
@@ -118,7 +119,7 @@ def test_large_styles_are_forecast_too(models, method):
         make_request(content, style, method=method, weights=models[method], style_size=size)
         for size in (64, 4096)
     )
-    costs = [r.method.forecast(r, Setting(40, 56, "cpu", "fp32")) for r in (small, large)]
+    costs = [r.method.forecast(r, ExecutionSettings(40, 56, "cpu", "fp32")) for r in (small, large)]
     assert costs[1].peak_bytes - costs[0].peak_bytes > 100 * 600 * 800
     assert costs[1].seconds > costs[0].seconds
 
@@ -127,11 +128,11 @@ def test_at_strength_0_the_precisions_agree(models):
     request = make_request(
         picture(40, 56), STYLES[0], method="fast", weights=models["fast"], strength=0
     )
-    assert request.method.agreement(request, "cpu", "bf16") == 1
+    assert request.method.precision_agreement(request, "cpu", "bf16") == 1
 
 
 def test_ctrl_c_keeps_what_was_painted_and_leaves_the_rest(models, monkeypatch):
-    monkeypatch.setattr(base, "paint", partial(base.paint, core=64))
+    monkeypatch.setattr(base, "run_tiled", partial(base.run_tiled, tile_side=64))
     content, style, ticks = picture(40, 300), STYLES[0], []
     whole = painted(models, "fast", content, style, watch=ticks.append)
     assert (whole.finished, whole.steps) == (True, len(ticks)) and len(ticks) > 3  # noqa: PT018
@@ -148,7 +149,7 @@ def test_ctrl_c_keeps_what_was_painted_and_leaves_the_rest(models, monkeypatch):
 
 
 def test_a_watch_sees_the_painting_grow(models, monkeypatch):
-    monkeypatch.setattr(base, "paint", partial(base.paint, core=64))
+    monkeypatch.setattr(base, "run_tiled", partial(base.run_tiled, tile_side=64))
     content, seen = picture(40, 300), []
     painted(models, "fast", content, STYLES[0], watch=lambda tick: seen.append(tick.picture()))
     assert np.array_equal(seen[0][:, 200:], content.pixels[:, 200:])
@@ -160,10 +161,10 @@ def test_a_content_on_disk_is_painted_as_one_in_memory(models, tmp_path, monkeyp
     impasto.stylize(picture(60, 80), STYLES[0], method="fast", weights=models["fast"]).save(path)
     settings = {"method": "adain", "weights": models["adain"], "precision": "fp32"}
     expected = np.asarray(impasto.stylize(path, ONE, **settings).pixels)
-    monkeypatch.setattr(disk_array, "SPOOL_MEGAPIXELS", 0.001)
+    monkeypatch.setattr(disk_array, "MAX_IN_MEMORY_MEGAPIXELS", 0.001)
     result = impasto.stylize(path, ONE, **settings)
-    assert isinstance(impasto.read(path).pixels, disk_array.Spool)
-    assert isinstance(result.pixels, disk_array.Spool)
+    assert isinstance(impasto.read(path).pixels, disk_array.DiskArray)
+    assert isinstance(result.pixels, disk_array.DiskArray)
     assert np.abs(np.asarray(result.pixels) - expected).max() <= 1 / 255
 
 
@@ -171,10 +172,10 @@ def test_a_small_content_that_is_enlarged_lies_on_disk(models, monkeypatch):
     content = Picture(picture(30, 40).pixels, alpha=picture(30, 40).pixels[:, :, 0], name="content")
     settings = {"method": "fast", "weights": models["fast"], "precision": "fp32", "size": 80}
     expected = impasto.stylize(content, STYLES[0], **settings)
-    monkeypatch.setattr(disk_array, "SPOOL_MEGAPIXELS", 0.002)
+    monkeypatch.setattr(disk_array, "MAX_IN_MEMORY_MEGAPIXELS", 0.002)
     result = impasto.stylize(content, STYLES[0], **settings)
     for found, wanted in ((result.pixels, expected.pixels), (result.alpha, expected.alpha)):
-        assert isinstance(found, disk_array.Spool)
+        assert isinstance(found, disk_array.DiskArray)
         assert np.abs(np.asarray(found) - wanted).max() <= 1 / 255
 
 

@@ -6,8 +6,8 @@ import torch
 from skimage.metrics import structural_similarity
 
 from impasto.core.errors import WeightsError
-from impasto.engines.optimization.balance import STRUCTURE
-from impasto.engines.optimization.run import GAMUT
+from impasto.engines.optimization.balance import STRUCTURE_RATIOS
+from impasto.engines.optimization.run import GAMUT_WEIGHT
 from impasto.losses.style import gram_matrix
 from impasto.methods.gatys import STYLE_LAYERS, Gatys
 from impasto.nets.vgg import VGG
@@ -18,7 +18,7 @@ from impasto.weights import store
 @pytest.fixture
 def vgg(quick):
     """A VGG with plain settings: an onlooker that shares nothing with the run."""
-    return VGG(store.load("oxford"))
+    return VGG(store.load_encoder("oxford"))
 
 
 def tensor(pixels):
@@ -65,7 +65,7 @@ def test_strength_0_gives_the_content_back(paint, content, style_loss, optimizer
 
 
 def test_strength_0_gives_the_content_back_through_all_scales(paint, content):
-    painting = paint(size=48, steps=5, strength=0.0, coarsest=12, averaging=0.5)
+    painting = paint(size=48, steps=5, strength=0.0, coarsest=12, ema_decay=0.5)
     assert np.array_equal(eight_bit(painting.pixels), eight_bit(content.pixels))
 
 
@@ -88,7 +88,7 @@ def test_more_structure_is_more_content(paint, vgg, content):
 
 
 def test_beta_stands_above_structure_and_only_the_ratio_to_alpha_counts(paint):
-    beta = dict(STRUCTURE)[0.5]
+    beta = dict(STRUCTURE_RATIOS)[0.5]
     given, usual = paint(steps=3, beta=beta, structure=0.9), paint(steps=3, structure=0.5)
     np.testing.assert_allclose(given.pixels, usual.pixels, atol=1e-4)
     # Adam's steps are the same for four times the loss.
@@ -174,7 +174,7 @@ def test_what_was_read_is_not_needed_at_the_end(paint, tmp_path, other_style, mo
 
     def vanish(tick):
         path.unlink(missing_ok=True)
-        monkeypatch.setattr(store, "load", gone)
+        monkeypatch.setattr(store, "load_encoder", gone)
 
     painting = paint(steps=2, coarsest=24, init=str(path), watch=vanish)
     assert painting.finished
@@ -230,9 +230,11 @@ def test_without_alpha_only_the_style_counts(paint, vgg, style):
     losses = []
     painting = paint(steps=12, alpha=0.0, watch=lambda t: losses.append(t.losses))
     assert painting.losses["style"] < losses[0]["style"] / 10
-    end, beta = painting.losses, Gatys(alpha=0.0).beta_now()
+    end, beta = painting.losses, Gatys(alpha=0.0).effective_beta()
     assert beta > 0
-    assert end["total"] == pytest.approx(beta * (end["style"] + GAMUT * end["gamut"]), rel=1e-4)
+    assert end["total"] == pytest.approx(
+        beta * (end["style"] + GAMUT_WEIGHT * end["gamut"]), rel=1e-4
+    )
 
 
 def test_the_saved_picture_is_nearly_the_one_that_was_optimised(paint):

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from impasto.core.errors import KnobError
-from impasto.core.plan import Forecast, Plan, Setting
+from impasto.core.plan import ExecutionSettings, Forecast, Plan
 from impasto.engines.optimization import base
-from impasto.engines.optimization.run import Sitting
+from impasto.engines.optimization.run import OptimizationRun
 from impasto.losses.perceptual import PerceptualLoss
 from impasto.methods.gatys import Gatys
 from impasto.nets.vgg import VGG
@@ -20,7 +20,7 @@ SHALLOW = {"style_layers": ("conv1_1",), "content_layers": ("conv2_1",)}
 
 @pytest.fixture
 def encoders(quick):
-    return VGG(store.load("oxford")), VGG(store.load("compact"))
+    return VGG(store.load_encoder("oxford")), VGG(store.load_encoder("compact"))
 
 
 def tensor(picture):
@@ -28,7 +28,7 @@ def tensor(picture):
 
 
 def setting_of(request):
-    return Setting(request.content.height, request.content.width, "cpu", "fp32")
+    return ExecutionSettings(request.content.height, request.content.width, "cpu", "fp32")
 
 
 # ------------------------------------------------------------------------- the encoder itself
@@ -59,7 +59,7 @@ def test_a_painting_on_it_says_so(paint):
     losses = []
     painting = paint(weights="compact", steps=12, watch=lambda t: losses.append(t.losses))
     assert painting.losses["total"] < losses[0]["total"] / 5
-    assert painting.files == {"compact": store.load("compact").sha256}
+    assert painting.files == {"compact": store.load_encoder("compact").sha256}
 
 
 def test_its_style_is_style_in_the_eyes_of_the_full_encoder_too(paint, encoders, style):
@@ -105,22 +105,24 @@ def test_the_first_steps_are_on_it_and_the_others_on_the_full_one(paint, monkeyp
     shares = [t.share for t in ticks]
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
-    assert painting.files == {name: store.load(name).sha256 for name in ("oxford", "compact")}
+    assert painting.files == {
+        name: store.load_encoder(name).sha256 for name in ("oxford", "compact")
+    }
 
 
 def test_the_picture_is_handed_over_as_it_is(request_of):
     request = request_of(warm_steps=2, steps=1, init="noise")
-    sitting = Sitting(request.method, request, setting_of(request))
+    sitting = OptimizationRun(request.method, request, setting_of(request))
     pictures = []
-    begin = sitting._begin
+    begin = sitting._start_stage
 
     def seen(index, ground):
         if index == 1:
-            pictures.extend((sitting.descent.picture(), ground))
+            pictures.extend((sitting.optimizer.image(), ground))
         begin(index, ground)
 
-    sitting._begin = seen
-    sitting.paint(lambda tick: None, None)
+    sitting._start_stage = seen
+    sitting.run(lambda tick: None, None)
     torch.testing.assert_close(*pictures, atol=1e-6, rtol=0)
 
 
@@ -191,7 +193,7 @@ def test_the_forecast_counts_warm_steps_at_the_speed_of_the_compact_encoder(
 ):
     paces = {"oxford": 8.0, "compact": 1.0}
     monkeypatch.setattr(base, "seconds_per_megapixel", lambda weights, *_: paces[weights])
-    setting = Setting(512, 512, "cpu", "fp32")
+    setting = ExecutionSettings(512, 512, "cpu", "fp32")
 
     def seconds(**knobs):
         request = request_of(steps=100, **knobs)

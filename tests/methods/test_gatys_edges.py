@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from impasto.core.errors import InputError, KnobError
 from impasto.core.picture import Picture
-from impasto.core.pitfalls import USEFUL_RATIO
-from impasto.core.plan import Forecast, Plan, Setting
+from impasto.core.pitfalls import USEFUL_BALANCE_RANGE
+from impasto.core.plan import ExecutionSettings, Forecast, Plan
 from impasto.core.request import Request
 from impasto.engines.optimization import base as optimization_base
 from impasto.engines.optimization.parametrization import upsample
-from impasto.engines.optimization.run import LEAST, Sitting
+from impasto.engines.optimization.run import MIN_SIDE_PX, OptimizationRun
 from impasto.methods.gatys import Gatys
 from impasto.weights import vgg_layers
 
@@ -35,7 +35,7 @@ def flat(height, width, colour=(0.2, 0.5, 0.8)):
 
 
 def setting_of(request, precision="fp32"):
-    return Setting(request.content.height, request.content.width, "cpu", precision)
+    return ExecutionSettings(request.content.height, request.content.width, "cpu", precision)
 
 
 # ------------------------------------------------------------------------- extreme pictures
@@ -109,14 +109,14 @@ def test_a_content_that_is_the_style_stays_as_it_is(paint):
     ],
 )
 def test_scales_double_from_the_coarsest_to_the_full_size(size, coarsest, wanted):
-    scales = Gatys(coarsest=coarsest).scales(Setting(*size, "cpu", "fp32"))
+    scales = Gatys(min_size=coarsest).scale_sizes(ExecutionSettings(*size, "cpu", "fp32"))
     assert [max(scale) for scale in scales] == wanted
     assert scales[-1] == size
 
 
 @given(st.integers(1, 3000), st.integers(1, 3000), st.integers(0, 3000))
 def test_no_scale_is_below_the_coarsest_nor_out_of_shape(height, width, coarsest):
-    scales = Gatys(coarsest=coarsest).scales(Setting(height, width, "cpu", "fp32"))
+    scales = Gatys(min_size=coarsest).scale_sizes(ExecutionSettings(height, width, "cpu", "fp32"))
     assert scales[-1] == (height, width)
     assert max(scales[0]) >= min(coarsest, max(height, width))
     assert max(scales[0]) < 2 * coarsest + 1 or len(scales) == 1
@@ -141,24 +141,24 @@ def test_no_scale_is_below_the_coarsest_nor_out_of_shape(height, width, coarsest
 )
 def test_the_style_has_the_size_that_was_asked_for(knobs, size, wanted):
     request = Request(picture(8, 8), (picture(400, 300),), Gatys(**knobs))
-    setting = Setting(size, size // 2, "cpu", "fp32")
+    setting = ExecutionSettings(size, size // 2, "cpu", "fp32")
     (height, width), = Gatys(**knobs).style_sizes(request, setting, 1.0)  # fmt: skip
     assert (height, width) == pytest.approx(wanted, abs=1)
     ((half, _),) = Gatys(**knobs).style_sizes(request, setting, 0.5)
-    assert half == pytest.approx(max(LEAST, wanted[0] / 2), abs=1)
+    assert half == pytest.approx(max(MIN_SIDE_PX, wanted[0] / 2), abs=1)
 
 
 def test_a_change_is_carried_to_the_next_scale_where_it_was(request_of):
     # 64 x 8 px from 32 x 4, which the net sees extended to 32 x 32: only its first 4 columns count.
     request = request_of(content=picture(64, 8), coarsest=32, **SHALLOW)
-    sitting = Sitting(request.method, request, setting_of(request))
-    assert sitting.scales == [(32, 4), (64, 8)]
-    start = sitting.start_picture(0)
+    sitting = OptimizationRun(request.method, request, setting_of(request))
+    assert sitting.scale_sizes == [(32, 4), (64, 8)]
+    start = sitting.start_image(0)
     assert start.shape == (1, 3, 32, 32)
     change = torch.full_like(start, 9.0)
     change[..., :4] = torch.arange(4.0)
-    sitting._begin(0, start + change)
-    carried = sitting._carried(1) - sitting.start_picture(1)
+    sitting._start_stage(0, start + change)
+    carried = sitting._upscaled_image(1) - sitting.start_image(1)
     wanted = upsample(change[..., :32, :4], torch.empty(1, 3, 64, 8))
     torch.testing.assert_close(carried[..., :8], wanted)
 
@@ -174,13 +174,13 @@ def test_a_leap_in_the_last_step_of_a_scale_is_not_carried_on(request_of, monkey
 
         return loss
 
-    monkeypatch.setattr(Sitting, "objective", objective)
+    monkeypatch.setattr(OptimizationRun, "objective", objective)
     request = request_of(content=picture(64, 64), coarsest=32, steps=4, **SHALLOW)
-    sitting = Sitting(request.method, request, setting_of(request))
-    sitting.paint(lambda tick: None, None)
+    sitting = OptimizationRun(request.method, request, setting_of(request))
+    sitting.run(lambda tick: None, None)
     good = places[3][1]
     begin = next(x for index, x in places if index == 1)
-    wanted = sitting.start_picture(1) + upsample(good - sitting.start_picture(0), begin)
+    wanted = sitting.start_image(1) + upsample(good - sitting.start_image(0), begin)
     torch.testing.assert_close(begin, wanted)
 
 
@@ -255,11 +255,11 @@ def test_other_weights_are_taken_and_their_depths_warned_of(request_of, paint, v
         ({}, None),
         ({"structure": 0.0}, None),
         ({"structure": 1.0}, None),
-        ({"beta": 0.9 * USEFUL_RATIO[0]}, "below"),
-        ({"beta": 1.1 * USEFUL_RATIO[1]}, "above"),
+        ({"beta": 0.9 * USEFUL_BALANCE_RANGE[0]}, "below"),
+        ({"beta": 1.1 * USEFUL_BALANCE_RANGE[1]}, "above"),
         ({"beta": 0.0}, "below"),
-        ({"alpha": 100.0, "beta": 110.0 * USEFUL_RATIO[0]}, None),
-        ({"alpha": 100.0, "beta": 90.0 * USEFUL_RATIO[0]}, "below"),
+        ({"alpha": 100.0, "beta": 110.0 * USEFUL_BALANCE_RANGE[0]}, None),
+        ({"alpha": 100.0, "beta": 90.0 * USEFUL_BALANCE_RANGE[0]}, "below"),
         ({"alpha": 0.0, "beta": 1e9}, None),  # texture alone is wanted
         ({"strength": 0.0, "beta": 0.0}, None),
         ({"beta": 1e9, "style_layer_weights": (1.0,) * 5}, None),  # of another scale
@@ -370,7 +370,7 @@ def test_the_forecast_grows_with_the_work(request_of, monkeypatch):
 
     def forecast(height=256, width=256, precision="fp32", **knobs):
         method = Gatys(**{"steps": 100, **knobs})
-        return method.forecast(request, Setting(height, width, "cpu", precision))
+        return method.forecast(request, ExecutionSettings(height, width, "cpu", precision))
 
     base = forecast()
     assert forecast(512, 512, coarsest=0).peak_bytes > base.peak_bytes
@@ -378,7 +378,7 @@ def test_the_forecast_grows_with_the_work(request_of, monkeypatch):
     four = forecast(512, 512).peak_bytes - held
     assert four == pytest.approx(4 * (base.peak_bytes - held), rel=0.05)
     assert forecast(precision="bf16", height=2048).peak_bytes < forecast(height=2048).peak_bytes
-    assert forecast(history=100).peak_bytes > base.peak_bytes
+    assert forecast(lbfgs_history=100).peak_bytes > base.peak_bytes
     work = [forecast(steps=n).seconds - optimization_base.START_SECONDS for n in (100, 403)]
     assert work[1] == pytest.approx(work[0] * (403 + 3) / (100 + 3), rel=1e-6)
     scales = forecast(512, 512).seconds - optimization_base.START_SECONDS

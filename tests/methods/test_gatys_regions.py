@@ -8,8 +8,8 @@ import torch
 from conftest import plan_of, setting_of
 
 from impasto.core.request import Region
-from impasto.engines.optimization.run import Sitting
-from impasto.engines.region_weights import keep_rest
+from impasto.engines.optimization.run import OptimizationRun
+from impasto.engines.region_weights import keep_background
 
 SHALLOW = {"style_layers": ("conv1_1", "conv2_1"), "content_layers": ("conv2_1",)}
 
@@ -42,8 +42,8 @@ def test_one_region_that_covers_all_is_no_region(asked, content, request_of, sty
     whole = Region("all", np.ones((content.height, content.width), np.float32), 0)
     losses = []
     for request in (asked(whole), request_of(styles=(style,), **SHALLOW)):
-        sitting = Sitting(request.method, request, setting_of(request))
-        picture = (sitting.start_picture(0) * 0.9).requires_grad_()
+        sitting = OptimizationRun(request.method, request, setting_of(request))
+        picture = (sitting.start_image(0) * 0.9).requires_grad_()
         terms = sitting.objective(0)(picture)
         slope = torch.autograd.grad(terms["total"], picture)[0]
         losses.append([terms["style"].detach(), terms["total"].detach(), slope])
@@ -88,7 +88,7 @@ def test_strength_0_gives_the_content_back_in_a_tiny_region(asked, content):
 
 def test_what_is_kept_is_not_even_touched(asked, content):
     request = asked(steps=4, rest="keep")
-    found = keep_rest(painted(request).pixels, request)
+    found = keep_background(painted(request).pixels, request)
     half = content.width // 2
     assert np.array_equal(found[:, :half], content.pixels[:, :half])
     assert np.abs(found[:, half:] - content.pixels[:, half:]).max() > 0.01
@@ -98,7 +98,7 @@ def test_a_soft_edge_of_what_is_kept_is_put_in_once(asked):
     request = asked(steps=4, rest="keep", feather=12)
     shown = []
     painting = painted(request, lambda tick: shown.append(tick.picture()))
-    np.testing.assert_allclose(keep_rest(painting.pixels, request), shown[-1], atol=1e-5)
+    np.testing.assert_allclose(keep_background(painting.pixels, request), shown[-1], atol=1e-5)
 
 
 def test_a_region_of_the_style_decides(asked, content, style):
@@ -147,9 +147,9 @@ def test_the_precisions_are_compared_with_regions_too(asked):
 
 def test_the_masks_follow_the_content_to_every_scale(asked):
     request = asked(size=64, coarsest=16, feather=6)
-    sitting = Sitting(request.method, request, setting_of(request))
-    for scale, size in enumerate(sitting.scales):
-        content = sitting._tensor(sitting.content, *size)
-        masks = torch.cat([part.mask for part in sitting._parts(scale, content)])
+    sitting = OptimizationRun(request.method, request, setting_of(request))
+    for scale, size in enumerate(sitting.scale_sizes):
+        content = sitting._image_tensor(sitting.content, *size)
+        masks = torch.cat([part.mask for part in sitting._style_regions(scale, content)])
         assert masks.shape[-2:] == content.shape[-2:]
         torch.testing.assert_close(masks.sum(0), torch.ones_like(masks[0]), atol=1e-5, rtol=0)

@@ -9,9 +9,14 @@ from feed_forward import pixels_of
 from tiny_models import picture
 
 from impasto.core.errors import KnobError
-from impasto.engines.feedforward.base import Place
-from impasto.losses.matting import LocalModels
-from impasto.methods.photowct import COARSER, EPSILON, RADIUS, guided
+from impasto.engines.feedforward.base import DeviceSpec
+from impasto.losses.matting import LocalAffineModels
+from impasto.methods.photowct import (
+    COARSENING_FACTOR,
+    FILTER_EPSILON,
+    FILTER_RADIUS_PX,
+    fast_guided_filter,
+)
 from impasto.pictures import resize
 from impasto.pipeline import make_request
 
@@ -26,21 +31,23 @@ def test_a_mix_of_the_photographs_colours_is_left_as_it_is():
     photo = waves()
     mix = torch.stack([0.5 * photo[:, 0] + 0.2, 0.3 * photo[:, 1] + 0.4 * photo[:, 2],
                        photo.mean(1)], 1)  # fmt: skip
-    assert (guided(mix, photo) - mix).abs().mean() < 0.01
+    assert (fast_guided_filter(mix, photo) - mix).abs().mean() < 0.01
 
 
 def test_what_the_photograph_does_not_explain_is_smoothed_away():
     photo = torch.full((1, 3, 64, 96), 0.3)
     photo[..., 48:] = 0.7
     noise = 0.1 * torch.randn(1, 3, 64, 96)
-    smooth = guided(photo + noise, photo)
+    smooth = fast_guided_filter(photo + noise, photo)
     assert (smooth - photo).abs().mean() < 0.1 * noise.abs().mean()
 
 
 def test_on_smooth_pictures_it_is_nearly_the_guided_filter_at_full_size():
     photo, painted = waves(), waves(2.0).flip(1)
-    full = LocalModels(photo, RADIUS + COARSER // 2, EPSILON).smooth(painted)
-    assert (guided(painted, photo) - full).abs().mean() < 0.02
+    full = LocalAffineModels(
+        photo, FILTER_RADIUS_PX + COARSENING_FACTOR // 2, FILTER_EPSILON
+    ).smooth(painted)
+    assert (fast_guided_filter(painted, photo) - full).abs().mean() < 0.02
 
 
 @pytest.mark.parametrize("smoothing", ["guided", "exact", "none"])
@@ -95,4 +102,4 @@ def test_the_closed_form_says_what_it_costs_and_refuses_what_it_would_cut():
     assert "takes minutes" in " ".join(asked(512).method.warnings(asked(512)))
     assert not asked(256).method.warnings(asked(256))
     with pytest.raises(KnobError, match="--smoothing guided"):
-        asked(2048).method.painter(asked(2048), Place("cpu", "fp32"))
+        asked(2048).method.painter(asked(2048), DeviceSpec("cpu", "fp32"))

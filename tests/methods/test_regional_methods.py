@@ -7,21 +7,21 @@ import pytest
 import torch
 from tiny_models import picture
 
-from impasto.core.knobs import build
+from impasto.core.knobs import knobs_from_dict
 from impasto.core.picture import Picture
-from impasto.core.plan import Forecast, Plan, Setting
-from impasto.core.progress import unwatched
+from impasto.core.plan import ExecutionSettings, Forecast, Plan
+from impasto.core.progress import ignore_progress
 from impasto.core.request import Region, Request
 from impasto.engines.feedforward import base
-from impasto.engines.feedforward.base import Place
-from impasto.engines.feedforward.tiling import paint
-from impasto.methods import adain, find, wct
+from impasto.engines.feedforward.base import DeviceSpec
+from impasto.engines.feedforward.tiling import run_tiled
+from impasto.methods import adain, get_method, wct
 from impasto.ops.convert import as_tensor
-from impasto.ops.padding import framed
-from impasto.pictures import Spool, disk_array
+from impasto.ops.padding import pad
+from impasto.pictures import DiskArray, disk_array
 
 METHODS = ["adain", "wct", "photowct"]
-PLACE = Place("cpu", "fp32")
+PLACE = DeviceSpec("cpu", "fp32")
 ONE, OTHER = picture(48, 64, 1), picture(33, 90, 2)
 
 
@@ -33,13 +33,13 @@ def ramp(height, width, at=0.5, wide=0.1):
 
 def request_of(models, method, regions, *, content=None, styles=(ONE, OTHER), knobs=None, **more):
     content = content or picture(40, 56)
-    kind = build(find(method), knobs or {})
+    kind = knobs_from_dict(get_method(method), knobs or {})
     return Request(content, styles, kind, weights=models[method], regions=tuple(regions), **more)
 
 
 def painted(request, precision="fp32"):
-    setting = Setting(request.content.height, request.content.width, "cpu", precision)
-    found = request.method.paint(request, Plan(setting, Forecast(0, 0), 0), unwatched)
+    setting = ExecutionSettings(request.content.height, request.content.width, "cpu", precision)
+    found = request.method.paint(request, Plan(setting, Forecast(0, 0), 0), ignore_progress)
     return np.asarray(found.pixels)
 
 
@@ -102,11 +102,11 @@ def test_empty_and_tiny_regions_are_painted_too(models, method, mask, side):
 def painter_of(models, method, request):
     with torch.inference_mode():
         made = (
-            adain.Painter(models["adain"], PLACE) if method == "adain"
-            else wct.Painter(models["wct"], PLACE, dict.fromkeys(wct.LEVELS, 0.6))
+            adain.AdaINModel(models["adain"], PLACE) if method == "adain"
+            else wct.WCTModel(models["wct"], PLACE, dict.fromkeys(wct.LEVEL_LAYERS, 0.6))
         )  # fmt: skip
-        seen = base.looks(request, 512)
-        made.look_at(seen.pictures, *seen.shares)
+        seen = base.style_inputs(request, 512)
+        made.set_styles(seen.images, *seen.weights)
     return made
 
 
@@ -115,7 +115,7 @@ class Known:
 
     def __init__(self, painter, thumbnail):
         self.painter, self.align, self.halo = painter, painter.align, painter.halo
-        self.known = painter.statistics(framed(as_tensor(thumbnail), self.align))
+        self.known = painter.statistics(pad(as_tensor(thumbnail), self.align))
 
     def statistics(self, frame):
         return self.known
@@ -130,11 +130,13 @@ class Known:
 def test_with_the_same_statistics_no_seam_is_to_be_seen(models, method, size):
     regions = [Region("a", ramp(*size, 0.3), 1), Region("b", ramp(*size, 0.7), 0, ramp(48, 64))]
     asked = request_of(models, method, regions, content=picture(*size))
-    source = base._with_parts(asked, asked.content.pixels)
+    source = base._append_region_weights(asked, asked.content.pixels)
     painter = Known(painter_of(models, method, asked), source)
     whole, tiled, count = np.zeros((*size, 3), np.float32), np.zeros((*size, 3), np.float32), []
-    paint(source, source, whole, painter, PLACE, lambda *_: None, core=10**6)
-    paint(source, source, tiled, painter, PLACE, lambda tile, of: count.append(of), core=128)
+    run_tiled(source, source, whole, painter, PLACE, lambda *_: None, tile_side=10**6)
+    run_tiled(
+        source, source, tiled, painter, PLACE, lambda tile, of: count.append(of), tile_side=128
+    )
     assert len(count) == count[0] > 3
     assert np.ptp(whole) > 0.1
     assert np.abs(whole - tiled).max() <= 1 / 255
@@ -145,7 +147,7 @@ def test_tiles_with_a_thumbnails_statistics_are_as_the_whole(models, method, mon
     content = picture(48, 320)
     asked = request_of(models, method, [Region("r", ramp(48, 320), 1)], content=content)
     whole = painted(asked)
-    monkeypatch.setattr(base, "paint", partial(base.paint, core=64))
+    monkeypatch.setattr(base, "run_tiled", partial(base.run_tiled, tile_side=64))
     assert np.abs(painted(asked) - whole).max() <= 1 / 255
 
 
@@ -153,8 +155,8 @@ def test_what_lies_on_disk_is_painted_as_what_lies_in_memory(models, monkeypatch
     content = picture(60, 80)
     regions = [Region("r", ramp(60, 80), 1)]
     whole = painted(request_of(models, "adain", regions, content=content, feather=5))
-    monkeypatch.setattr(disk_array, "SPOOL_MEGAPIXELS", 0.001)
-    kept = Spool((60, 80, 3), 16)
+    monkeypatch.setattr(disk_array, "MAX_IN_MEMORY_MEGAPIXELS", 0.001)
+    kept = DiskArray((60, 80, 3), 16)
     kept[:, :] = content.pixels
     on_disk = Picture(kept, bits=16)
     found = painted(request_of(models, "adain", regions, content=on_disk, feather=5))
@@ -165,8 +167,8 @@ def test_what_lies_on_disk_is_painted_as_what_lies_in_memory(models, monkeypatch
 def test_precisions_are_compared_and_the_cost_is_forecast(models, method):
     content = picture(300, 400)
     asked = request_of(models, method, [Region("r", ramp(300, 400), 1)], content=content)
-    assert asked.method.agreement(asked, "cpu", "bf16") > 0.9
-    setting = Setting(4096, 4096, "cpu", "fp32")
+    assert asked.method.precision_agreement(asked, "cpu", "bf16") > 0.9
+    setting = ExecutionSettings(4096, 4096, "cpu", "fp32")
     plain = request_of(models, method, [], content=content)
     more, less = (r.method.forecast(r, setting).peak_bytes for r in (asked, plain))
     assert more > less

@@ -27,13 +27,13 @@ def test_scale_0_equals_no_adapter(tiny, kind):
 
 def test_an_adapter_that_is_loaded_and_set_to_0_is_none_either(tiny):
     from impasto.engines.diffusion import pipelines
-    from impasto.engines.diffusion.ip_adapter import set_scales
+    from impasto.engines.diffusion.ip_adapter import set_ip_adapter_scale
 
     none = pixels(tiny, styles=(), prompt=HOUSE)
     painted(tiny, prompt=HOUSE)
-    (loaded,) = pipelines._KEPT.values()
-    assert set(set_scales(loaded.unet, 0.0).values()) == {0.0}
-    found = loaded.pipe(False)(
+    (loaded,) = pipelines._LOADED.values()
+    assert set(set_ip_adapter_scale(loaded.unet, 0.0).values()) == {0.0}
+    found = loaded.get_pipeline(False)(
         HOUSE, height=24, width=40, num_inference_steps=3, guidance_scale=5.0,
         ip_adapter_image_embeds=[torch.ones(2, 1, 16)], output_type="np",
         generator=torch.Generator("cpu").manual_seed(0),
@@ -93,7 +93,7 @@ def test_the_more_structure_the_more_of_the_content_counts(tiny, kind):
 def test_strength_0_gives_the_content_back_and_loads_nothing(tiny, monkeypatch):
     from impasto.engines.diffusion import pipelines
 
-    monkeypatch.setattr(pipelines, "load", None)
+    monkeypatch.setattr(pipelines, "load_pipeline", None)
     assert np.array_equal(pixels(tiny, CONTENT, strength=0.0), CONTENT.pixels)
 
 
@@ -193,7 +193,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(tiny, tmp_path, knobs):
     plan = make_plan(request)
 
     def paint(watch, state=None):
-        return request.method.paint(request, plan, watch, state)
+        return request.method.stylize(request, plan, watch, state)
 
     whole, stop = paint(lambda _: None), Stop(3)
     broken = paint(stop)
@@ -225,18 +225,18 @@ def test_regions_take_their_own_style(tiny):
     left = Region("left", mask, 1)
     made = impasto.request(CONTENT, [ONE, OTHER], **settings(tiny, structure=0.0, scale=2.0))
     split = dataclasses.replace(made, regions=(left,))
-    from impasto.methods.sdxl import shares
+    from impasto.methods.sdxl import style_weight_maps
     from impasto.pipeline.plan import make_plan
-    from impasto.pipeline.stylize import perform
+    from impasto.pipeline.stylize import run_request
 
-    counts = shares(split, 40, 56)
+    counts = style_weight_maps(split, 40, 56)
     assert counts.shape == (2, 40, 56)
     assert torch.equal(counts[1, :, :28], torch.ones(40, 28))
     assert torch.equal(counts[0, :, 28:], torch.ones(40, 28))
-    result = perform(split, make_plan(split))
+    result = run_request(split, make_plan(split))
     assert not np.array_equal(result.pixels, pixels(tiny, CONTENT, structure=0.0, scale=2.0))
     whole = dataclasses.replace(made, regions=(Region("all", np.ones((40, 56), np.float32), 0),))
-    one = perform(whole, make_plan(whole))
+    one = run_request(whole, make_plan(whole))
     np.testing.assert_allclose(
         one.pixels, pixels(tiny, CONTENT, structure=0.0, scale=2.0), atol=1e-4
     )

@@ -15,9 +15,9 @@ def test_the_model_stays_loaded_for_the_next_request(tiny):
     from impasto.engines.diffusion import pipelines
 
     painted(tiny, prompt=HOUSE)
-    first = list(pipelines._KEPT.values())
+    first = list(pipelines._LOADED.values())
     painted(tiny, CONTENT, (OTHER,), prompt="a dog", scale=0.3)
-    assert list(pipelines._KEPT.values()) == first
+    assert list(pipelines._LOADED.values()) == first
 
 
 def test_adapter_and_controls_are_changed_and_the_model_stays(tiny):
@@ -31,15 +31,15 @@ def test_adapter_and_controls_are_changed_and_the_model_stays(tiny):
         yield pixels(tiny, CONTENT, (), prompt=HOUSE, **control)
         yield pixels(tiny, CONTENT, (), prompt=HOUSE)
 
-    pipelines.drop()
+    pipelines.unload_pipelines()
     kept, made = [], []
     for each in several():
-        kept += pipelines._KEPT.values()
+        kept += pipelines._LOADED.values()
         made.append(each)
     assert len(set(kept)) == 1
     assert np.array_equal(made[0], made[-1])
     for each, wanted in zip(several(), made, strict=True):
-        pipelines.drop()
+        pipelines.unload_pipelines()
         assert np.array_equal(each, wanted)
 
 
@@ -47,17 +47,17 @@ def test_the_kept_model_is_not_counted_twice(tiny, monkeypatch):
     from impasto.engines.diffusion import memory, pipelines
 
     # A process of 1 GB, to which the model comes when it is loaded.
-    monkeypatch.setattr(memory, "resident_bytes", lambda: 10**9 + pipelines.held("cpu"))
+    monkeypatch.setattr(memory, "resident_bytes", lambda: 10**9 + pipelines.held_bytes("cpu"))
 
     def peak():
         request = impasto.request(CONTENT, ONE, **settings(tiny, prompt=HOUSE))
         return impasto.plan(request).forecast.peak_bytes
 
     painted(tiny, CONTENT, prompt=HOUSE)
-    assert pipelines.held("cpu") > 10**5
+    assert pipelines.held_bytes("cpu") > 10**5
     loaded = peak()
-    pipelines.drop()
-    assert pipelines.held("cpu") == 0
+    pipelines.unload_pipelines()
+    assert pipelines.held_bytes("cpu") == 0
     assert peak() == loaded
 
 
@@ -78,7 +78,7 @@ def test_half_precision_that_gives_no_numbers_in_the_decoder_is_done_again_in_fu
     from impasto.engines.diffusion import pipelines
 
     usual = pixels(tiny, prompt=HOUSE)
-    (loaded,) = pipelines._KEPT.values()
+    (loaded,) = pipelines._LOADED.values()
     real, calls = loaded.vae.decode, []
 
     def broken(latents, **more):
@@ -104,7 +104,7 @@ def test_a_unet_without_numbers_is_said(tiny, monkeypatch):
     from impasto.engines.diffusion import pipelines
 
     painted(tiny, prompt=HOUSE)
-    (loaded,) = pipelines._KEPT.values()
+    (loaded,) = pipelines._LOADED.values()
     monkeypatch.setattr(
         loaded.unet, "forward", lambda x, *_, **__: (torch.full_like(x, float("nan")),)
     )
@@ -151,7 +151,7 @@ def test_out_of_memory_while_loading_is_a_step_down_too(tiny, monkeypatch, error
             raise error
         return real(*args, **more)
 
-    pipelines.drop()
+    pipelines.unload_pipelines()
     monkeypatch.setattr(StableDiffusionXLPipeline, "from_pretrained", loaded)
     result = painted(tiny, prompt=HOUSE)
     assert any("Memory ran out" in w for w in result.recipe.warnings)
@@ -197,7 +197,9 @@ def test_parts_that_are_offloaded_paint_the_same_picture(tiny, tmp_path, monkeyp
     monkeypatch.setattr(
         accelerate, "cpu_offload", lambda net, _, **how: real(net, torch.device("cpu"), **how)
     )
-    monkeypatch.setattr(memory, "steps_of", lambda device: tuple(memory.STEPS.values()))
+    monkeypatch.setattr(
+        memory, "available_modes", lambda device: tuple(memory.MEMORY_MODES.values())
+    )
     control = {"controls": ("canny",), "control_models": (tiny[f"control-{kind}"],)}
     lora = {"lora": (str(write_lora(tmp_path / "brand.safetensors", kind)),)}
     jobs = [("48x32", (), {}), (CONTENT, (ONE,), {}), (CONTENT, (ONE,), control),

@@ -171,7 +171,7 @@ def test_no_leak_lowers_the_scale_until_nothing_leaks(tiny, tmp_path, monkeypatc
     from impasto.engines.diffusion import run
 
     found = iter([0.9, 0.6, 0.1])
-    monkeypatch.setattr(run.LeakCheck, "__call__", lambda *_: next(found))
+    monkeypatch.setattr(run.ContentLeakMetric, "__call__", lambda *_: next(found))
     clip = str(write_clip(tmp_path))
     result = painted(tiny, prompt=HOUSE, leak=False, clip=clip, scale=1.0)
     assert result.recipe.losses == {"leak": 0.1, "scale": pytest.approx(0.49)}
@@ -184,7 +184,7 @@ def test_a_leak_that_stays_is_said(tiny, tmp_path, monkeypatch):
 
     from impasto.engines.diffusion import run
 
-    monkeypatch.setattr(run.LeakCheck, "__call__", lambda *_: 0.8)
+    monkeypatch.setattr(run.ContentLeakMetric, "__call__", lambda *_: 0.8)
     clip = str(write_clip(tmp_path))
     result = painted(tiny, prompt=HOUSE, leak=False, clip=clip)
     assert any("80% of the style's things" in w for w in result.recipe.warnings)
@@ -197,7 +197,7 @@ def test_a_leak_is_measured_where_clip_is_here_and_lowers_nothing(tiny, tmp_path
 
     plain = painted(tiny, prompt=HOUSE)
     assert "leak" not in plain.recipe.losses
-    monkeypatch.setattr(run.LeakCheck, "__call__", lambda *_: 0.8)
+    monkeypatch.setattr(run.ContentLeakMetric, "__call__", lambda *_: 0.8)
     looked = painted(tiny, prompt=HOUSE, clip=str(write_clip(tmp_path)))
     assert looked.recipe.losses == {"leak": 0.8, "scale": 0.7}
     assert any("try --no-leak" in w for w in looked.recipe.warnings)
@@ -208,6 +208,6 @@ def test_without_the_extra_the_line_that_installs_it_is_said(tiny, monkeypatch):
     from impasto.core.errors import MissingExtraError
     from impasto.engines.diffusion import components
 
-    monkeypatch.setattr(components, "PACKAGES", ("diffusers", "not_installed_anywhere"))
+    monkeypatch.setattr(components, "REQUIRED_PACKAGES", ("diffusers", "not_installed_anywhere"))
     with pytest.raises(MissingExtraError, match=r'pip install "impasto\[diffusion\]"'):
         painted(tiny, prompt=HOUSE)

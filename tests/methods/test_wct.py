@@ -7,11 +7,17 @@ from feed_forward import painted, pixels_of
 from tiny_models import picture, pixels
 
 from impasto.core.errors import KnobError
-from impasto.engines.feedforward.base import Place
-from impasto.methods.wct import ALIKE, LEVELS, STRENGTH, WCT, Painter
+from impasto.engines.feedforward.base import DeviceSpec
+from impasto.methods.wct import (
+    DEFAULT_LEVEL_STRENGTH,
+    LEVEL_LAYERS,
+    RESIDUAL_DISTANCE_SCALE,
+    WCT,
+    WCTModel,
+)
 from impasto.ops.convert import as_tensor
 from impasto.ops.feature_transforms import Statistics
-from impasto.ops.padding import framed
+from impasto.ops.padding import pad
 
 
 def test_a_picture_in_its_own_style_is_itself(models):
@@ -21,9 +27,9 @@ def test_a_picture_in_its_own_style_is_itself(models):
 
 
 def test_the_levels_and_their_strengths():
-    assert WCT().strengths() == dict.fromkeys(LEVELS[1:], STRENGTH)
+    assert WCT().strengths_by_level() == dict.fromkeys(LEVEL_LAYERS[1:], DEFAULT_LEVEL_STRENGTH)
     some = WCT(levels=("relu3_1", "conv1_1"), level_strengths=(1.0, 0.5), strength=0.5)
-    assert list(some.strengths().items()) == [("conv3_1", 0.5), ("conv1_1", 0.25)]
+    assert list(some.strengths_by_level().items()) == [("conv3_1", 0.5), ("conv1_1", 0.25)]
 
 
 @pytest.mark.parametrize(
@@ -43,12 +49,12 @@ def test_levels_that_do_not_fit(models, knobs, says):
 @pytest.mark.parametrize("kind", ["wct", "transport"])
 @torch.inference_mode()
 def test_the_features_take_the_styles_covariance(models, kind):
-    painter = Painter(models["wct"], Place("cpu", "fp32"), {"conv1_1": 1.0}, kind)
-    painter.look_at([as_tensor(pixels(64, 64, 1))], (1.0,))
-    frame = framed(as_tensor(pixels(64, 64)), 16)
+    painter = WCTModel(models["wct"], DeviceSpec("cpu", "fp32"), {"conv1_1": 1.0}, kind)
+    painter.set_styles([as_tensor(pixels(64, 64, 1))], (1.0,))
+    frame = pad(as_tensor(pixels(64, 64)), 16)
     (change,) = painter.statistics(frame)
     features = painter.encoder(frame, ["conv1_1"])["conv1_1"]
-    found = Statistics.of(change.apply(features))
+    found = Statistics.from_features(change.apply(features))
     (style,) = painter.styles["conv1_1"]
     torch.testing.assert_close(found.mean, style.mean, rtol=1e-3, atol=1e-4)
     apart = (found.covariance - style.covariance).norm() / style.covariance.norm()
@@ -57,14 +63,20 @@ def test_the_features_take_the_styles_covariance(models, kind):
 
 @torch.inference_mode()
 def test_more_strength_moves_every_level_further(models):
-    found, frame = [], framed(as_tensor(pixels(48, 48)), 16)
+    found, frame = [], pad(as_tensor(pixels(48, 48)), 16)
     for strength in (0.0, 0.25, 0.5, 1.0):
-        for level in LEVELS:
-            painter = Painter(models["wct"], Place("cpu", "fp32"), {level: strength})
-            painter.look_at([as_tensor(pixels(48, 48, 1))], (1.0,))
+        for level in LEVEL_LAYERS:
+            painter = WCTModel(models["wct"], DeviceSpec("cpu", "fp32"), {level: strength})
+            painter.set_styles([as_tensor(pixels(48, 48, 1))], (1.0,))
             (change,) = painter.statistics(frame)
-            found.append((level, *change.distances, change.kept(ALIKE, None)[0]))
-    for level in LEVELS:
+            found.append(
+                (
+                    level,
+                    *change.distances,
+                    change.residual_weights(RESIDUAL_DISTANCE_SCALE, None)[0],
+                )
+            )
+    for level in LEVEL_LAYERS:
         distances, shares = zip(*((d, k) for name, d, k in found if name == level), strict=True)
         assert list(distances) == sorted(distances)
         assert distances[0] == 0

@@ -6,8 +6,8 @@ import torch
 from tiny_clip import write_clip
 
 from impasto.core.picture import Picture
-from impasto.metrics import Judge
-from impasto.metrics.clip_scores import THINGS, Things
+from impasto.metrics import Evaluator
+from impasto.metrics.clip_scores import WATCHED_OBJECT_COUNT, StyleObjects
 from impasto.metrics.object_names import OBJECTS
 from impasto.nets.clip import Clip
 
@@ -36,43 +36,43 @@ def picture(seed, name="picture", height=40, width=56):
 
 def test_the_cosines_are_those_of_the_vectors(clip, folder):
     content, style, result = (picture(seed) for seed in range(3))
-    judge = Judge(content, [style], metrics=CLIPS, clip=folder, text="a starry night")
+    judge = Evaluator(content, [style], metrics=CLIPS, clip=folder, text="a starry night")
     values = judge(result).values
-    seen = clip.pictures([p.pixels for p in (result, style)])
+    seen = clip.embed_images([p.pixels for p in (result, style)])
     assert values["clip_style"] == pytest.approx(float(seen[0] @ seen[1]), abs=1e-5)
-    text = clip.texts(["a starry night"])[0]
+    text = clip.embed_texts(["a starry night"])[0]
     assert values["clip_text"] == pytest.approx(float(seen[0] @ text), abs=1e-5)
 
 
 def test_several_styles_count_by_their_shares(folder):
     content, one, two, result = (picture(seed) for seed in range(4))
     alone = [
-        Judge(content, [s], metrics=CLIPS[::2], clip=folder)(result).values for s in (one, two)
+        Evaluator(content, [s], metrics=CLIPS[::2], clip=folder)(result).values for s in (one, two)
     ]
-    judge = Judge(content, [one, two], style_weights=(3, 1), metrics=CLIPS[::2], clip=folder)
+    judge = Evaluator(content, [one, two], style_weights=(3, 1), metrics=CLIPS[::2], clip=folder)
     for name, found in judge(result).values.items():
         wanted = 0.75 * alone[0][name] + 0.25 * alone[1][name]
         assert found == pytest.approx(wanted, abs=1e-5)
 
 
 def test_without_a_text_there_is_no_figure_for_it(folder):
-    judge = Judge(picture(0), [picture(1)], clip=folder)
+    judge = Evaluator(picture(0), [picture(1)], clip=folder)
     assert "clip_text" not in judge(picture(2)).values
     assert "clip_text" not in judge.missing
 
 
 def test_nothing_leaked_into_the_content_itself_and_all_into_the_style(folder):
     content, style = picture(1), picture(0)
-    judge = Judge(content, [style], metrics=["leak"], clip=folder)
+    judge = Evaluator(content, [style], metrics=["leak"], clip=folder)
     scores = judge(content)
     assert scores.values["leak"] == pytest.approx(0, abs=1e-4)
     assert judge(style).values["leak"] == pytest.approx(1, abs=1e-4)
     (note,) = (n for n in scores.notes if n.startswith("leak: "))
-    assert sum(word in note for word in OBJECTS) >= THINGS
+    assert sum(word in note for word in OBJECTS) >= WATCHED_OBJECT_COUNT
 
 
 def test_if_the_style_shows_the_same_there_is_nothing_to_leak(folder):
-    scores = Judge(picture(0), [picture(0)], metrics=["leak"], clip=folder)(picture(2))
+    scores = Evaluator(picture(0), [picture(0)], metrics=["leak"], clip=folder)(picture(2))
     assert scores.values == {}
     assert any("shows nothing that the content does not" in note for note in scores.notes)
 
@@ -90,16 +90,16 @@ def test_watched_are_the_things_that_the_style_shows_and_the_content_does_not():
     content = style.clone()
     content[[3, 8, 11]] = 0  # three of the twenty
     content[40] = 0.5
-    found = Things(torch.eye(60), content, style)
-    assert sorted(found.watched.tolist()) == [3, 8, 11]
-    assert 40 not in found.others.tolist()
+    found = StyleObjects(torch.eye(60), content, style)
+    assert sorted(found.object_indices.tolist()) == [3, 8, 11]
+    assert 40 not in found.neutral_indices.tolist()
     assert set(found.names) == {OBJECTS[k] for k in (3, 8, 11)}
 
 
 def test_the_leak_is_the_share_of_the_styles_things():
     base = torch.cat([torch.linspace(0.3, 0.2, 20), torch.zeros(40)])
     content, style = base.clone(), base + axes(k1=0.2, k4=0.2, k6=0.2)
-    found = Things(torch.eye(60), content, style)
+    found = StyleObjects(torch.eye(60), content, style)
     assert found.leak(content + axes(k1=0.1, k4=0.1, k6=0.1)) == pytest.approx(0.5)
     assert found.leak(content + axes(k1=0.2)) == pytest.approx(1 / 3)
     assert found.leak(content + 0.3) == pytest.approx(0, abs=1e-6)  # nearer to every word alike
@@ -111,6 +111,6 @@ def test_the_words_are_different_things_and_many():
 
 
 def test_a_clip_that_cannot_be_used_leaves_the_rest(tmp_path):
-    judge = Judge(picture(0), [picture(1)], metrics=["ssim", "leak"], clip=str(tmp_path))
+    judge = Evaluator(picture(0), [picture(1)], metrics=["ssim", "leak"], clip=str(tmp_path))
     assert list(judge(picture(2)).values) == ["ssim"]
     assert "no config.json" in judge.missing["leak"]

@@ -14,8 +14,13 @@ from skimage.metrics import structural_similarity
 from impasto.core.errors import InputError, KnobError, WeightsError
 from impasto.core.picture import Picture
 from impasto.losses.sliced_wasserstein import sliced_wasserstein
-from impasto.metrics import METRICS, Judge
-from impasto.metrics.groups import DIRECTIONS, OWN_CONTENT_LAYERS, OWN_STYLE_LAYERS, STYLE_LAYERS
+from impasto.metrics import METRICS, Evaluator
+from impasto.metrics.groups import (
+    DIRECTION_COUNT,
+    SQUEEZENET_CONTENT_LAYERS,
+    SQUEEZENET_STYLE_LAYERS,
+    VGG_STYLE_LAYERS,
+)
 from impasto.nets.squeezenet import SqueezeNet
 from impasto.nets.vgg import VGG
 from impasto.ops.convert import as_tensor
@@ -54,7 +59,7 @@ def style():
 
 @pytest.fixture
 def judge(content, style):
-    return Judge(content, [style], metrics=PLAIN)
+    return Evaluator(content, [style], metrics=PLAIN)
 
 
 def gram_in_numpy(features):
@@ -63,11 +68,11 @@ def gram_in_numpy(features):
 
 
 def test_the_gram_error_is_the_papers_in_numpy(judge, content, style):
-    encoder, result = VGG(store.load("oxford")), scene(seed=2)
+    encoder, result = VGG(store.load_encoder("oxford")), scene(seed=2)
     grams = []
     for pixels in (result, content.pixels, style.pixels):
-        features = encoder(as_tensor(pixels), STYLE_LAYERS)
-        grams.append([gram_in_numpy(features[layer]) for layer in STYLE_LAYERS])
+        features = encoder(as_tensor(pixels), VGG_STYLE_LAYERS)
+        grams.append([gram_in_numpy(features[layer]) for layer in VGG_STYLE_LAYERS])
     found, unstyled = (
         [((g - a) ** 2).sum() / (a**2).sum() for g, a in zip(of, grams[2], strict=True)]
         for of in grams[:2]
@@ -76,26 +81,26 @@ def test_the_gram_error_is_the_papers_in_numpy(judge, content, style):
     assert scores.values["gram"] == pytest.approx(
         math.sqrt(np.mean(found) / np.mean(unstyled)), rel=1e-4
     )
-    for k, layer in enumerate(STYLE_LAYERS):
+    for k, layer in enumerate(VGG_STYLE_LAYERS):
         assert scores.layers["gram"][layer] == pytest.approx(
             math.sqrt(found[k] / unstyled[k]), rel=1e-3
         )
 
 
 def test_the_sliced_distance_is_that_of_the_exact_clouds(judge, content, style):
-    encoder, result = VGG(store.load("oxford")), scene(seed=2)
+    encoder, result = VGG(store.load_encoder("oxford")), scene(seed=2)
     seen = [
-        encoder(as_tensor(pixels), STYLE_LAYERS)
+        encoder(as_tensor(pixels), VGG_STYLE_LAYERS)
         for pixels in (result, content.pixels, style.pixels)
     ]
     sums = []
     for features in seen[:2]:
         terms = []
-        for layer in STYLE_LAYERS:
+        for layer in VGG_STYLE_LAYERS:
             target = seen[2][layer]
             nothing = torch.zeros_like(target)
-            apart = sliced_wasserstein(features[layer], target, DIRECTIONS)
-            terms.append(float(apart / sliced_wasserstein(nothing, target, DIRECTIONS)))
+            apart = sliced_wasserstein(features[layer], target, DIRECTION_COUNT)
+            terms.append(float(apart / sliced_wasserstein(nothing, target, DIRECTION_COUNT)))
         sums.append(sum(terms))
     assert judge(result).values["swd"] == pytest.approx(math.sqrt(sums[0] / sums[1]), rel=0.03)
 
@@ -110,9 +115,9 @@ def test_ssim_is_scikit_images(judge, content):
 
 
 def test_the_style_error_is_the_gram_error_on_squeezenet(judge, content, style):
-    network, result = SqueezeNet(store.load_network("squeezenet")), scene(seed=2)
+    network, result = SqueezeNet(store.load_metric_network("squeezenet")), scene(seed=2)
     grams = [
-        [gram_in_numpy(network(as_tensor(p), [layer])[layer]) for layer in OWN_STYLE_LAYERS]
+        [gram_in_numpy(network(as_tensor(p), [layer])[layer]) for layer in SQUEEZENET_STYLE_LAYERS]
         for p in (result, content.pixels, style.pixels)
     ]
     found, unstyled = (
@@ -125,7 +130,7 @@ def test_the_style_error_is_the_gram_error_on_squeezenet(judge, content, style):
 
 
 def test_the_content_error_is_the_distance_of_unit_vectors_in_numpy(judge, content, style):
-    network, result = SqueezeNet(store.load_network("squeezenet")), scene(seed=2)
+    network, result = SqueezeNet(store.load_metric_network("squeezenet")), scene(seed=2)
 
     def vectors(pixels, layer):
         features = network(as_tensor(pixels), [layer])[layer][0].double().numpy()
@@ -135,7 +140,7 @@ def test_the_content_error_is_the_distance_of_unit_vectors_in_numpy(judge, conte
         np.mean(
             [
                 2 - 2 * (vectors(pixels, layer) * vectors(content.pixels, layer)).sum(0).mean()
-                for layer in OWN_CONTENT_LAYERS
+                for layer in SQUEEZENET_CONTENT_LAYERS
             ]
         )
         for pixels in (result, style.pixels)
@@ -179,7 +184,7 @@ def test_every_metric_says_what_it_is_and_the_judge_gives_no_other(judge):
 
 def test_the_same_pictures_have_the_same_scores(judge, content, style):
     result = scene(seed=2)
-    assert judge(result) == judge(result) == Judge(content, [style], metrics=PLAIN)(result)
+    assert judge(result) == judge(result) == Evaluator(content, [style], metrics=PLAIN)(result)
 
 
 def test_content_and_style_are_looked_at_once(judge, monkeypatch):
@@ -197,17 +202,17 @@ def test_content_and_style_are_looked_at_once(judge, monkeypatch):
 
 
 def test_only_what_is_asked_for_is_loaded(content, style, monkeypatch):
-    monkeypatch.setattr(store, "load", None)
-    judge = Judge(content, [style], metrics=["style_error", "ssim"])
+    monkeypatch.setattr(store, "load_encoder", None)
+    judge = Evaluator(content, [style], metrics=["style_error", "ssim"])
     assert list(judge(content).values) == ["ssim", "style_error"]
 
 
 def test_a_judge_of_other_pictures_shares_the_networks(judge, content, style, monkeypatch):
     result = scene(seed=2)
-    turned = Judge(style, [content], metrics=PLAIN)(result)
+    turned = Evaluator(style, [content], metrics=PLAIN)(result)
     before = judge(result)
-    monkeypatch.setattr(store, "load", None)
-    monkeypatch.setattr(store, "load_network", None)
+    monkeypatch.setattr(store, "load_encoder", None)
+    monkeypatch.setattr(store, "load_metric_network", None)
     assert judge.of(style, [content])(result) == turned
     assert judge(result) == before
 
@@ -217,13 +222,13 @@ def test_a_judge_of_other_pictures_shares_the_networks(judge, content, style, mo
 
 def test_a_style_with_no_share_does_not_count(content, style):
     result, other = scene(seed=2), picture(seed=5, name="other")
-    both = Judge(content, [style, other], style_weights=(2, 0), metrics=PLAIN)(result)
-    alone = Judge(content, [style], metrics=PLAIN)(result)
+    both = Evaluator(content, [style, other], style_weights=(2, 0), metrics=PLAIN)(result)
+    alone = Evaluator(content, [style], metrics=PLAIN)(result)
     assert both.values == pytest.approx(alone.values, rel=1e-5)
 
 
 def test_of_several_styles_the_gram_matrices_are_averaged(content, style):
-    other, encoder = picture(seed=5, name="other"), VGG(store.load("oxford"))
+    other, encoder = picture(seed=5, name="other"), VGG(store.load_encoder("oxford"))
     grams = [
         gram_in_numpy(encoder(as_tensor(p.pixels), ["conv3_1"])["conv3_1"])
         for p in (content, style, other)
@@ -231,7 +236,7 @@ def test_of_several_styles_the_gram_matrices_are_averaged(content, style):
     target = 0.25 * grams[1] + 0.75 * grams[2]
     result = gram_in_numpy(encoder(as_tensor(scene(seed=2)), ["conv3_1"])["conv3_1"])
     wanted = np.linalg.norm(result - target) / np.linalg.norm(grams[0] - target)
-    judge = Judge(content, [style, other], style_weights=(1, 3), metrics=["gram"])
+    judge = Evaluator(content, [style, other], style_weights=(1, 3), metrics=["gram"])
     found = judge(scene(seed=2)).layers["gram"]["conv3_1"]
     assert found == pytest.approx(wanted, rel=1e-3)
 
@@ -239,7 +244,7 @@ def test_of_several_styles_the_gram_matrices_are_averaged(content, style):
 @pytest.mark.parametrize("weights", [(1,), (0, 0), (1, -1), (1, math.inf)])
 def test_style_weights_that_do_not_fit_are_refused(content, style, weights):
     with pytest.raises(KnobError, match="style weights"):
-        Judge(content, [style, style], style_weights=weights, metrics=["ssim"])
+        Evaluator(content, [style, style], style_weights=weights, metrics=["ssim"])
 
 
 # -------------------------------------------------------------------------------- the protocol
@@ -251,17 +256,17 @@ def test_the_content_at_any_size_has_the_contents_shape(width, long):
     whole = picture(64, width)
     height, width = fit_long_side(64, width, long)
     if min(height, width) >= 32:
-        judge = Judge(whole, [whole], metrics=["ssim"])
+        judge = Evaluator(whole, [whole], metrics=["ssim"])
         result = resize(whole.pixels, height, width)
         assert judge(result).values["ssim"] == pytest.approx(1, abs=1e-6)
 
 
 def test_a_larger_result_is_measured_as_if_it_were_smaller(content, style):
-    small = Judge(content, [style], metrics=PLAIN, size=40)
+    small = Evaluator(content, [style], metrics=PLAIN, size=40)
     result = scene(seed=2)
     reduced = resize(result, 32, 40)
     assert small(result).values == small(reduced).values
-    assert Judge(content, [style], metrics=PLAIN)(result).values != small(result).values
+    assert Evaluator(content, [style], metrics=PLAIN)(result).values != small(result).values
 
 
 def test_another_shape_is_refused_with_both_sizes(judge):
@@ -277,11 +282,11 @@ def test_too_small_a_result_or_style_is_refused(judge, content):
     with pytest.raises(InputError, match=r"at 30 x 24 pixels, which is too small"):
         judge(scene(24, 30))
     with pytest.raises(InputError, match=r"The style strip is measured at 80 x 3 pixels"):
-        Judge(content, [picture(8, 200, name="strip")], metrics=["ssim"])(content)
+        Evaluator(content, [picture(8, 200, name="strip")], metrics=["ssim"])(content)
 
 
 def test_a_style_of_fewer_pixels_is_not_enlarged_but_noted(content):
-    notes = Judge(content, [picture(40, 50, name="stamp")], metrics=["ssim"])(content).notes
+    notes = Evaluator(content, [picture(40, 50, name="stamp")], metrics=["ssim"])(content).notes
     assert any("The style stamp has only 50 x 40 pixels" in note for note in notes)
 
 
@@ -314,7 +319,7 @@ def test_identical_pictures_are_noted(judge, content, style):
 
 
 def test_if_content_and_style_are_the_same_nothing_is_relative_to_nothing(content):
-    scores = Judge(content, [content], metrics=PLAIN)(scene(seed=2))
+    scores = Evaluator(content, [content], metrics=PLAIN)(scene(seed=2))
     assert list(scores.values) == ["ssim", "edges", "noise"]
     for name in (*STYLE, "content_error"):
         assert any(note.startswith(f"{name}: content and style hardly") for note in scores.notes)
@@ -325,27 +330,27 @@ def test_if_content_and_style_are_the_same_nothing_is_relative_to_nothing(conten
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=5)
 def test_pictures_of_one_colour_give_finite_figures_or_none(colours):
     flat = [Picture(np.full((32, 40, 3), c, np.float32), name=f"flat {c}") for c in colours]
-    scores = Judge(flat[0], flat[1:2], metrics=PLAIN)(flat[2])
+    scores = Evaluator(flat[0], flat[1:2], metrics=PLAIN)(flat[2])
     assert all(math.isfinite(value) for value in scores.values.values())
     assert all(math.isfinite(v) for layers in scores.layers.values() for v in layers.values())
 
 
 def test_weights_that_are_not_here_are_told_and_the_rest_goes_on(content, style, monkeypatch):
-    real = store.load_network
+    real = store.load_metric_network
 
     def without_lpips(name):
         if name == "lpips":
             raise WeightsError("The weights lpips are elsewhere. Run: get lpips")
         return real(name)
 
-    monkeypatch.setattr(store, "load_network", without_lpips)
+    monkeypatch.setattr(store, "load_metric_network", without_lpips)
     monkeypatch.setenv("IMPASTO_CLIP", "nobody has/this")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    judge = Judge(content, [style], metrics=["ssim", "lpips", "style_error"])
+    judge = Evaluator(content, [style], metrics=["ssim", "lpips", "style_error"])
     assert judge.missing == {"lpips": "The weights lpips are elsewhere. Run: get lpips"}
     assert list(judge(content).values) == ["ssim", "style_error"]
     with pytest.raises(WeightsError, match="Run: get lpips"):
-        Judge(content, [style], metrics=["lpips"])
+        Evaluator(content, [style], metrics=["lpips"])
 
 
 @pytest.mark.parametrize(
@@ -360,9 +365,9 @@ def test_weights_that_are_not_here_are_told_and_the_rest_goes_on(content, style,
 )
 def test_settings_that_do_not_fit_are_refused(content, style, settings, message):
     with pytest.raises(KnobError, match=message):
-        Judge(content, [style], **settings)
+        Evaluator(content, [style], **settings)
 
 
 def test_without_a_style_there_is_nothing_to_judge(content):
     with pytest.raises(InputError, match="No style picture"):
-        Judge(content, [])
+        Evaluator(content, [])

@@ -63,13 +63,13 @@ def by_the_library(folder, pixels):
 @pytest.mark.parametrize("side", [20, 32, 90, 128])
 def test_a_square_picture_lies_where_the_library_puts_it(clip, folder, side):
     pixels = picture(side, side)
-    found = clip.pictures([pixels])[0]
+    found = clip.embed_images([pixels])[0]
     torch.testing.assert_close(found, by_the_library(folder, pixels), atol=1e-5, rtol=0)
 
 
 def test_a_large_picture_is_made_smaller_in_two_steps_with_little_difference(clip, folder):
     pixels = picture(400, 400)
-    assert float(clip.pictures([pixels])[0] @ by_the_library(folder, pixels)) > 0.999
+    assert float(clip.embed_images([pixels])[0] @ by_the_library(folder, pixels)) > 0.999
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 64), (96, 32)])
@@ -80,8 +80,8 @@ def test_of_a_longer_picture_the_squares_are_averaged(clip, height, width):
         for top in range(0, height, 32)
         for left in range(0, width, 32)
     ]
-    wanted = unit(clip.pictures(squares).mean(0))
-    torch.testing.assert_close(clip.pictures([pixels])[0], wanted, atol=1e-5, rtol=0)
+    wanted = unit(clip.embed_images(squares).mean(0))
+    torch.testing.assert_close(clip.embed_images([pixels])[0], wanted, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(("height", "width"), [(40, 90), (90, 40), (40, 41), (32, 3200)])
@@ -92,7 +92,7 @@ def test_both_ends_of_a_picture_are_seen(clip, height, width):
         changed[-width // 2 :] = 1 - changed[-width // 2 :]
     else:
         changed[:, -height // 2 :] = 1 - changed[:, -height // 2 :]
-    before, after = clip.pictures([pixels, changed])
+    before, after = clip.embed_images([pixels, changed])
     assert float(before @ after) < 0.9999
 
 
@@ -104,40 +104,40 @@ def test_texts_lie_where_the_library_puts_them(clip, folder):
     with torch.inference_mode():
         found = CLIPModel.from_pretrained(folder).get_text_features(**given)
     wanted = unit(getattr(found, "pooler_output", found))
-    torch.testing.assert_close(clip.texts(texts), wanted, atol=1e-5, rtol=0)
+    torch.testing.assert_close(clip.embed_texts(texts), wanted, atol=1e-5, rtol=0)
 
 
 def test_a_text_of_any_length_is_read(clip):
-    assert clip.texts(["star" * 500]).shape == (1, 12)
+    assert clip.embed_texts(["star" * 500]).shape == (1, 12)
 
 
 def test_vectors_have_length_one_and_do_not_depend_on_their_company(clip):
     pixels = [picture(40, 50, seed) for seed in range(3)]
-    together = clip.pictures(pixels)
+    together = clip.embed_images(pixels)
     torch.testing.assert_close(together.norm(dim=1), torch.ones(3))
-    torch.testing.assert_close(together[1], clip.pictures(pixels[1:2])[0], atol=1e-5, rtol=0)
-    texts = clip.texts(["cat", "a longer text"])
-    torch.testing.assert_close(texts[0], clip.texts(["cat"])[0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(together[1], clip.embed_images(pixels[1:2])[0], atol=1e-5, rtol=0)
+    texts = clip.embed_texts(["cat", "a longer text"])
+    torch.testing.assert_close(texts[0], clip.embed_texts(["cat"])[0], atol=1e-5, rtol=0)
 
 
 def test_a_models_own_mean_and_deviation_are_used(clip, folder, tmp_path):
     own = write_clip(tmp_path, {"image_mean": [0.0] * 3, "image_std": [1.0] * 3})
-    mean, std = (np.array(v, np.float32) for v in (module.MEAN, module.STD))
+    mean, std = (np.array(v, np.float32) for v in (module.IMAGE_MEAN, module.IMAGE_STD))
     pixels = np.full((32, 32, 3), 0.5, np.float32) * std + mean
     pixels = (pixels.clip(0, 1) * 255).round() / 255  # what the other one sees, undone
-    twin = Clip(str(own)).pictures([((pixels - mean) / std).clip(0, 1)])[0]
-    assert float(twin @ clip.pictures([pixels])[0]) > 0.999
+    twin = Clip(str(own)).embed_images([((pixels - mean) / std).clip(0, 1)])[0]
+    assert float(twin @ clip.embed_images([pixels])[0]) > 0.999
 
 
 def test_a_model_in_the_cache_is_found_without_a_network(cache, folder, monkeypatch):
     import shutil
 
-    revision = module.REVISIONS[module.DEFAULT]
+    revision = module.PINNED_REVISIONS[module.DEFAULT_MODEL]
     shelf = cache / "models--openai--clip-vit-base-patch32" / "snapshots" / revision
     shelf.parent.mkdir(parents=True)
     shutil.copytree(folder, shelf)
     monkeypatch.delenv("IMPASTO_CLIP", raising=False)
-    assert Clip(fetch=False).name == module.DEFAULT
+    assert Clip(fetch=False).name == module.DEFAULT_MODEL
     (shelf / "model.safetensors").unlink()  # only half of it was fetched
     with pytest.raises(WeightsError, match="not on this machine"):
         Clip(fetch=False)
@@ -151,7 +151,7 @@ def test_the_environment_names_the_usual_one(folder, monkeypatch):
 @pytest.mark.parametrize("fetch", [True, False])
 def test_what_is_neither_here_nor_to_be_fetched_is_told(cache, fetch):
     with pytest.raises(WeightsError, match=r"openai/clip-vit-base-patch32 is not on this machine"):
-        Clip(module.DEFAULT, fetch=fetch)
+        Clip(module.DEFAULT_MODEL, fetch=fetch)
 
 
 def test_a_hub_out_of_reach_is_asked_once_and_not_for_minutes(cache, monkeypatch):

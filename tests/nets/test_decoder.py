@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from impasto.nets.decoder import POOLED, Decoder, switches
+from impasto.nets.decoder import POOLED_LAYERS, Decoder, max_pool_indices
 
 
 @pytest.mark.parametrize("level", [1, 2, 3, 4, 5])
@@ -31,8 +31,10 @@ def test_a_shallow_one_is_two_convolutions():
 
 
 def test_switches_say_where_each_window_had_its_maximum():
-    features = {name: torch.rand(1, 2, 8 >> i, 12 >> i) for i, name in enumerate(reversed(POOLED))}
-    found = switches(features, 3)
+    features = {
+        name: torch.rand(1, 2, 8 >> i, 12 >> i) for i, name in enumerate(reversed(POOLED_LAYERS))
+    }
+    found = max_pool_indices(features, 3)
     assert len(found) == 2
     for places, name in zip(found, ("conv2_2", "conv1_2"), strict=True):
         values = features[name]
@@ -44,7 +46,7 @@ def test_a_decoder_unpools_to_those_places():
     torch.manual_seed(0)
     decoder = Decoder(3, (2, 3)).requires_grad_(False)
     features = torch.rand(1, 3, 4, 5)
-    places = switches({"conv1_2": torch.rand(1, 2, 8, 10)}, 2)
+    places = max_pool_indices({"conv1_2": torch.rand(1, 2, 8, 10)}, 2)
     first, second = (next(iter(stage)) for stage in decoder.stages)
     x = F.relu(first(features))
     spread = torch.zeros(1, 2, 8, 10)

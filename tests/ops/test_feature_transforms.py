@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.ops import feature_transforms
-from impasto.ops.feature_transforms import GAIN, Affine, Statistics, adain, blend, merged, wct
+from impasto.ops.feature_transforms import (
+    MAX_GAIN,
+    Affine,
+    Statistics,
+    adain,
+    blend,
+    merge_statistics,
+    wct,
+)
 
 KINDS = ["wct", "transport"]
 
@@ -32,7 +40,7 @@ def pair(*, dtype=torch.float64):
 
 
 def statistics(*maps):
-    return [Statistics.of(f) for f in maps]
+    return [Statistics.from_features(f) for f in maps]
 
 
 def numpys(f):
@@ -50,10 +58,10 @@ def close(found, wanted, **tolerances):
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_statistics_are_numpys(dtype, memory, monkeypatch):
-    monkeypatch.setattr(feature_transforms, "ROWS", 50)
+    monkeypatch.setattr(feature_transforms, "CHUNK_ROWS", 50)
     f = features(dtype=dtype).contiguous(memory_format=memory)
     mean, covariance = numpys(f)
-    found, diagonal = Statistics.of(f), Statistics.of(f, diagonal=True)
+    found, diagonal = Statistics.from_features(f), Statistics.from_features(f, diagonal=True)
     assert found.count == diagonal.count == 600
     assert found.mean.dtype == found.covariance.dtype == torch.float64
     close(found.mean, mean, rtol=1e-12)
@@ -65,17 +73,20 @@ def test_statistics_are_numpys(dtype, memory, monkeypatch):
 
 def test_a_large_mean_does_not_drown_the_variance():
     f = features() + 1e6
-    close(Statistics.of(f).covariance, numpys(features())[1], rtol=1e-6, atol=1e-6)
+    close(Statistics.from_features(f).covariance, numpys(features())[1], rtol=1e-6, atol=1e-6)
 
 
 def test_several_pictures_count_as_one():
     f = features()
-    close(Statistics.of(torch.cat(f.chunk(2, 2))).covariance, Statistics.of(f).covariance)
+    close(
+        Statistics.from_features(torch.cat(f.chunk(2, 2))).covariance,
+        Statistics.from_features(f).covariance,
+    )
 
 
 def test_no_position_is_an_error():
     with pytest.raises(ValueError, match="no statistics"):
-        Statistics.of(torch.zeros(1, 3, 0, 4))
+        Statistics.from_features(torch.zeros(1, 3, 0, 4))
 
 
 @given(
@@ -87,8 +98,8 @@ def test_no_position_is_an_error():
 def test_tiles_in_any_order_have_the_statistics_of_the_whole(edges, diagonal):
     f = features()
     tiles = [f[:, :, top:bottom] for top, bottom in edges]
-    found = merged(Statistics.of(tile, diagonal=diagonal) for tile in tiles)
-    wanted = Statistics.of(f, diagonal=diagonal)
+    found = merge_statistics(Statistics.from_features(tile, diagonal=diagonal) for tile in tiles)
+    wanted = Statistics.from_features(f, diagonal=diagonal)
     assert found.count == wanted.count
     close(found.mean, wanted.mean, rtol=1e-12)
     close(found.covariance, wanted.covariance, rtol=1e-11, atol=1e-12)
@@ -96,7 +107,10 @@ def test_tiles_in_any_order_have_the_statistics_of_the_whole(edges, diagonal):
 
 def test_merging_does_not_depend_on_grouping():
     a, b, c = statistics(*(features(height=h, seed=h) for h in (1, 5, 11)))
-    one, other = merged([a, merged([b, c])]), merged([merged([a, b]), c])
+    one, other = (
+        merge_statistics([a, merge_statistics([b, c])]),
+        merge_statistics([merge_statistics([a, b]), c]),
+    )
     close(one.covariance, other.covariance, rtol=1e-11, atol=1e-12)
 
 
@@ -106,7 +120,7 @@ def test_merging_does_not_depend_on_grouping():
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("diagonal", [True, False])
 def test_a_map_is_applied_at_every_position(memory, diagonal, monkeypatch):
-    monkeypatch.setattr(feature_transforms, "ROWS", 7)
+    monkeypatch.setattr(feature_transforms, "CHUNK_ROWS", 7)
     f = torch.cat([features(), features(seed=1)]).contiguous(memory_format=memory)
     a, b = torch.randn(6, 6).double(), torch.randn(6).double()
     a = a.diagonal() if diagonal else a
@@ -130,7 +144,7 @@ def test_bfloat16_features_lose_one_rounding_only(make):
 @pytest.mark.parametrize("make", [adain, wct])
 def test_no_strength_changes_nothing(make, dtype):
     content, style = pair(dtype=dtype)
-    weak = make(*statistics(content, style)).towards_identity(0)
+    weak = make(*statistics(content, style)).lerp_from_identity(0)
     assert torch.equal(weak.apply(content), content)
     assert weak.matrix.ndim == 1  # without a product, whose precision is the device's affair
 
@@ -140,12 +154,12 @@ def test_strength_is_linear(strength, make):
     content, style = pair()
     move = make(*statistics(content, style))
     wanted = (1 - strength) * content + strength * move.apply(content)
-    close(move.towards_identity(strength).apply(content), wanted, rtol=1e-10, atol=1e-10)
+    close(move.lerp_from_identity(strength).apply(content), wanted, rtol=1e-10, atol=1e-10)
 
 
 def test_full_strength_is_the_map():
     move = wct(*statistics(*pair()))
-    full = move.towards_identity(1)
+    full = move.lerp_from_identity(1)
     assert torch.equal(full.matrix, move.matrix)
     assert torch.equal(full.shift, move.shift)
 
@@ -154,7 +168,7 @@ def test_full_strength_is_the_map():
 def test_a_blend_gives_the_mean_of_the_results(shares):
     content, style = pair()
     source, target = statistics(content, style)
-    maps = [adain(source, target), wct(source, target), wct(source, target, kind="transport")]
+    maps = [adain(source, target), wct(source, target), wct(source, target, variant="transport")]
     wanted = sum(w * m.apply(content) for w, m in zip(shares, maps, strict=True)) / sum(shares)
     close(blend(maps, shares).apply(content), wanted, rtol=1e-9, atol=1e-9)
 
@@ -163,7 +177,7 @@ def test_a_blend_of_adain_has_the_mean_of_the_styles_means_and_deviations():
     content, *styles = statistics(features(), features(seed=1), features(seed=2))
     found = blend([adain(content, style) for style in styles], [1, 3])
     assert found.matrix.ndim == 1
-    after = Statistics.of(found.apply(features()))
+    after = Statistics.from_features(found.apply(features()))
     means, deviations = (
         [(a + 3 * b) / 4 for a, b in zip(*two, strict=True)]
         for two in ([s.mean for s in styles], [s.variance.sqrt() for s in styles])
@@ -188,7 +202,7 @@ def test_adain_is_equation_8():
     sigma_c, sigma_s = (np.sqrt(c.diagonal()).reshape(-1, 1, 1) for c in (cov_c, cov_s))
     mu_c, mu_s = (m.reshape(-1, 1, 1) for m in (mu_c, mu_s))
     wanted = sigma_s * (content.numpy() - mu_c) / sigma_c + mu_s
-    source, target = (Statistics.of(f, diagonal=True) for f in (content, style))
+    source, target = (Statistics.from_features(f, diagonal=True) for f in (content, style))
     close(adain(source, target).apply(content), wanted, rtol=1e-10)
 
 
@@ -196,7 +210,7 @@ def test_adain_is_equation_8():
 def test_after_adain_means_and_variances_are_the_styles(dtype):
     content, style = pair(dtype=dtype)
     source, target = statistics(content, style)
-    after = Statistics.of(adain(source, target).apply(content))
+    after = Statistics.from_features(adain(source, target).apply(content))
     close(after.mean, target.mean, rtol=1e-5)
     close(after.variance, target.variance, rtol=1e-5)
 
@@ -209,7 +223,7 @@ def test_after_adain_means_and_variances_are_the_styles(dtype):
 def test_after_wct_the_statistics_are_the_styles(kind, dtype):
     content, style = pair(dtype=dtype)
     source, target = statistics(content, style)
-    after = Statistics.of(wct(source, target, kind=kind, shrinkage=0).apply(content))
+    after = Statistics.from_features(wct(source, target, variant=kind, shrinkage=0).apply(content))
     close(after.mean, target.mean, rtol=1e-5)
     assert (after.covariance - target.covariance).norm() < 1e-5 * target.covariance.norm()
 
@@ -218,7 +232,7 @@ def test_after_wct_the_statistics_are_the_styles(kind, dtype):
 def test_the_default_dilution_hardly_shows_with_many_positions(kind):
     content, style = features(seed=1), features(seed=2)
     source, target = statistics(content, style)
-    after = Statistics.of(wct(source, target, kind=kind).apply(content))
+    after = Statistics.from_features(wct(source, target, variant=kind).apply(content))
     assert (after.covariance - target.covariance).norm() < 1e-3 * target.covariance.norm()
 
 
@@ -237,7 +251,7 @@ def test_transport_is_the_monge_map():
     root = scipy.linalg.sqrtm(cov_c)
     inverse = np.linalg.inv(root)
     wanted = inverse @ scipy.linalg.sqrtm(root @ cov_s @ root) @ inverse
-    found = wct(*statistics(content, style), kind="transport", shrinkage=0).matrix
+    found = wct(*statistics(content, style), variant="transport", shrinkage=0).matrix
     close(found, wanted, rtol=1e-8, atol=1e-9)
     close(found, found.T, atol=1e-12)
 
@@ -245,7 +259,7 @@ def test_transport_is_the_monge_map():
 def test_transport_moves_the_features_least():
     content, style = pair()
     two = statistics(content, style)
-    ways = [wct(*two, kind=kind, shrinkage=0).apply(content) - content for kind in KINDS]
+    ways = [wct(*two, variant=kind, shrinkage=0).apply(content) - content for kind in KINDS]
     costs = [float(way.square().sum(1).mean()) for way in ways]
     (mu_c, cov_c), (mu_s, cov_s) = numpys(content), numpys(style)
     root = scipy.linalg.sqrtm(cov_s)
@@ -259,7 +273,7 @@ def test_transport_moves_the_features_least():
 def test_of_uncorrelated_channels_it_is_adain(kind):
     source, target = (Statistics(s.count, s.mean, s.variance.diag()) for s in statistics(*pair()))
     wanted = adain(source, target)
-    found = wct(source, target, kind=kind)
+    found = wct(source, target, variant=kind)
     close(found.matrix, wanted.matrix.diag(), rtol=1e-10, atol=1e-12)
     close(found.shift, wanted.shift, rtol=1e-10)
 
@@ -267,7 +281,7 @@ def test_of_uncorrelated_channels_it_is_adain(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_dilution_leads_to_adain(kind):
     two = statistics(*pair())
-    found = wct(*two, kind=kind, shrinkage=1e12).matrix
+    found = wct(*two, variant=kind, shrinkage=1e12).matrix
     close(found, adain(*two).matrix.diag(), rtol=1e-6, atol=1e-6)
 
 
@@ -275,14 +289,14 @@ def test_dilution_leads_to_adain(kind):
 @pytest.mark.parametrize("size", [(20, 30), (2, 2)], ids=["full rank", "deficient"])
 def test_a_picture_in_its_own_style_stays_as_it_is(kind, size):
     content = features(16, *size)
-    own = Statistics.of(content)
-    close(wct(own, own, kind=kind).apply(content), content, rtol=1e-6, atol=1e-6)
+    own = Statistics.from_features(content)
+    close(wct(own, own, variant=kind).apply(content), content, rtol=1e-6, atol=1e-6)
     close(adain(own, own).apply(content), content, rtol=1e-9, atol=1e-9)
 
 
 def test_variances_alone_are_not_enough():
     with pytest.raises(ValueError, match="covariances"):
-        wct(*(Statistics.of(f, diagonal=True) for f in pair()))
+        wct(*(Statistics.from_features(f, diagonal=True) for f in pair()))
 
 
 @pytest.mark.parametrize("failures", [1, 99])
@@ -333,8 +347,8 @@ MAKERS = {
     "adain": adain,
     "wct": wct,
     "undiluted wct": lambda *two: wct(*two, shrinkage=0),
-    "transport": lambda *two: wct(*two, kind="transport"),
-    "undiluted transport": lambda *two: wct(*two, kind="transport", shrinkage=0),
+    "transport": lambda *two: wct(*two, variant="transport"),
+    "undiluted transport": lambda *two: wct(*two, variant="transport", shrinkage=0),
 }
 
 
@@ -343,14 +357,14 @@ MAKERS = {
 @pytest.mark.parametrize("content", DEGENERATE)
 def test_degenerate_pictures_give_finite_and_bounded_maps(content, make, dtype):
     f = DEGENERATE[content].to(dtype)
-    source = Statistics.of(f)
+    source = Statistics.from_features(f)
     for other in DEGENERATE.values():
-        target = Statistics.of(other.to(dtype))
+        target = Statistics.from_features(other.to(dtype))
         move = make(source, target)
         assert move.matrix.isfinite().all()
         assert move.shift.isfinite().all()
         dense = move.matrix.diag() if move.matrix.ndim == 1 else move.matrix
-        assert torch.linalg.matrix_norm(dense, 2) <= GAIN * 128
+        assert torch.linalg.matrix_norm(dense, 2) <= MAX_GAIN * 128
         moved = move.apply(f)
         assert moved.isfinite().all()
         # In 128 channels the content never varies more than the style and its own rounding.
@@ -363,7 +377,7 @@ def test_degenerate_pictures_give_finite_and_bounded_maps(content, make, dtype):
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 def test_flat_pictures_take_or_give_the_mean_alone(make):
     flat, plain = DEGENERATE["constant"], PLAIN
-    mean = Statistics.of(plain).mean.view(1, -1, 1, 1)
+    mean = Statistics.from_features(plain).mean.view(1, -1, 1, 1)
     close(make(*statistics(flat, plain)).apply(flat), mean.expand_as(flat), rtol=1e-9, atol=1e-9)
     close(make(*statistics(plain, flat)).apply(plain), flat, rtol=1e-9)
     one = DEGENERATE["1 x 1"]
@@ -381,8 +395,8 @@ def test_the_same_picture_on_another_scale_is_scaled(make):
 def test_noise_is_not_amplified_beyond_the_gain(make):
     quiet = 2.7 + 1e-6 * features(8)
     move = make(*statistics(quiet, features(8, seed=1)))
-    after = Statistics.of(move.apply(quiet)).variance.sum()
-    assert after <= 8 * GAIN**2 * Statistics.of(quiet).variance.sum()
+    after = Statistics.from_features(move.apply(quiet)).variance.sum()
+    assert after <= 8 * MAX_GAIN**2 * Statistics.from_features(quiet).variance.sum()
 
 
 @given(

@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from impasto.ops.warping import (
-    Light,
-    boundaries,
-    consistent,
-    joined,
-    light,
-    resized,
-    trusted,
+    GainOffset,
+    compose_flows,
+    fit_gain_offset,
+    forward_backward_consistent,
+    in_bounds,
+    motion_boundaries,
+    reliability_mask,
+    resize_flow,
     warp,
-    within,
 )
 
 
@@ -64,15 +64,15 @@ def test_one_pixel_high_and_wide():
 
 
 def test_flows_are_joined():
-    assert torch.allclose(joined(constant(2, 1), constant(-1, 3)), constant(1.0, 4.0))
+    assert torch.allclose(compose_flows(constant(2, 1), constant(-1, 3)), constant(1.0, 4.0))
 
 
 def test_a_flow_at_twice_the_size_is_twice_as_long():
-    assert torch.allclose(resized(constant(2, 1), 40, 60), constant(4.0, 2.0, 40, 60))
+    assert torch.allclose(resize_flow(constant(2, 1), 40, 60), constant(4.0, 2.0, 40, 60))
 
 
 def test_what_leaves_the_frame_is_not_within():
-    inside = within(constant(3, -2))[0, 0]
+    inside = in_bounds(constant(3, -2))[0, 0]
     assert inside[2:, :27].all()
     assert not inside[:2].any()
     assert not inside[:, 27:].any()
@@ -83,15 +83,15 @@ def test_a_square_that_moves_hides_and_uncovers():
     ahead, back = torch.zeros(1, 2, 20, 30), torch.zeros(1, 2, 20, 30)
     ahead[0, 0, 5:15, 8:14] = 4
     back[0, 0, 5:15, 12:18] = -4
-    known = consistent(back, ahead)[0, 0]  # from the later frame's place
+    known = forward_backward_consistent(back, ahead)[0, 0]  # from the later frame's place
     assert not known[5:15, 8:12].any()  # uncovered: the ground that was behind the square
     assert known[5:15, 12:18].all()  # the square itself
     assert known[:, 18:].all()
     assert known[:5].all()
-    edge = boundaries(back)[0, 0]
+    edge = motion_boundaries(back)[0, 0]
     assert edge[5:15, 11:13].all()
     assert not edge[7:13, 14:16].any()
-    assert trusted(back, ahead)[0, 0, 7:13, 14:16].all()
+    assert reliability_mask(back, ahead)[0, 0, 7:13, 14:16].all()
 
 
 def test_equation_3_at_its_limit():
@@ -99,7 +99,10 @@ def test_equation_3_at_its_limit():
     e = np.roots([0.99, 0.2, -2.5]).max()  # e² = 0.01 (100 + (10 - e)²) + 0.5
     for factor, is_known in ((0.99, True), (1.01, False)):
         back = constant(float(-10 + factor * e), 0, 4, 40)
-        assert consistent(constant(10, 0, 4, 40), back)[0, 0, :, :20].all() == is_known
+        assert (
+            forward_backward_consistent(constant(10, 0, 4, 40), back)[0, 0, :, :20].all()
+            == is_known
+        )
 
 
 def test_equation_4_at_its_limit():
@@ -107,7 +110,7 @@ def test_equation_4_at_its_limit():
     for slope, is_edge in ((0.044, False), (0.046, True)):
         flow = torch.zeros(1, 2, 5, 9)
         flow[0, 0] = slope * torch.arange(-4, 5)
-        assert bool(boundaries(flow)[0, 0, 2, 4]) == is_edge
+        assert bool(motion_boundaries(flow)[0, 0, 2, 4]) == is_edge
 
 
 @given(
@@ -120,23 +123,25 @@ def test_a_change_of_the_light_is_found_although_a_part_changes(gains, offsets):
     gain, offset = wanted
     other = picture * gain + offset
     other[..., :4, :4] = 2.0  # something came into view
-    found = light(picture, other, torch.ones(1, 1, 24, 24))
+    found = fit_gain_offset(picture, other, torch.ones(1, 1, 24, 24))
     assert (found(picture) - other)[..., 4:].abs().max() < 0.12
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5])
 def test_light_of_what_has_no_contrast_or_is_not_seen(value):
     flat = torch.full((1, 3, 8, 8), value)
-    assert torch.allclose(light(flat, flat + 0.2, torch.ones(1, 1, 8, 8))(flat), flat + 0.2)
-    assert torch.equal(light(flat, flat + 0.2, torch.zeros(1, 1, 8, 8))(flat), flat)
+    assert torch.allclose(
+        fit_gain_offset(flat, flat + 0.2, torch.ones(1, 1, 8, 8))(flat), flat + 0.2
+    )
+    assert torch.equal(fit_gain_offset(flat, flat + 0.2, torch.zeros(1, 1, 8, 8))(flat), flat)
 
 
 def test_a_change_of_the_light_is_cut_to_another_one():
     def changed(gains, shifts):
         gain, shift = (torch.tensor(each).view(1, -1, 1, 1) for each in (gains, shifts))
-        return Light(gain, torch.full_like(gain, 0.5), 0.5 + shift)
+        return GainOffset(gain, torch.full_like(gain, 0.5), 0.5 + shift)
 
     film = changed([0.8, 0.9, 0.95], [-0.1, -0.05, 0.0])
-    found = changed([0.5, 0.9, 2.0], [-0.2, -0.1, 0.1]).at_most(film)
+    found = changed([0.5, 0.9, 2.0], [-0.2, -0.1, 0.1]).clamp_to(film)
     assert found.gain.flatten().tolist() == pytest.approx([0.8, 0.9, 1.0])
-    assert found.after.flatten().tolist() == pytest.approx([0.4, 0.4, 0.5])
+    assert found.mean_after.flatten().tolist() == pytest.approx([0.4, 0.4, 0.5])

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from impasto.core.errors import InputError
-from impasto.pictures import animation, sheet, write
+from impasto.pictures import make_contact_sheet, write, write_animation
 
 RED = np.broadcast_to(np.float32([1, 0, 0]), (60, 80, 3)).copy()
 BLUE = np.broadcast_to(np.float32([0, 0, 1]), (80, 60, 3)).copy()
@@ -15,7 +15,7 @@ def areas(page, colour):
 
 
 def test_tiles_keep_their_aspect_in_one_row():
-    page = sheet([("before", RED), ("after", BLUE)], height=96)
+    page = make_contact_sheet([("before", RED), ("after", BLUE)], height=96)
     assert page.dtype == np.float32
     assert 0 <= page.min() < page.max() <= 1
     assert areas(page, [1, 0, 0]) == 96 * 128
@@ -24,7 +24,7 @@ def test_tiles_keep_their_aspect_in_one_row():
 
 
 def test_margins_are_even_paper():
-    page = sheet([("", RED)], height=96)
+    page = make_contact_sheet([("", RED)], height=96)
     tile = (page == [1, 0, 0]).all(axis=2)
     rows, columns = np.flatnonzero(tile.any(axis=1)), np.flatnonzero(tile.any(axis=0))
     assert rows[0] == columns[0] == page.shape[0] - 1 - rows[-1] == page.shape[1] - 1 - columns[-1]
@@ -33,8 +33,8 @@ def test_margins_are_even_paper():
 
 
 def test_labels_are_written_below():
-    labelled = sheet([("after", RED)], height=96)
-    bare = sheet([("", RED)], height=96)
+    labelled = make_contact_sheet([("after", RED)], height=96)
+    bare = make_contact_sheet([("", RED)], height=96)
     assert labelled.shape[0] > bare.shape[0]
     below = labelled[8 + 96 :]
     assert below.min() < 0.4
@@ -43,7 +43,9 @@ def test_labels_are_written_below():
 
 
 def test_a_long_label_stays_under_its_tile():
-    page = sheet([("an endless story\nof many words " * 9, BLUE), ("", RED)], height=96)
+    page = make_contact_sheet(
+        [("an endless story\nof many words " * 9, BLUE), ("", RED)], height=96
+    )
     dark = (page < 0.5).all(axis=2)
     assert dark.any()
     assert np.flatnonzero(dark.any(axis=0)).max() < 8 + 72
@@ -51,15 +53,18 @@ def test_a_long_label_stays_under_its_tile():
 
 def test_a_grid():
     tiles = [(str(i), RED) for i in range(5)]
-    page = sheet(tiles, height=48, columns=2)
+    page = make_contact_sheet(tiles, height=48, columns=2)
     assert page.shape[1] == 2 * 64 + 3 * 8
     assert areas(page, [1, 0, 0]) == 5 * 48 * 64
-    assert sheet(tiles, height=48, columns=99).shape == sheet(tiles, height=48).shape
+    assert (
+        make_contact_sheet(tiles, height=48, columns=99).shape
+        == make_contact_sheet(tiles, height=48).shape
+    )
 
 
 @pytest.mark.parametrize("shape", [(1, 5000), (5000, 1), (1, 1)])
 def test_extreme_tiles(shape):
-    page = sheet([("line", np.zeros((*shape, 3), np.float32)), ("", RED)], height=64)
+    page = make_contact_sheet([("line", np.zeros((*shape, 3), np.float32)), ("", RED)], height=64)
     assert page.shape[1] <= 3 * 64 + 86 + 3 * 8
 
 
@@ -68,7 +73,7 @@ def test_extreme_tiles(shape):
 )
 def test_impossible_sheets(tiles, options):
     with pytest.raises(InputError, match="at least"):
-        sheet(tiles, **options)
+        make_contact_sheet(tiles, **options)
 
 
 @pytest.mark.parametrize("suffix", ["webp", "gif", "png"])
@@ -77,7 +82,7 @@ def test_an_animation_has_its_frames_and_lasts_as_long(tmp_path, suffix):
     for i in range(6):
         write(RED * np.float32(i / 5), tmp_path / f"{i}.png")
         frames.append(tmp_path / f"{i}.png" if i % 2 else RED * np.float32(i / 5))
-    animation(frames, tmp_path / f"a.{suffix}", fps=24)
+    write_animation(frames, tmp_path / f"a.{suffix}", fps=24)
     with Image.open(tmp_path / f"a.{suffix}") as moving:
         assert moving.n_frames == 6
         assert moving.info["loop"] == 0
@@ -103,5 +108,5 @@ def test_an_animation_has_its_frames_and_lasts_as_long(tmp_path, suffix):
 )
 def test_impossible_animations(tmp_path, frames, name, fps, words):
     with pytest.raises(InputError, match=words):
-        animation(frames, tmp_path / name, fps)
+        write_animation(frames, tmp_path / name, fps)
     assert list(tmp_path.iterdir()) == []

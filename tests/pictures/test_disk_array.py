@@ -20,7 +20,15 @@ from impasto.core import devices
 from impasto.core.errors import InputError, ResourceError
 from impasto.core.picture import Picture
 from impasto.core.result import Result
-from impasto.pictures import Spool, disk_array, read, read_recipe, resize, sheet, write
+from impasto.pictures import (
+    DiskArray,
+    disk_array,
+    make_contact_sheet,
+    read,
+    read_recipe,
+    resize,
+    write,
+)
 
 RANDOM = np.random.default_rng(0)
 HEIGHT, WIDTH = 24, 37
@@ -38,8 +46,8 @@ shapes = st.sampled_from([(24, 37, 3), (24, 37), (1, 30, 3), (30, 1)])
 @pytest.fixture
 def low(monkeypatch):
     """Everything is large, and worked on in bands of two or three rows."""
-    monkeypatch.setattr(disk_array, "SPOOL_MEGAPIXELS", 0.0)
-    monkeypatch.setattr(disk_array, "BAND", 90)
+    monkeypatch.setattr(disk_array, "MAX_IN_MEMORY_MEGAPIXELS", 0.0)
+    monkeypatch.setattr(disk_array, "CHUNK_PIXELS", 90)
 
 
 @pytest.fixture
@@ -51,7 +59,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def spooled(values, bits=8):
-    out = Spool(values.shape, bits)
+    out = DiskArray(values.shape, bits)
     out[:, :] = values
     return out
 
@@ -75,7 +83,7 @@ def test_a_window_is_what_an_array_has_there(shape, window, bits):
 @given(shape=shapes, places=st.lists(windows, max_size=4), bits=st.sampled_from([8, 16]))
 def test_writing_windows_is_what_it_is_in_an_array(shape, places, bits):
     mirror = np.zeros(shape, np.float32)
-    out = Spool(shape, bits)
+    out = DiskArray(shape, bits)
     for window in places:
         values = noise(mirror[window].shape, bits)
         mirror[window] = values
@@ -110,7 +118,7 @@ def test_an_array_of_another_type_and_never_an_alias():
     [0, slice(0, 2), (0, slice(2)), (slice(2), slice(2), 0), (slice(0, 4, 2), slice(2)), ...],
 )
 def test_what_is_no_window_is_refused_with_the_way_out(window):
-    out = Spool((6, 6, 3))
+    out = DiskArray((6, 6, 3))
     with pytest.raises(TypeError, match=r"np\.asarray\(spool\)"):
         out[window]
     with pytest.raises(TypeError, match=r"spool\[top:bottom, left:right\]"):
@@ -118,7 +126,7 @@ def test_what_is_no_window_is_refused_with_the_way_out(window):
 
 
 def test_wrong_shapes_and_nan_are_refused():
-    out = Spool((6, 6, 3))
+    out = DiskArray((6, 6, 3))
     with pytest.raises(ValueError, match="broadcast"):
         out[0:2, 0:2] = np.zeros((3, 2, 3), np.float32)
     with pytest.raises(InputError, match="NaN"):
@@ -127,7 +135,7 @@ def test_wrong_shapes_and_nan_are_refused():
 
 def test_threads_do_not_mix():
     values = noise((64, 64, 3))
-    out = Spool(values.shape)
+    out = DiskArray(values.shape)
     wrong = []
 
     def work(first):
@@ -151,7 +159,7 @@ def test_threads_do_not_mix():
 
 @pytest.mark.parametrize("how", ["closed", "collected"])
 def test_the_file_goes_with_the_spool(folder, how):
-    out = Spool((100, 100, 3))
+    out = DiskArray((100, 100, 3))
     file = out._file
     if how == "closed":
         out.close()
@@ -181,16 +189,16 @@ def test_a_disk_too_small_is_refused_before_the_work(folder, monkeypatch):
     usage = disk_array.shutil.disk_usage(folder)._replace(free=100_000_000)
     monkeypatch.setattr(disk_array.shutil, "disk_usage", lambda _folder: usage)
     with pytest.raises(ResourceError) as error:
-        Spool((10_000, 10_000, 3))
+        DiskArray((10_000, 10_000, 3))
     for words in ("10000 x 10000 needs 300 MB", str(folder), "No space left", "set TMPDIR"):
         assert words in str(error.value)
 
 
 @pytest.mark.parametrize("at", ["made", "written"])
 def test_a_disk_that_takes_no_more_is_a_resource_error(monkeypatch, at):
-    out = Spool((100, 100, 3))
+    out = DiskArray((100, 100, 3))
     attempts = {
-        "made": lambda: Spool((100, 100, 3)),
+        "made": lambda: DiskArray((100, 100, 3)),
         "written": lambda: out.__setitem__((slice(100), slice(100)), 1),
     }
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -245,17 +253,17 @@ def test_what_is_spooled_is_what_would_be_in_memory(tmp_path, low, monkeypatch):
     for path in files(tmp_path):
         on_disk = read(path)
         with monkeypatch.context() as patch:
-            patch.setattr(disk_array, "SPOOL_MEGAPIXELS", 24.0)
-            patch.setattr(disk_array, "BAND", 1 << 20)
+            patch.setattr(disk_array, "MAX_IN_MEMORY_MEGAPIXELS", 24.0)
+            patch.setattr(disk_array, "CHUNK_PIXELS", 1 << 20)
             in_memory = read(path)
-        assert isinstance(on_disk.pixels, Spool), path.name
+        assert isinstance(on_disk.pixels, DiskArray), path.name
         assert isinstance(in_memory.pixels, np.ndarray), path.name
         for fact in ("height", "width", "sha256", "bits", "notes", "name"):
             assert getattr(on_disk, fact) == getattr(in_memory, fact), path.name
         assert np.array_equal(on_disk.pixels, in_memory.pixels), path.name
         assert (on_disk.alpha is None) == (in_memory.alpha is None), path.name
         if in_memory.alpha is not None:
-            assert isinstance(on_disk.alpha, Spool), path.name
+            assert isinstance(on_disk.alpha, DiskArray), path.name
             assert np.array_equal(on_disk.alpha, in_memory.alpha), path.name
 
 
@@ -293,7 +301,7 @@ def test_a_hundred_megapixels_need_no_more_than_a_gigabyte_and_a_half(tmp_path, 
     with monkeypatch.context() as patch:
         patch.setattr(devices, "available_bytes", lambda _device: 1_500_000_000)
         picture = read(tmp_path / "a.png")
-    assert isinstance(picture.pixels, Spool)
+    assert isinstance(picture.pixels, DiskArray)
     assert (picture.width, picture.height) == (10_000, 10_000)
     monkeypatch.setattr(devices, "available_bytes", lambda _device: 500_000_000)
     with pytest.raises(ResourceError, match="10000 x 10000 may take"):
@@ -310,7 +318,7 @@ def test_a_hundred_megapixels_need_no_more_than_a_gigabyte_and_a_half(tmp_path, 
 def test_resizing_in_bands_is_resizing_at_once(low, size, channels):
     values = noise((HEIGHT, WIDTH, *channels), 16)
     out = resize(spooled(values, 16), *size)
-    assert isinstance(out, Spool)
+    assert isinstance(out, DiskArray)
     planes = np.atleast_3d(values)
     expected = [
         Image.fromarray(np.ascontiguousarray(planes[:, :, c])).resize(
@@ -325,7 +333,7 @@ def test_resizing_in_bands_is_resizing_at_once(low, size, channels):
 def test_small_from_large_is_in_memory(low, monkeypatch):
     values = noise((60, 60, 3))
     out = spooled(values)
-    monkeypatch.setattr(disk_array, "SPOOL_MEGAPIXELS", 1e-3)
+    monkeypatch.setattr(disk_array, "MAX_IN_MEMORY_MEGAPIXELS", 1e-3)
     small = resize(out, 20, 20)
     assert isinstance(small, np.ndarray)
     assert np.abs(small - resize(values, 20, 20)).max() < 1e-6
@@ -341,11 +349,11 @@ def test_an_array_stays_an_array(low):
 @pytest.mark.parametrize("shape", [(20, 31, 3), (20, 31)])
 def test_an_array_can_be_enlarged_to_disk(monkeypatch, shape):
     values = noise(shape)
-    monkeypatch.setattr(disk_array, "BAND", 90)
+    monkeypatch.setattr(disk_array, "CHUNK_PIXELS", 90)
     assert isinstance(resize(values, 57, 80, to_disk=True), np.ndarray)  # it is not large
-    monkeypatch.setattr(disk_array, "SPOOL_MEGAPIXELS", 0.0)
+    monkeypatch.setattr(disk_array, "MAX_IN_MEMORY_MEGAPIXELS", 0.0)
     out = resize(values, 57, 80, to_disk=True)
-    assert isinstance(out, Spool)
+    assert isinstance(out, DiskArray)
     assert np.abs(np.asarray(out) - resize(values, 57, 80)).max() < 1e-4
 
 
@@ -387,12 +395,12 @@ def test_what_was_spooled_comes_back_when_written_and_read(tmp_path, low, suffix
 
 @pytest.mark.parametrize(("suffix", "most"), [("webp", 16_383), ("jpg", 65_500), ("avif", 16_384)])
 def test_the_longest_side_of_a_format_is_written_and_no_longer_one(tmp_path, suffix, most):
-    write(Spool((2, most, 3)), tmp_path / f"a.{suffix}")
+    write(DiskArray((2, most, 3)), tmp_path / f"a.{suffix}")
     with pytest.raises(InputError, match=f"at most {most} pixels a side, not {most + 1} x 2"):
-        write(Spool((2, most + 1, 3)), tmp_path / f"a.{suffix}")
+        write(DiskArray((2, most + 1, 3)), tmp_path / f"a.{suffix}")
 
 
-class Failing(Spool):
+class Failing(DiskArray):
     """A spool of which only the first rows can be read."""
 
     failure = ResourceError("gone")
@@ -437,8 +445,8 @@ def test_a_full_disk_is_told_as_the_system_tells_it(tmp_path, low, suffix):
 def test_a_sheet_and_a_result_take_spools():
     values, alpha = noise((40, 60, 3)), noise((40, 60))
     tiles = [("before", spooled(values)), ("after", values)]
-    plain = sheet([("before", values), ("after", values)], height=32)
-    assert np.abs(sheet(tiles, height=32) - plain).max() < 1e-6
+    plain = make_contact_sheet([("before", values), ("after", values)], height=32)
+    assert np.abs(make_contact_sheet(tiles, height=32) - plain).max() < 1e-6
     result = Result(spooled(values), spooled(alpha), None, 8, None)
     expected = np.rint(np.dstack([values, alpha]) * 255)
     assert np.array_equal(np.asarray(result.image), expected)

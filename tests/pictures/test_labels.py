@@ -11,9 +11,9 @@ from PIL import Image, ImageDraw
 
 from impasto.core.errors import InputError
 from impasto.core.picture import Picture
-from impasto.pictures import Spool
-from impasto.pictures.labels import code, labels_of, named
-from impasto.pictures.region_masks import partners, regions_of_labels
+from impasto.pictures import DiskArray
+from impasto.pictures.labels import color_to_hex, hex_to_color, read_label_map
+from impasto.pictures.region_masks import match_labels, regions_from_labels
 
 BLUE, GREEN, BLACK, WHITE, RED, GREY = (
     (0, 0, 255), (0, 255, 0), (0, 0, 0), (255, 255, 255), (255, 0, 0), (128, 128, 128)
@@ -45,10 +45,10 @@ def wanted(image, colours):
 def test_jpeg_noise_makes_no_labels_and_moves_few_pixels(quality):
     colours = (BLUE, GREEN, BLACK, WHITE, RED, GREY)
     image = drawn(*colours)
-    found = labels_of(jpeg(image, quality), "labels")
+    found = read_label_map(jpeg(image, quality), "labels")
     assert len(found.colours) == 6
-    exact = labels_of(image, "labels")
-    matches = partners(found, exact)
+    exact = read_label_map(image, "labels")
+    matches = match_labels(found, exact)
     assert len(matches) == 6
     for own, other in matches.items():
         apart = np.asarray(found.mask(own)) != np.asarray(exact.mask(other))
@@ -58,19 +58,19 @@ def test_jpeg_noise_makes_no_labels_and_moves_few_pixels(quality):
 def test_labels_of_a_clean_picture_are_exact_however_near():
     colours = ((1, 1, 1), (2, 2, 2), (3, 2, 2), (200, 10, 10))
     image = drawn(*colours)
-    found = labels_of(image, "labels")
+    found = read_label_map(image, "labels")
     assert set(found.colours) == set(colours)
     assert found.colours[0] == (1, 1, 1)  # the most frequent
     for colour, mask in zip(colours, wanted(image, colours), strict=True):
         assert np.array_equal(found.mask(colour), mask)
-    assert sum(found.shares) == pytest.approx(1)
+    assert sum(found.fractions) == pytest.approx(1)
     assert found.notes == ()
 
 
 def test_few_stray_pixels_count_as_the_nearest_and_are_told():
     pixels = np.asarray(drawn(BLUE, RED)).copy()
     pixels[0, :7] = (250, 30, 30)
-    found = labels_of(pixels, "labels")
+    found = read_label_map(pixels, "labels")
     assert len(found.colours) == 2
     assert np.asarray(found.mask(RED))[0, :7].all()
     assert found.notes[0].startswith("In labels, 0.04% of the pixels")
@@ -79,24 +79,24 @@ def test_few_stray_pixels_count_as_the_nearest_and_are_told():
 def test_labels_on_disk_are_those_in_memory(monkeypatch):
     from impasto.pictures import disk_array
 
-    monkeypatch.setattr(disk_array, "BAND", 1000)
+    monkeypatch.setattr(disk_array, "CHUNK_PIXELS", 1000)
     pixels = np.asarray(drawn(BLUE, GREEN, RED))
-    kept = Spool(pixels.shape)
+    kept = DiskArray(pixels.shape)
     kept[:, :] = pixels.astype(np.float32) / 255
-    one, other = labels_of(Picture(kept), "a"), labels_of(pixels, "a")
+    one, other = read_label_map(Picture(kept), "a"), read_label_map(pixels, "a")
     assert one.colours == other.colours
-    assert np.array_equal(one.numbers, other.numbers)
+    assert np.array_equal(one.indices, other.indices)
 
 
 @given(st.integers(1, 90), st.integers(1, 90))
 def test_another_size_takes_the_label_at_the_middle_of_each_pixel(height, width):
-    numbers = labels_of(drawn(BLUE, GREEN, RED, height=60, width=80), "labels")
-    found = numbers.fitted(Picture(np.zeros((height, width, 3), np.float32), name="photo.jpg"))
+    numbers = read_label_map(drawn(BLUE, GREEN, RED, height=60, width=80), "labels")
+    found = numbers.resize_to(Picture(np.zeros((height, width, 3), np.float32), name="photo.jpg"))
     rows, columns = (
         [int(Fraction(2 * i + 1, 2 * new) * old) for i in range(new)]
         for new, old in ((height, 60), (width, 80))
     )
-    assert np.array_equal(found.numbers, numbers.numbers[np.ix_(rows, columns)])
+    assert np.array_equal(found.indices, numbers.indices[np.ix_(rows, columns)])
     if (height, width) != (60, 80):
         assert found.notes == (
             f"labels has 80 x 60 px and is resampled to the {width} x {height} px of photo.jpg.",
@@ -111,28 +111,30 @@ def test_a_photograph_is_no_label_picture(kind):
         "too many": np.tile(np.arange(100, dtype=np.uint8)[:, None, None] * 2, (1, 90, 3)),
     }[kind]
     with pytest.raises(InputError, match="photo does not look like a label picture"):
-        labels_of(pixels, "photo")
+        read_label_map(pixels, "photo")
 
 
 def test_colours_have_names_that_can_be_read_back():
-    assert named((0, 128, 255)) == "#0080ff"
-    assert code("#0080ff") == (0, 128, 255)
+    assert color_to_hex((0, 128, 255)) == "#0080ff"
+    assert hex_to_color("#0080ff") == (0, 128, 255)
 
 
 # Pairs
 
 
 def pair(content, *styles):
-    made = [labels_of(drawn(*colours), f"style {i}") for i, colours in enumerate(styles)]
-    return regions_of_labels(labels_of(drawn(*content), "content"), made)
+    made = [read_label_map(drawn(*colours), f"style {i}") for i, colours in enumerate(styles)]
+    return regions_from_labels(read_label_map(drawn(*content), "content"), made)
 
 
 def test_the_same_colour_is_the_same_region():
     regions, said = pair((BLUE, GREEN, RED), (GREEN, RED, BLUE))
     assert said == ()
-    assert [r.name for r in regions] == [named(c) for c in (BLUE, GREEN, RED)]  # by their size
+    assert [r.name for r in regions] == [
+        color_to_hex(c) for c in (BLUE, GREEN, RED)
+    ]  # by their size
     for region in regions:
-        assert region.style == 0
+        assert region.style_index == 0
         assert set(region.sources) == {"content", "style 0"}
         assert np.asarray(region.mask).mean() > 0
         assert np.asarray(region.style_mask).mean() > 0
@@ -156,13 +158,13 @@ def test_no_label_in_common_is_told():
 
 def test_of_several_styles_the_first_that_has_a_label_is_its_partner():
     regions, said = pair((BLUE, GREEN, RED), (GREEN, WHITE), (BLUE, GREEN, RED))
-    assert {r.name: r.style for r in regions} == {
-        named(BLUE): 1, named(GREEN): 0, named(RED): 1
+    assert {r.name: r.style_index for r in regions} == {
+        color_to_hex(BLUE): 1, color_to_hex(GREEN): 0, color_to_hex(RED): 1
     }  # fmt: skip
     assert said == ("#ffffff of style 0: not in content, so it is not looked at.",)
 
 
 def test_without_style_labels_each_label_takes_a_style():
-    regions, said = regions_of_labels(labels_of(drawn(BLUE, GREEN), "content"), [])
-    assert [(r.style, r.style_mask) for r in regions] == [(0, None), (1, None)]
+    regions, said = regions_from_labels(read_label_map(drawn(BLUE, GREEN), "content"), [])
+    assert [(r.style_index, r.style_mask) for r in regions] == [(0, None), (1, None)]
     assert said == ()

@@ -26,42 +26,42 @@ def read_cube(path):
 
 
 def test_a_smooth_change_of_colours_is_found():
-    table = lut.fit(pixels(), graded(pixels()), 17)
+    table = lut.fit_lut(pixels(), graded(pixels()), 17)
     other = pixels(1)
     assert np.abs(table(other) - graded(other)).max() < 0.02
     assert table.error < 2e-3
-    assert table.explained > 0.999
+    assert table.explained_fraction > 0.999
 
 
 def test_no_change_is_the_identity_even_where_no_pixel_lies():
     dark = 0.3 * pixels()
-    table = lut.fit(dark, dark, 9)
+    table = lut.fit_lut(dark, dark, 9)
     assert np.allclose(table(pixels(1)), pixels(1), atol=1e-5)
 
 
 def test_where_no_pixel_lies_the_change_is_continued():
     dark = (0.2 + 0.4 * pixels()).astype(np.float32)
-    table = lut.fit(dark, dark + np.float32(0.05), 9)
+    table = lut.fit_lut(dark, dark + np.float32(0.05), 9)
     assert np.allclose(table(np.full((1, 1, 3), 0.8, np.float32)), 0.85, atol=0.02)
 
 
 def test_what_no_table_can_do_is_said_by_its_error():
     picture = np.full((50, 50, 3), 0.5, np.float32)
     noise = picture + np.random.default_rng(0).normal(0, 0.1, picture.shape).astype(np.float32)
-    table = lut.fit(picture, noise, 9)
+    table = lut.fit_lut(picture, noise, 9)
     assert table.error == pytest.approx(0.1, rel=0.05)
-    assert table.explained < 0.01
+    assert table.explained_fraction < 0.01
 
 
 def test_it_interpolates_as_scipy_does():
-    table = lut.fit(pixels(), graded(pixels()), 9)
+    table = lut.fit_lut(pixels(), graded(pixels()), 9)
     axis = np.linspace(0, 1, 9)
     wanted = RegularGridInterpolator((axis, axis, axis), table.colours)(pixels(2))
     assert np.allclose(table(pixels(2)), wanted, atol=1e-5)
 
 
 def test_the_file_holds_the_table_with_red_changing_fastest(tmp_path):
-    table = lut.fit(pixels(), graded(pixels()), 9)
+    table = lut.fit_lut(pixels(), graded(pixels()), 9)
     table.write(tmp_path / "grade.cube", 'canal "by" photowct')
     assert np.allclose(read_cube(tmp_path / "grade.cube"), table.colours, atol=1e-6)
     assert (tmp_path / "grade.cube").read_text().startswith('TITLE "canal by photowct"\n')
@@ -69,4 +69,4 @@ def test_the_file_holds_the_table_with_red_changing_fastest(tmp_path):
 
 def test_another_suffix_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"\.cube"):
-        lut.fit(pixels(), pixels(), 3).write(tmp_path / "grade.txt", "")
+        lut.fit_lut(pixels(), pixels(), 3).write(tmp_path / "grade.txt", "")

@@ -18,8 +18,8 @@ from PIL import Image, ImageCms, ImageOps
 
 from impasto.core import devices
 from impasto.core.errors import InputError, MissingExtraError, ResourceError
-from impasto.pictures import from_any, read
-from impasto.pictures.decoded import DECODING
+from impasto.pictures import as_picture, read
+from impasto.pictures.decoded import DECODE_BYTES_PER_PIXEL
 
 BLOCKS = np.zeros((32, 48, 3), np.uint8)
 BLOCKS[:16, :24], BLOCKS[:16, 24:], BLOCKS[16:] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -241,7 +241,7 @@ def test_sixteen_bits_stay_sixteen_through_a_profile():
     ramp = np.arange(65536, dtype=np.uint16).reshape(256, 256)
     image = Image.fromarray(ramp)
     image.info["icc_profile"] = icc.profile("Grey", None, (0, (1.8,)))
-    picture = from_any(image)
+    picture = as_picture(image)
     assert len(np.unique(picture.pixels)) > 50_000
     linear = icc.decode(icc.SRGB_CURVE, picture.pixels[..., 0])
     assert np.abs(linear - (ramp / 65535) ** 1.8).max() < 2e-3
@@ -284,7 +284,7 @@ def test_profile_of_rgb_on_grey(tmp_path):
 def test_unusable_profiles_are_ignored_with_a_note(profile):
     image = Image.fromarray(NOISE)
     image.info["icc_profile"] = profile
-    picture = from_any(image)
+    picture = as_picture(image)
     assert np.array_equal(picture.pixels, eights(NOISE))
     assert "ignored its colour profile" in picture.notes[0]
 
@@ -472,7 +472,7 @@ def test_a_bomb_is_refused_by_its_header(tmp_path):
 
 @pytest.mark.parametrize("form", ["PNG", "BMP"])
 def test_what_the_memory_cannot_hold_is_refused_by_its_header(tmp_path, monkeypatch, form):
-    need = 48 * 32 * DECODING
+    need = 48 * 32 * DECODE_BYTES_PER_PIXEL
     data = saved(Image.fromarray(BLOCKS), form)
     monkeypatch.setattr(devices, "available_bytes", lambda device: need)
     assert read_bytes(tmp_path, data).width == 48
@@ -499,16 +499,16 @@ def test_no_pixels(tmp_path):
 
 def test_a_picture_passes_and_a_path_is_read(tmp_path):
     Image.fromarray(NOISE).save(tmp_path / "a.png")
-    picture = from_any(tmp_path / "a.png", "ignored")
+    picture = as_picture(tmp_path / "a.png", "ignored")
     assert picture.name == str(tmp_path / "a.png")
-    assert from_any(picture) is picture
+    assert as_picture(picture) is picture
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "RGBa", "La", "YCbCr", "HSV"])
 def test_pillow_modes(mode):
     straight = {"RGBa": "RGBA", "La": "LA"}.get(mode, mode)
     image = Image.fromarray(NOISE).convert(straight).convert(mode)
-    picture = from_any(image, "canvas")
+    picture = as_picture(image, "canvas")
     assert np.array_equal(
         picture.pixels, eights(np.asarray(image.convert(straight).convert("RGB")))
     )
@@ -519,14 +519,14 @@ def test_pillow_modes(mode):
 def test_pillow_orientation_and_deep_modes():
     image = Image.fromarray(BLOCKS)
     image.getexif()[0x0112] = 6
-    picture = from_any(image)
+    picture = as_picture(image)
     assert (picture.height, picture.notes) == (48, ("turned upright",))
     for values in (NOISE16[..., 0], NOISE16[..., 0].astype(np.int32)):
-        deep = from_any(Image.fromarray(values))
+        deep = as_picture(Image.fromarray(values))
         assert np.array_equal(deep.pixels[..., 1], sixteens(NOISE16[..., 0]))
         assert deep.bits == 16
     with pytest.raises(InputError, match="mode I"):
-        from_any(Image.fromarray(np.full((2, 2), 70_000, np.int32)))
+        as_picture(Image.fromarray(np.full((2, 2), 70_000, np.int32)))
 
 
 @given(
@@ -537,7 +537,7 @@ def test_pillow_orientation_and_deep_modes():
 )
 @settings(max_examples=40, deadline=None)
 def test_arrays_of_integers(values):
-    picture = from_any(values)
+    picture = as_picture(values)
     scaled = values.astype(np.float32) / np.float32(np.iinfo(values.dtype).max)
     expected = np.repeat(scaled, 3, axis=2) if values.shape[2] == 1 else scaled[..., :3]
     assert np.array_equal(picture.pixels, expected)
@@ -549,21 +549,21 @@ def test_arrays_of_integers(values):
 
 def test_arrays_of_floats_are_copied():
     values = eights(NOISE)
-    picture = from_any(values)
+    picture = as_picture(values)
     assert np.array_equal(picture.pixels, values)
     assert picture.bits == 16
     assert not np.shares_memory(picture.pixels, values)
     assert picture.sha256 == hashlib.sha256(values.tobytes()).hexdigest()
-    assert from_any(values[..., 0].astype(np.float64)).pixels.shape == (30, 40, 3)
+    assert as_picture(values[..., 0].astype(np.float64)).pixels.shape == (30, 40, 3)
 
 
 def test_tensors():
     eight = torch.from_numpy(NOISE).permute(2, 0, 1)
     for tensor in (eight, eight[None], eight / 255, (eight / 255)[None].double().requires_grad_()):
-        picture = from_any(tensor)
+        picture = as_picture(tensor)
         assert np.allclose(picture.pixels, eights(NOISE), atol=1e-7)
         assert picture.pixels.flags.c_contiguous
-    assert from_any(eight.to(torch.bfloat16) / 255).pixels.shape == NOISE.shape
+    assert as_picture(eight.to(torch.bfloat16) / 255).pixels.shape == NOISE.shape
 
 
 @pytest.mark.parametrize(
@@ -585,11 +585,11 @@ def test_tensors():
 )
 def test_what_is_no_picture_in_memory(thing, words):
     with pytest.raises(InputError, match=rf"Cannot use my sketch: .*{words}"):
-        from_any(thing, "my sketch")
+        as_picture(thing, "my sketch")
 
 
 def test_rounding_outside_the_range_is_forgiven():
-    assert from_any(np.full((2, 2), 1.0000001)).pixels.max() == 1
+    assert as_picture(np.full((2, 2), 1.0000001)).pixels.max() == 1
 
 
 def test_reading_needs_no_torch():

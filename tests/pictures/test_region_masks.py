@@ -7,7 +7,7 @@ from PIL import Image
 from impasto.core.errors import InputError
 from impasto.core.picture import Picture
 from impasto.pictures import disk_array
-from impasto.pictures.region_masks import mask_of
+from impasto.pictures.region_masks import read_mask
 
 PHOTO = Picture(np.zeros((30, 40, 3), np.float32), name="photo.jpg")
 
@@ -33,7 +33,7 @@ def half(height=30, width=40, dtype=np.uint8, top=255):
     ids=["8 bits", "16 bits", "floats", "Pillow", "1 bit", "RGB", "white cut-out", "black drawing"],
 )  # fmt: skip
 def test_white_is_inside(given):
-    found = mask_of(given, "mask", PHOTO)
+    found = read_mask(given, "mask", PHOTO)
     assert found.notes == ()
     assert np.array_equal(found.raster, half(top=1))
     assert len(found.sha256) == 64
@@ -41,29 +41,29 @@ def test_white_is_inside(given):
 
 def test_grey_is_in_between():
     grey = (np.arange(1200).reshape(30, 40) % 256).astype(np.uint8)
-    np.testing.assert_allclose(mask_of(grey, "mask", PHOTO).raster, grey / 255, atol=1e-7)
+    np.testing.assert_allclose(read_mask(grey, "mask", PHOTO).raster, grey / 255, atol=1e-7)
 
 
 def test_a_file_is_called_by_its_name_and_a_mistake_too(tmp_path):
     path = tmp_path / "sky.png"
     Image.fromarray(half()).save(path)
-    assert mask_of(path, "mask", PHOTO).name == str(path)
+    assert read_mask(path, "mask", PHOTO).name == str(path)
     with pytest.raises(InputError, match="did you mean sky"):
-        mask_of(tmp_path / "sky.pgn", "mask", PHOTO)
+        read_mask(tmp_path / "sky.pgn", "mask", PHOTO)
 
 
 def test_another_size_is_resampled_and_told():
-    found = mask_of(half(60, 80), "sky", PHOTO)
+    found = read_mask(half(60, 80), "sky", PHOTO)
     assert found.raster.shape == (30, 40)
     assert found.notes == ("sky has 80 x 60 px and is resampled to the 40 x 30 px of photo.jpg.",)
     assert (np.asarray(found.raster)[:, :18] == 0).all()
     assert (np.asarray(found.raster)[:, 22:] == 1).all()
-    assert "which stretches it" in mask_of(half(40, 40), "sky", PHOTO).notes[0]
+    assert "which stretches it" in read_mask(half(40, 40), "sky", PHOTO).notes[0]
 
 
 def test_a_coloured_mask_counts_by_its_brightest_channel_and_is_told():
     red = np.dstack([half(), 0 * half(), 0 * half()])
-    found = mask_of(red, "sky", PHOTO)
+    found = read_mask(red, "sky", PHOTO)
     assert np.array_equal(found.raster, half(top=1))
     assert found.notes == ("sky is not grey: its brightest channel counts as the mask.",)
 
@@ -71,8 +71,8 @@ def test_a_coloured_mask_counts_by_its_brightest_channel_and_is_told():
 def test_a_large_mask_stays_where_it_is(tmp_path, monkeypatch):
     path = tmp_path / "sky.png"
     Image.fromarray(half(60, 80)).save(path)
-    small = np.asarray(mask_of(path, "sky", PHOTO).raster)
-    monkeypatch.setattr(disk_array, "SPOOL_MEGAPIXELS", 0.0)
-    found = mask_of(path, "sky", PHOTO)
+    small = np.asarray(read_mask(path, "sky", PHOTO).raster)
+    monkeypatch.setattr(disk_array, "MAX_IN_MEMORY_MEGAPIXELS", 0.0)
+    found = read_mask(path, "sky", PHOTO)
     assert not isinstance(found.raster, np.ndarray)
     np.testing.assert_allclose(np.asarray(found.raster), small, atol=1e-6)

@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageCms
 
 from impasto.core.errors import InputError
-from impasto.pictures import check_writable, read, read_recipe, replace, write
+from impasto.pictures import check_writable, read, read_recipe, write, write_bytes
 
 SUFFIXES = ("jpg", "jpeg", "png", "webp", "avif", "tif", "tiff")
 RANDOM = np.random.default_rng(0)
@@ -244,7 +244,7 @@ def test_several_writers_never_mix(tmp_path):
 
     def repeat(content):
         for _ in range(20):
-            replace(target, content)
+            write_bytes(target, content)
 
     writers = [threading.Thread(target=repeat, args=(content,)) for content in contents]
     for writer in writers:

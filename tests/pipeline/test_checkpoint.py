@@ -7,9 +7,14 @@ import pytest
 import torch
 
 from impasto.core.errors import InputError
-from impasto.core.progress import Tick
+from impasto.core.progress import ProgressEvent
 from impasto.pipeline import checkpoint as module
-from impasto.pipeline.checkpoint import PAUSE, SECONDS, Checkpoint, place_for
+from impasto.pipeline.checkpoint import (
+    MIN_INTERVAL_SECONDS,
+    MIN_INTERVAL_WRITE_FACTOR,
+    Checkpoint,
+    checkpoint_path,
+)
 
 STATE = {"step": 3, "changes": [torch.arange(6.0).view(2, 3)], "best": 1.5, "average": None}
 
@@ -23,7 +28,7 @@ def clock(monkeypatch):
 
 
 def tick(state=lambda: STATE):
-    return Tick(1, 2, 0.5, {}, lambda: None, state)
+    return ProgressEvent(1, 2, 0.5, {}, lambda: None, state)
 
 
 def same(one, two):
@@ -47,7 +52,7 @@ def test_without_a_file_there_is_nothing_to_go_on_from(tmp_path):
 
 
 def test_the_file_lies_beside_the_output(tmp_path):
-    place = place_for(tmp_path / "painting.png")
+    place = checkpoint_path(tmp_path / "painting.png")
     assert place.parent == tmp_path
     assert place.name.startswith("painting.png.")
 
@@ -63,7 +68,7 @@ def test_it_is_written_every_few_seconds_and_not_between(tmp_path, clock):
     for now in range(1000, 1013):
         clock["now"] = float(now)
         keeper(tick(state))
-    assert calls == [1000 + SECONDS, 1000 + 2 * SECONDS]
+    assert calls == [1000 + MIN_INTERVAL_SECONDS, 1000 + 2 * MIN_INTERVAL_SECONDS]
 
 
 def test_slow_writing_takes_a_sixth_of_the_time_at_most(tmp_path, clock, monkeypatch):
@@ -80,7 +85,7 @@ def test_slow_writing_takes_a_sixth_of_the_time_at_most(tmp_path, clock, monkeyp
         keeper(tick())
     gaps = [b - a for a, b in itertools.pairwise(saved)]
     assert gaps
-    assert min(gaps) >= 3.0 * PAUSE
+    assert min(gaps) >= 3.0 * MIN_INTERVAL_WRITE_FACTOR
     assert len(saved) >= 10
 
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from skimage.color import rgb2yuv
 
-from impasto.core.color_options import Colours
+from impasto.core.color_options import ColorOptions
 from impasto.core.errors import KnobError
 from impasto.core.picture import Picture
-from impasto.pictures import Spool, disk_array
-from impasto.pipeline.color_preservation import recolour, recoloured_style
+from impasto.pictures import DiskArray, disk_array
+from impasto.pipeline.color_preservation import recolor_style, recolour
 
 
 def pixels(seed, shape=(40, 50)):
@@ -19,7 +19,7 @@ def pixels(seed, shape=(40, 50)):
 
 def recoloured(**how):
     painting = pixels(1)
-    recolour(painting, pixels(0), Colours(**how))
+    recolour(painting, pixels(0), ColorOptions(**how))
     return painting
 
 
@@ -42,10 +42,10 @@ def test_yuv_keeps_the_photographs_chroma():
 
 @pytest.mark.parametrize("keep", ["luminance", "yuv", "histogram", "covariance"])
 def test_a_painting_on_disk_comes_out_the_same(keep, monkeypatch):
-    monkeypatch.setattr(disk_array, "BAND", 300)
-    painting = Spool((40, 50, 3), 16)
+    monkeypatch.setattr(disk_array, "CHUNK_PIXELS", 300)
+    painting = DiskArray((40, 50, 3), 16)
     painting[:, :] = pixels(1)
-    recolour(painting, pixels(0), Colours(keep=keep))
+    recolour(painting, pixels(0), ColorOptions(mode=keep))
     assert np.allclose(np.asarray(painting), recoloured(keep=keep), atol=1e-3)
 
 
@@ -60,13 +60,15 @@ def test_outside_the_mask_nothing_changes(keep):
 
 def test_a_photograph_of_another_size_is_brought_to_the_paintings():
     painting = pixels(1)
-    recolour(painting, pixels(0, (80, 100)), Colours(keep="luminance"))
+    recolour(painting, pixels(0, (80, 100)), ColorOptions(mode="luminance"))
     assert painting.shape == (40, 50, 3)
 
 
 def test_a_style_takes_the_contents_colours_and_keeps_its_name():
     style = Picture(pixels(1), name="style.jpg", sha256="abc")
-    found = recoloured_style(style, Picture(pixels(0)), Colours(keep="covariance", when="before"))
+    found = recolor_style(
+        style, Picture(pixels(0)), ColorOptions(mode="covariance", stage="before")
+    )
     assert (found.name, found.sha256) == ("style.jpg", "abc")
     assert np.allclose(found.pixels.mean((0, 1)), pixels(0).mean((0, 1)), atol=3e-3)
 
@@ -82,4 +84,4 @@ def test_a_style_takes_the_contents_colours_and_keeps_its_name():
 )
 def test_what_cannot_be_is_refused_with_what_can(how, said):
     with pytest.raises(KnobError, match=said):
-        Colours(**how)
+        ColorOptions(**how)

@@ -6,21 +6,21 @@ import pytest
 import torch
 
 from impasto.core.errors import InputError, KnobError, MissingExtraError
-from impasto.engines.feedforward.base import Place
+from impasto.engines.feedforward.base import DeviceSpec
 from impasto.methods import adain, fast
 from impasto.nets.decoder import Decoder
-from impasto.nets.transform_net import Fast
+from impasto.nets.transform_net import TransformNet
 from impasto.ops.convert import as_tensor
-from impasto.ops.padding import framed, unframed
+from impasto.ops.padding import pad, unpad
 from impasto.pictures import read, write
 from impasto.pictures.resize import thumbnail
-from impasto.pipeline.export import export
+from impasto.pipeline.export import export_onnx
 from impasto.weights.model_files import write_model
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-FP32 = Place("cpu", "fp32")
+FP32 = DeviceSpec("cpu", "fp32")
 SIZES = [(64, 96), (45, 71), (9, 26)]  # even, odd, and too small to be mirrored
 STYLES = ["sea", "field", "night"]
 
@@ -34,7 +34,7 @@ def saved(path, kind, network, about):
 @pytest.fixture(scope="module")
 def fast_model(tmp_path_factory):
     torch.manual_seed(0)
-    network = Fast(len(STYLES), (4, 6, 8), 2)
+    network = TransformNet(len(STYLES), (4, 6, 8), 2)
     network.table.data += 0.3 * torch.randn_like(network.table)
     about = {"styles": STYLES, "widths": [4, 6, 8], "blocks": 2}
     path = tmp_path_factory.mktemp("fast") / "fast.safetensors"
@@ -71,8 +71,8 @@ def in_runtime(path, **inputs):
 
 @torch.inference_mode()
 def in_torch(painter, content):
-    painted = painter(framed(content, painter.align))
-    return unframed(painted, *content.shape[2:]).clamp(0, 1)
+    painted = painter(pad(content, painter.align))
+    return unpad(painted, *content.shape[2:]).clamp(0, 1)
 
 
 def notes_of(path):
@@ -82,9 +82,9 @@ def notes_of(path):
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("shares", [[0, 0, 0], [0, 0.5, 0], [0.2, 0.5, 0.3]])
 def test_a_fast_network_paints_the_same_in_onnx_runtime(fast_model, output, size, shares):
-    export("fast", output, weights=fast_model)
-    painter = fast.Painter(fast_model, FP32)
-    painter.mix(STYLES, shares)
+    export_onnx("fast", output, weights=fast_model)
+    painter = fast.FastModel(fast_model, FP32)
+    painter.set_styles(STYLES, shares)
     content = picture(*size)
     painting = in_runtime(output, content=content, shares=np.array([shares], np.float32))
     torch.testing.assert_close(painting, in_torch(painter, content), atol=1e-3, rtol=0)
@@ -95,10 +95,10 @@ def test_a_fast_network_paints_the_same_in_onnx_runtime(fast_model, output, size
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("strength", [0, 0.1, 0.5, 1])
 def test_adain_paints_the_same_in_onnx_runtime(adain_model, output, size, strength):
-    export("adain", output, weights=adain_model)
-    painter = adain.Painter(adain_model, FP32, strength)
+    export_onnx("adain", output, weights=adain_model)
+    painter = adain.AdaINModel(adain_model, FP32, strength)
     content, style = picture(*size), picture(37, 50, seed=1) ** 2
-    painter.look_at([style], [1.0])
+    painter.set_styles([style], [1.0])
     strengths = np.array(strength, np.float32)
     painting = in_runtime(output, content=content, style=style, strength=strengths)
     torch.testing.assert_close(painting, in_torch(painter, content), atol=1e-3, rtol=0)
@@ -108,10 +108,10 @@ def test_adain_paints_the_same_in_onnx_runtime(adain_model, output, size, streng
 
 @pytest.mark.parametrize("grey", [0.5, 0.3])  # of 0.5 the encoder sees nothing at all
 def test_a_content_without_variance_is_painted_the_same(adain_model, output, grey):
-    export("adain", output, weights=adain_model)
-    painter = adain.Painter(adain_model, FP32)
+    export_onnx("adain", output, weights=adain_model)
+    painter = adain.AdaINModel(adain_model, FP32)
     content, style = torch.full((1, 3, 40, 40), grey), picture(40, 40)
-    painter.look_at([style], [1.0])
+    painter.set_styles([style], [1.0])
     painting = in_runtime(output, content=content, style=style, strength=np.float32(1))
     torch.testing.assert_close(painting, in_torch(painter, content), atol=1e-3, rtol=0)
 
@@ -120,26 +120,26 @@ def test_styles_put_into_adain_are_shares_whose_sum_is_the_strength(adain_model,
     files = [tmp_path / f"{name}.png" for name in ("sea", "field")]
     for seed, file in enumerate(files):
         write(picture(48, 60, seed)[0].permute(1, 2, 0).numpy(), file)
-    done = export("adain", output, weights=adain_model, styles=[str(file) for file in files])
+    done = export_onnx("adain", output, weights=adain_model, styles=[str(file) for file in files])
     assert done.styles == ("sea", "field")
-    painter = adain.Painter(adain_model, FP32, strength=0.8)
-    painter.look_at([as_tensor(thumbnail(read(file).pixels, 512)) for file in files], [3, 1])
+    painter = adain.AdaINModel(adain_model, FP32, strength=0.8)
+    painter.set_styles([as_tensor(thumbnail(read(file).pixels, 512)) for file in files], [3, 1])
     content = picture(45, 71, seed=2)
     painting = in_runtime(output, content=content, shares=np.array([[0.6, 0.2]], np.float32))
     torch.testing.assert_close(painting, in_torch(painter, content), atol=1e-3, rtol=0)
 
 
 def test_some_styles_of_a_fast_network_in_another_order(fast_model, output):
-    export("fast", output, weights=fast_model, styles=["night", "sea"])
-    painter = fast.Painter(fast_model, FP32)
-    painter.mix(["night", "sea"], [0.7, 0.1])
+    export_onnx("fast", output, weights=fast_model, styles=["night", "sea"])
+    painter = fast.FastModel(fast_model, FP32)
+    painter.set_styles(["night", "sea"], [0.7, 0.1])
     content = picture(45, 71)
     painting = in_runtime(output, content=content, shares=np.array([[0.7, 0.1]], np.float32))
     torch.testing.assert_close(painting, in_torch(painter, content), atol=1e-3, rtol=0)
 
 
 def test_the_file_says_what_it_takes(fast_model, output):
-    done = export("fast", output, weights=fast_model)
+    done = export_onnx("fast", output, weights=fast_model)
     model = onnx.load(output)
     shapes = {
         each.name: [d.dim_param or d.dim_value for d in each.type.tensor_type.shape.dim]
@@ -155,12 +155,12 @@ def test_the_file_says_what_it_takes(fast_model, output):
     assert json.loads(notes["styles"]) == STYLES
     assert json.loads(notes["inputs"]) == done.inputs
     assert "0 to 1" in done.inputs["content"]
-    assert json.loads(notes["weights"]) == dict(fast.Painter(fast_model, FP32).files)
+    assert json.loads(notes["weights"]) == dict(fast.FastModel(fast_model, FP32).digests)
     assert 'run(None, {"content": content, "shares": shares})' in notes["use"]
 
 
 def test_the_second_pass_of_the_decoder_runs_only_at_need(adain_model, output):
-    export("adain", output, weights=adain_model)
+    export_onnx("adain", output, weights=adain_model)
     (choice,) = [node for node in onnx.load(output).graph.node if node.op_type == "If"]
     branches = {each.name: {n.op_type for n in each.g.node} for each in choice.attribute}
     assert "Conv" in branches["then_branch"]
@@ -172,28 +172,28 @@ def test_the_second_pass_of_the_decoder_runs_only_at_need(adain_model, output):
 )
 def test_a_method_that_cannot_be_exported_says_why(output, method, why):
     with pytest.raises(KnobError, match=f"{why}.*Export fast or adain"):
-        export(method, output)
+        export_onnx(method, output)
 
 
 def test_another_suffix_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"ends in \.onnx"):
-        export("fast", tmp_path / "network.pt")
+        export_onnx("fast", tmp_path / "network.pt")
 
 
 def test_a_style_that_the_network_has_not_learnt_is_refused(fast_model, output):
     with pytest.raises(InputError, match="Did you mean night"):
-        export("fast", output, weights=fast_model, styles=["nihgt"])
+        export_onnx("fast", output, weights=fast_model, styles=["nihgt"])
     assert not output.exists()
 
 
 def test_a_graph_that_paints_otherwise_is_not_written(fast_model, output, monkeypatch):
-    monkeypatch.setattr("impasto.pipeline.export.TOLERANCE", -1.0)
+    monkeypatch.setattr("impasto.pipeline.export.MAX_PIXEL_DIFFERENCE", -1.0)
     with pytest.raises(RuntimeError, match="off from what PyTorch paints"):
-        export("fast", output, weights=fast_model)
+        export_onnx("fast", output, weights=fast_model)
     assert not output.exists()
 
 
 def test_without_the_extra_the_install_line_is_told(fast_model, output, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingExtraError, match=r'pip install "impasto\[export\]"'):
-        export("fast", output, weights=fast_model)
+        export_onnx("fast", output, weights=fast_model)

@@ -6,10 +6,10 @@ from PIL import Image
 
 import impasto
 from impasto.core.errors import InputError, KnobError
-from impasto.ops.color import oklab
-from impasto.pictures import Spool, read, write
+from impasto.ops.color import rgb_to_oklab
+from impasto.pictures import DiskArray, read, write
 from impasto.pipeline import color_preservation, make_plan, make_request
-from impasto.pipeline.stylize import identity
+from impasto.pipeline.stylize import run_identity
 
 KEEPS = ("luminance", "yuv", "histogram", "covariance")
 
@@ -45,7 +45,7 @@ def paint(folder, models):
 
 
 def chroma(pixels):
-    return np.asarray(oklab(np.asarray(pixels)))[..., 1:]
+    return np.asarray(rgb_to_oklab(np.asarray(pixels)))[..., 1:]
 
 
 def colours_of(pixels):
@@ -56,7 +56,9 @@ def colours_of(pixels):
 @pytest.mark.parametrize("method", ["gatys", "adain", "wct", "photowct"])
 def test_every_method_keeps_the_luminance_and_takes_the_contents_hue(paint, folder, method):
     plain, kept = paint(method=method), paint(method=method, keep_colour="luminance")
-    assert np.allclose(oklab(kept.pixels)[..., 0], oklab(plain.pixels)[..., 0], atol=2e-2)
+    assert np.allclose(
+        rgb_to_oklab(kept.pixels)[..., 0], rgb_to_oklab(plain.pixels)[..., 0], atol=2e-2
+    )
     apart = [np.abs(chroma(r.pixels) - chroma(read(folder / "content.png").pixels)).mean()
              for r in (plain, kept)]  # fmt: skip
     assert apart[1] < apart[0] / 2
@@ -85,7 +87,7 @@ def test_the_content_as_its_own_painting_stays_as_it_is(folder, keep):
         folder / "content.png", folder / "style.png", method="gatys", keep_colour=keep
     )
     content = request.content.pixels
-    assert np.allclose(color_preservation.after(content, request), content, atol=1e-4)
+    assert np.allclose(color_preservation.postprocess(content, request), content, atol=1e-4)
 
 
 def test_the_share_0_changes_no_bit(paint):
@@ -97,12 +99,12 @@ def test_before_the_styles_have_the_contents_mean_and_covariance(folder):
     request = make_request(
         folder / "content.png", folder / "style.png", keep_colour="covariance", colour_when="before"
     )
-    (style,) = color_preservation.before(request).styles
+    (style,) = color_preservation.preprocess(request).styles
     for found, wanted in zip(
         colours_of(style.pixels), colours_of(request.content.pixels), strict=True
     ):
         assert np.allclose(found, wanted, atol=0.015)  # what was clipped is lost
-    assert color_preservation.after(style.pixels, request) is style.pixels
+    assert color_preservation.postprocess(style.pixels, request) is style.pixels
 
 
 def test_outside_of_the_mask_no_bit_changes(paint, folder):
@@ -153,10 +155,12 @@ def test_sixteen_bits_and_transparency_are_kept(paint, tmp_path):
 def test_a_painting_on_disk_is_recoloured_there(folder):
     request = make_request(folder / "content.png", folder / "style.png", keep_colour="luminance")
     painted = np.random.default_rng(2).random((32, 40, 3)).astype(np.float32)
-    spool = Spool(painted.shape, 16)
+    spool = DiskArray(painted.shape, 16)
     spool[:, :] = painted
-    assert color_preservation.after(spool, request) is spool
-    assert np.allclose(np.asarray(spool), color_preservation.after(painted, request), atol=1e-3)
+    assert color_preservation.postprocess(spool, request) is spool
+    assert np.allclose(
+        np.asarray(spool), color_preservation.postprocess(painted, request), atol=1e-3
+    )
 
 
 WAYS = [
@@ -190,7 +194,7 @@ def test_it_decides_whether_two_runs_are_the_same(folder):
         request = make_request(
             folder / "content.png", folder / "style.png", device="cpu", precision="fp32", **way
         )
-        told.append(str(identity(request, make_plan(request))))
+        told.append(str(run_identity(request, make_plan(request))))
     assert len(set(told)) == len(ways)
 
 

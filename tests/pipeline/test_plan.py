@@ -14,7 +14,7 @@ from impasto.core.plan import Forecast
 from impasto.core.request import Request
 from impasto.pictures import read
 from impasto.pipeline import make_plan
-from impasto.pipeline.plan import AGREEMENT, SHARE
+from impasto.pipeline.plan import MAX_MEMORY_FRACTION, MIN_PRECISION_AGREEMENT
 
 MB = 10**6
 HELD = 100 * MB
@@ -56,7 +56,7 @@ def machine(monkeypatch):
     held = {"free": 900 * MB, "fast": True}
     monkeypatch.setattr(devices, "available_bytes", lambda device: held["free"])
     monkeypatch.setattr(devices, "resident_bytes", lambda: HELD)
-    monkeypatch.setattr(devices, "fast_bf16", lambda device: held["fast"])
+    monkeypatch.setattr(devices, "has_fast_bf16", lambda device: held["fast"])
     return held
 
 
@@ -75,7 +75,7 @@ def test_without_a_size_it_is_the_contents_own():
 def test_the_forecast_is_of_the_chosen_setting():
     plan = make_plan(request(size=200))
     assert plan.forecast == Fake().forecast(None, plan.setting)
-    assert plan.available_bytes == int(SHARE * 1000 * MB)
+    assert plan.available_bytes == int(MAX_MEMORY_FRACTION * 1000 * MB)
 
 
 def test_what_does_not_fit_is_refused_with_what_would():
@@ -125,8 +125,8 @@ def test_a_very_small_picture_is_not_searched_for_ever(machine):
     ("fast", "cosine", "precision", "why"),
     [
         (True, 0.999, "bf16", "faster here"),
-        (True, AGREEMENT, "bf16", "faster here"),
-        (True, AGREEMENT - 1e-3, "fp32", "agree too little"),
+        (True, MIN_PRECISION_AGREEMENT, "bf16", "faster here"),
+        (True, MIN_PRECISION_AGREEMENT - 1e-3, "fp32", "agree too little"),
         (True, -1.0, "fp32", "agree too little"),
         (True, float("nan"), "fp32", "agree too little"),
         (False, 0.999, "fp32", "not faster"),

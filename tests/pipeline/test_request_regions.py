@@ -13,8 +13,8 @@ from impasto.core.request import Region
 from impasto.pictures import read, read_recipe
 from impasto.pipeline import make_request
 from impasto.pipeline.checkpoint import Checkpoint
-from impasto.pipeline.region_options import described, save_regions, table
-from impasto.pipeline.stylize import identity, perform
+from impasto.pipeline.region_options import format_region, region_table, save_regions
+from impasto.pipeline.stylize import run_identity, run_request
 
 SMALL = {"method": "adain", "precision": "fp32", "device": "cpu"}
 
@@ -83,7 +83,7 @@ def test_labels_pair_content_and_style(ask, folder):
     request = ask("style", labels=folder / "labels.png", style_labels=folder / "style-labels.png")
     assert [r.name for r in request.regions] == ["#0000ff", "#ff0000"]
     assert "#ffffff of" in request.remarks[0]
-    assert [described(row) for row in table(request)] == [
+    assert [format_region(row) for row in region_table(request)] == [
         "#0000ff, 62% of the content: style.png, 39% of it",
         "#ff0000, 38% of the content: style.png, 23% of it",
     ]
@@ -218,7 +218,7 @@ def test_other_masks_are_another_run(ask, folder):
         ask("style", regions=[(mask, 0)], rest="keep"),
         ask("style", regions=[(mask, 0)], feather=3),
     ]  # fmt: skip
-    names = [json.dumps(identity(r, impasto.plan(r))) for r in requests]
+    names = [json.dumps(run_identity(r, impasto.plan(r))) for r in requests]
     assert len(set(names)) == len(names)
 
 
@@ -231,18 +231,18 @@ def test_a_run_with_regions_goes_on_from_its_checkpoint_and_no_other(ask, folder
         for path in (mask, folder / "labels.png")
     )  # fmt: skip
     plan = impasto.plan(request)
-    whole = perform(request, plan)
+    whole = run_request(request, plan)
 
     def stop(tick):
         if tick.step == 2:
             raise KeyboardInterrupt
 
-    checkpoint = Checkpoint(folder / "state", identity(request, plan))
-    assert not perform(request, plan, watch=stop, checkpoint=checkpoint).recipe.finished
-    again = perform(request, plan, checkpoint=checkpoint, resume=True)
+    checkpoint = Checkpoint(folder / "state", run_identity(request, plan))
+    assert not run_request(request, plan, callback=stop, checkpoint=checkpoint).recipe.finished
+    again = run_request(request, plan, checkpoint=checkpoint, resume=True)
     assert np.array_equal(again.pixels, whole.pixels)
     with pytest.raises(InputError, match="belongs to another run: regions differ"):
-        Checkpoint(folder / "state", identity(other, plan)).load()
+        Checkpoint(folder / "state", run_identity(other, plan)).load()
 
 
 @pytest.mark.parametrize("method", ["adain", "wct", "gatys"])

@@ -59,7 +59,7 @@ def test_several_styles_keep_their_order_and_weights(files):
     result.save(path)
     request = rerun_request(path)
     assert [s.name for s in request.styles] == [str(files["style"]), str(files["other"])]
-    assert request.shares == (0.25, 0.75)
+    assert request.normalized_style_weights == (0.25, 0.75)
     assert np.array_equal(impasto.rerun(path).pixels, result.pixels)
 
 
@@ -134,13 +134,13 @@ def test_weights_of_ones_own_must_be_the_same_too(files, tmp_path):
 def test_models_that_came_with_another_version_are_refused(files, tmp_path, monkeypatch):
     path, first = painted(files, weights="compact")
     assert np.array_equal(impasto.rerun(path).pixels, first.pixels)
-    assert first.recipe.files == {"compact": store.load("compact").sha256}
+    assert first.recipe.files == {"compact": store.load_encoder("compact").sha256}
     other = tmp_path / "bundled"
     other.mkdir()
-    tensors = safetensors.torch.load_file(store.bundled()["compact"])
+    tensors = safetensors.torch.load_file(store.bundled_models()["compact"])
     with (other / "compact.safetensors").open("wb") as file:
         model_files.write_model(file, "compact", tensors, {}, {})
-    monkeypatch.setattr(model_files, "BUNDLED", other)
+    monkeypatch.setattr(model_files, "BUNDLED_FOLDER", other)
     with pytest.raises(InputError, match=r"compact are other ones now.*came with Impasto \d"):
         impasto.rerun(path)
 
@@ -153,7 +153,7 @@ def test_another_number_of_styles_is_refused(files):
 
 def test_a_picture_without_recipe_is_refused(files):
     with pytest.raises(InputError, match="holds no recipe"):
-        impasto.show(files["content"])
+        impasto.load_recipe(files["content"])
 
 
 @pytest.mark.parametrize("lack", ["content", "precision", "height"])
@@ -175,7 +175,7 @@ def test_it_computes_with_as_many_threads_as_then_and_puts_them_back(files):
     assert first.recipe.setting["threads"] == 2
     torch.set_num_threads(1)
     seen = []
-    impasto.rerun(path, watch=lambda tick: seen.append(torch.get_num_threads()))
+    impasto.rerun(path, callback=lambda tick: seen.append(torch.get_num_threads()))
     assert set(seen) == {2}
     assert torch.get_num_threads() == 1
 

@@ -11,12 +11,12 @@ from PIL import Image
 
 import impasto
 from impasto.core.errors import InputError
-from impasto.core.plan import Forecast, Plan, Setting
-from impasto.core.request import Painting, Request
-from impasto.pictures import Spool, disk_array, read, resize, write
+from impasto.core.plan import ExecutionSettings, Forecast, Plan
+from impasto.core.request import MethodOutput, Request
+from impasto.pictures import DiskArray, disk_array, read, resize, write
 from impasto.pipeline import make_plan, make_request
 from impasto.pipeline.checkpoint import Checkpoint
-from impasto.pipeline.stylize import identity, perform
+from impasto.pipeline.stylize import run_identity, run_request
 
 QUICK = {"style_layers": ("conv1_1",), "content_layers": ("conv2_1",), "coarsest": 24}
 STEPS = 5
@@ -61,7 +61,7 @@ def test_the_size_is_never_another_than_asked_for(files, shape, size, wanted):
 
 def test_the_recipe_tells_everything(files):
     request, plan = prepared(files, size=40, seed=7, strength=0.5)
-    recipe = perform(request, plan).recipe
+    recipe = run_request(request, plan).recipe
     assert recipe.method == "gatys"
     assert recipe.knobs["strength"] == 0.5
     assert recipe.knobs["tv"] == 0.0  # defaults too
@@ -98,19 +98,19 @@ class Copy:
 
     def paint(self, request, plan, watch, state=None):
         pixels = resize(request.content.pixels, plan.setting.height, plan.setting.width)
-        return Painting(pixels, {}, 1, True, {}, {})
+        return MethodOutput(pixels, {}, 1, True, {}, {})
 
 
 @pytest.mark.parametrize(("height", "width"), [(40, 50), (30, 37)])
 def test_a_picture_on_disk_stays_there_until_it_is_written(tmp_path, monkeypatch, height, width):
-    monkeypatch.setattr(disk_array, "SPOOL_MEGAPIXELS", 0.0)
+    monkeypatch.setattr(disk_array, "MAX_IN_MEMORY_MEGAPIXELS", 0.0)
     planes = np.random.default_rng(0).random((40, 50, 4), dtype=np.float32)
     write(planes[..., :3], tmp_path / "a.png", alpha=planes[..., 3])
     content = read(tmp_path / "a.png")
-    plan = Plan(Setting(height, width, "cpu", "fp32"), Forecast(1, 1), 1)
-    result = perform(Request(content, (content,), Copy()), plan)
-    assert isinstance(result.pixels, Spool)
-    assert isinstance(result.alpha, Spool)
+    plan = Plan(ExecutionSettings(height, width, "cpu", "fp32"), Forecast(1, 1), 1)
+    result = run_request(Request(content, (content,), Copy()), plan)
+    assert isinstance(result.pixels, DiskArray)
+    assert isinstance(result.alpha, DiskArray)
     result.save(tmp_path / "b.png")
     with Image.open(tmp_path / "a.png") as before, Image.open(tmp_path / "b.png") as after:
         assert after.size == (width, height)
@@ -122,17 +122,17 @@ def test_a_picture_on_disk_stays_there_until_it_is_written(tmp_path, monkeypatch
 def test_stopped_and_resumed_gives_the_bits_of_an_unbroken_run(files, tmp_path, step):
     # 48 px from 24 px: two scales of five steps; the stops lie in both and at both ends.
     request, plan = prepared(files, size=48, init="noise")
-    whole = perform(request, plan)
-    keeper = Checkpoint(tmp_path / "c", identity(request, plan))
-    stopped = perform(request, plan, watch=stop_at(step), checkpoint=keeper)
+    whole = run_request(request, plan)
+    keeper = Checkpoint(tmp_path / "c", run_identity(request, plan))
+    stopped = run_request(request, plan, callback=stop_at(step), checkpoint=keeper)
     assert not stopped.recipe.finished
     assert stopped.recipe.steps == step
     assert stopped.pixels.shape == whole.pixels.shape
     assert keeper.path.exists()
     steps = []
-    keeper = Checkpoint(tmp_path / "c", identity(request, plan))
-    resumed = perform(
-        request, plan, watch=lambda t: steps.append(t.step), checkpoint=keeper, resume=True
+    keeper = Checkpoint(tmp_path / "c", run_identity(request, plan))
+    resumed = run_request(
+        request, plan, callback=lambda t: steps.append(t.step), checkpoint=keeper, resume=True
     )
     assert steps == list(range(step + 1, 2 * STEPS + 1))
     assert np.array_equal(resumed.pixels, whole.pixels)
@@ -144,11 +144,11 @@ def test_stopped_and_resumed_gives_the_bits_of_an_unbroken_run(files, tmp_path, 
 def test_without_resume_a_checkpoint_is_not_looked_at(files, tmp_path):
     request, plan = prepared(files)
     (tmp_path / "c").write_bytes(b"not ours")
-    keeper = Checkpoint(tmp_path / "c", identity(request, plan))
-    assert perform(request, plan, checkpoint=keeper).recipe.finished
+    keeper = Checkpoint(tmp_path / "c", run_identity(request, plan))
+    assert run_request(request, plan, checkpoint=keeper).recipe.finished
     (tmp_path / "c").write_bytes(b"not ours")
     with pytest.raises(InputError, match="damaged"):
-        perform(request, plan, checkpoint=keeper, resume=True)
+        run_request(request, plan, checkpoint=keeper, resume=True)
 
 
 @pytest.mark.parametrize(
@@ -162,12 +162,12 @@ def test_without_resume_a_checkpoint_is_not_looked_at(files, tmp_path):
 )
 def test_another_run_does_not_take_the_checkpoint(files, tmp_path, settings, differs):
     request, plan = prepared(files)
-    keeper = Checkpoint(tmp_path / "c", identity(request, plan))
-    perform(request, plan, watch=stop_at(2), checkpoint=keeper)
+    keeper = Checkpoint(tmp_path / "c", run_identity(request, plan))
+    run_request(request, plan, callback=stop_at(2), checkpoint=keeper)
     request, plan = prepared(files, **settings)
-    other = Checkpoint(tmp_path / "c", identity(request, plan))
+    other = Checkpoint(tmp_path / "c", run_identity(request, plan))
     with pytest.raises(InputError, match=f"another run: {differs} differ"):
-        perform(request, plan, checkpoint=other, resume=True)
+        run_request(request, plan, checkpoint=other, resume=True)
     assert keeper.path.exists()
 
 
@@ -182,7 +182,7 @@ def test_ctrl_c_stops_between_two_steps(files):
             signal.raise_signal(signal.SIGINT)
             seen.append("still here")
 
-    result = perform(request, plan, watch=watch)
+    result = run_request(request, plan, callback=watch)
     assert seen == [1, 2, "still here"]
     assert not result.recipe.finished
     assert signal.getsignal(signal.SIGINT) is before
@@ -199,7 +199,7 @@ def test_a_second_ctrl_c_does_not_wait(files):
         signal.raise_signal(signal.SIGINT)
         seen.append("second")
 
-    result = perform(request, plan, watch=watch)
+    result = run_request(request, plan, callback=watch)
     assert seen == ["first"]
     assert not result.recipe.finished
     assert signal.getsignal(signal.SIGINT) is before
@@ -213,14 +213,14 @@ def test_an_error_in_a_watch_comes_through_and_leaves_signals_as_they_were(files
         raise ValueError("mine")
 
     with pytest.raises(ValueError, match="mine"):
-        perform(request, plan, watch=watch)
+        run_request(request, plan, callback=watch)
     assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_it_works_off_the_main_thread(files):
     request, plan = prepared(files)
     found = []
-    thread = threading.Thread(target=lambda: found.append(perform(request, plan)))
+    thread = threading.Thread(target=lambda: found.append(run_request(request, plan)))
     thread.start()
     thread.join()
-    assert np.array_equal(found[0].pixels, perform(request, plan).pixels)
+    assert np.array_equal(found[0].pixels, run_request(request, plan).pixels)

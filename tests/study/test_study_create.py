@@ -10,10 +10,10 @@ from PIL import Image
 from small_study import METHODS, SCENES, folders, methods_of, picture
 
 from impasto.core.errors import InputError, KnobError
-from impasto.core.recipe import Ingredient, Recipe
+from impasto.core.recipe import InputFile, Recipe
 from impasto.pictures import read, write
-from impasto.study.create import LONGEST, make_study
-from impasto.study.folders import match
+from impasto.study.create import MAX_SIDE_PX, make_study
+from impasto.study.folders import match_name
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_large_pictures_are_shrunk(tmp_path, target):
     for method in ("a", "b"):
         picture(tmp_path / method / "wide.png", 1, size=(2000, 500))
     make_study(target, {m: tmp_path / m for m in "ab"})
-    assert {copy.size for copy in pictures_in(target).values()} == {(LONGEST, 400)}
+    assert {copy.size for copy in pictures_in(target).values()} == {(MAX_SIDE_PX, 400)}
 
 
 def test_results_of_different_sizes_are_shown_at_the_smallest(tmp_path, target):
@@ -154,14 +154,14 @@ def test_contents_and_styles_are_found_by_the_words_of_the_name(results, target,
     ],
 )
 def test_the_longest_name_in_whole_words_is_meant(scene, names, at_start, expected):
-    assert match(scene, names, at_start=at_start) == expected
+    assert match_name(scene, names, prefer_first=at_start) == expected
 
 
 def painted(path, content, style):
     """A result whose recipe names these two, as Impasto's own results do."""
     path.parent.mkdir()
     inputs = tuple(
-        Ingredient(role, str(file), read(file).sha256)
+        InputFile(role, str(file), read(file).sha256)
         for role, file in (("content", content), ("style", style))
     )
     recipe = Recipe("adain", {}, inputs, {}, {}, {}, {}, {}, steps=1, seconds=1.0, peak_bytes=1)

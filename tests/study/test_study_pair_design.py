@@ -25,7 +25,7 @@ def test_shown_one_after_the_other_pairs_stay_balanced(methods, scenes, seed):
     shown, on_left = Counter(), Counter()
     for _ in range(3 * len(pairs) - 1):  # unfinished on purpose
         pair = pair_design.next_pair(pairs, shown, None, chance)
-        left, right = pair_design.sides(pair, on_left, chance)
+        left, right = pair_design.choose_sides(pair, on_left, chance)
         shown[pair] += 1
         on_left[left, right] += 1
     of_methods = Counter()
@@ -50,7 +50,7 @@ def test_the_first_pair_is_left_to_chance():
 
 @pytest.mark.parametrize(("goal", "length"), [(1, 1), (5, 5), (6, 7), (12, 14), (30, 35)])
 def test_one_in_seven_is_a_repeat(goal, length):
-    assert pair_design.length(goal) == length
+    assert pair_design.total_pairs(goal) == length
     pairs = repeats = 0
     while pairs < goal or pair_design.repeat_is_due(pairs, repeats):
         if pair_design.repeat_is_due(pairs, repeats):
@@ -65,7 +65,7 @@ def seen(tmp_path):
     """What one rater was shown, a (scene, left method, right method) for each pair."""
     path = copied_study(tmp_path)
     session = session_of(path)
-    views = answer_all(session, session.begin(), lambda view: "left")
+    views = answer_all(session, session.add_rater(), lambda view: "left")
     of = methods_of(path)
     return [(of[v.left][0], of[v.left][1], of[v.right][1]) for v in views if v.question == "keep"]
 
@@ -83,7 +83,7 @@ def test_a_repeat_comes_later_and_with_its_sides_swapped(seen):
     repeats = [found for found in places.values() if len(found) == 2]
     assert repeats
     for first, again in repeats:
-        assert again - first > pair_design.REMEMBERED
+        assert again - first > pair_design.MIN_REPEAT_DISTANCE_PAIRS
         assert seen[first][1:] == seen[again][:0:-1]
 
 
@@ -92,7 +92,7 @@ def test_three_raters_who_stop_early_still_cover_all_methods_evenly(tmp_path):
     session, of = session_of(path), methods_of(path)
     pairs = Counter()
     for _ in range(3):
-        for view in answer_all(session, session.begin(), lambda view: "neither"):
+        for view in answer_all(session, session.add_rater(), lambda view: "neither"):
             pairs[frozenset((of[view.left][1], of[view.right][1]))] += view.question == "keep"
     assert set(pairs.values()) == {2}
     assert len(pairs) == len(METHODS)
@@ -102,7 +102,7 @@ def test_the_seed_decides_what_is_shown(tmp_path):
     def shown(name, seed):
         path = copied_study(tmp_path / name, seed=seed)
         session, of = session_of(path), methods_of(path)
-        views = answer_all(session, session.begin(), lambda view: "left")
+        views = answer_all(session, session.add_rater(), lambda view: "left")
         return [(of[view.left], of[view.right]) for view in views]
 
     assert shown("a", 1) == shown("b", 1)

@@ -11,7 +11,7 @@ from small_study import METHODS, SCENES, copied_study, methods_of, served, small
 
 from impasto.core.errors import InputError
 from impasto.study.report import report
-from impasto.study.server import addresses, listening
+from impasto.study.server import listen, served_urls
 
 
 class Form(HTMLParser):
@@ -83,7 +83,7 @@ def heard():
 
 @pytest.fixture
 def url(path, heard):
-    with served(path, complain=heard.append) as url:
+    with served(path, on_error=heard.append) as url:
         yield url
 
 
@@ -241,26 +241,26 @@ def test_going_on_needs_a_post(rater):
 
 
 def test_a_port_in_use_is_told_with_what_to_do():
-    with listening(port=0) as door:
+    with listen(port=0) as door:
         port = door.getsockname()[1]
-        with pytest.raises(InputError, match=f"Port {port} .*--port 0"), listening(port=port):
+        with pytest.raises(InputError, match=f"Port {port} .*--port 0"), listen(port=port):
             pass
 
 
 def test_an_address_that_is_not_here_is_told():
     for host in ("no.such.host.invalid", "192.0.2.77"):
-        with pytest.raises(InputError, match=host.replace(".", r"\.")), listening(host, 0):
+        with pytest.raises(InputError, match=host.replace(".", r"\.")), listen(host, 0):
             pass
 
 
 def test_only_this_machine_is_served_unless_asked():
-    with listening(port=0) as door:
+    with listen(port=0) as door:
         assert door.getsockname()[0] == "127.0.0.1"
-        assert addresses(door) == [f"http://127.0.0.1:{door.getsockname()[1]}/"]
+        assert served_urls(door) == [f"http://127.0.0.1:{door.getsockname()[1]}/"]
 
 
 def test_for_all_addresses_the_last_url_is_for_others():
-    with listening("0.0.0.0", 0) as door:
-        first, *others = addresses(door)
+    with listen("0.0.0.0", 0) as door:
+        first, *others = served_urls(door)
     assert first.startswith("http://127.0.0.1:")
     assert not any("0.0.0.0" in url for url in others)

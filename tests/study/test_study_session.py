@@ -7,7 +7,7 @@ import pytest
 from small_study import SCENES, answer_all, copied_study, picture, session_of, small_study
 
 from impasto.core.errors import InputError
-from impasto.study.questions import QUESTIONS, asked_of
+from impasto.study.questions import QUESTIONS, available_questions
 
 
 @pytest.fixture
@@ -65,13 +65,13 @@ def test_the_last_answer_can_be_taken_back_also_across_pairs(session, path):
     first, *_ = answer_all(session, secret, lambda view: "left", most=3)
     second = session.look(secret)
     assert second.trial != first.trial
-    session.take_back(secret)
+    session.undo_answer(secret)
     back = session.look(secret)
     assert (back.trial, back.question) == (first.trial, "content")
-    session.take_back(secret)
-    session.take_back(secret)
+    session.undo_answer(secret)
+    session.undo_answer(secret)
     assert not session.look(secret).answered
-    session.take_back(secret)  # there is nothing left: nothing happens
+    session.undo_answer(secret)  # there is nothing left: nothing happens
     assert kept(path) == [0]
 
 
@@ -79,7 +79,7 @@ def test_what_was_taken_back_is_asked_again_and_the_next_pair_is_still_the_next(
     secret = session.begin()
     answer_all(session, secret, lambda view: "left", most=3)
     coming = session.look(secret).trial
-    session.take_back(secret)
+    session.undo_answer(secret)
     answer_all(session, secret, lambda view: "right", most=1)
     assert session.look(secret).trial == coming
 
@@ -88,7 +88,7 @@ def test_taking_back_leaves_the_answers_of_others_alone(session, path):
     one, other = session.begin(), session.begin()
     answer_all(session, one, lambda view: "left", most=2)
     answer_all(session, other, lambda view: "right", most=1)
-    session.take_back(one)
+    session.undo_answer(one)
     assert kept(path, "choice") == ["left", "right"]
 
 
@@ -111,15 +111,15 @@ def test_at_the_end_there_is_nothing_more(session):
 
 def test_who_has_seen_what_was_planned_may_go_on(tmp_path):
     session = session_of(copied_study(tmp_path, pairs_each=7))
-    secret = session.begin()
+    secret = session.add_rater()
     first = answer_all(session, secret, lambda view: "left")
     assert len(first) == 3 * 8
-    assert session.look(secret).more == 5
-    session.go_on(secret)
+    assert session.current_screen(secret).remaining_pairs == 5
+    session.add_pairs(secret)
     assert len(answer_all(session, secret, lambda view: "left")) == 3 * 6
-    assert session.look(secret).more == 0
-    session.go_on(secret)
-    assert not session.look(secret).trial
+    assert session.current_screen(secret).remaining_pairs == 0
+    session.add_pairs(secret)
+    assert not session.current_screen(secret).trial
 
 
 @pytest.mark.parametrize(
@@ -164,9 +164,9 @@ def test_raters_at_the_same_time_lose_nothing(session, path):
 
 def test_raters_of_two_programs_share_one_file(path):
     one, other = session_of(path), session_of(path)
-    secret = one.begin()
+    secret = one.add_rater()
     answer_all(one, secret, lambda view: "left", most=1)
-    assert other.look(secret) == one.look(secret)
+    assert other.current_screen(secret) == one.current_screen(secret)
 
 
 @pytest.mark.parametrize(
@@ -179,13 +179,13 @@ def test_raters_of_two_programs_share_one_file(path):
     ],
 )
 def test_what_cannot_be_seen_is_not_asked_about(content, style, asked):
-    assert asked_of(content, style) == asked
+    assert available_questions(content, style) == asked
 
 
 def test_a_scene_without_a_style_has_two_questions(tmp_path):
     picture(tmp_path / "other" / "unknown.png", 1)
     session = session_of(small_study(tmp_path, styles=tmp_path / "other"))
-    views = answer_all(session, session.begin(), lambda view: "left", most=2 * len(SCENES))
+    views = answer_all(session, session.add_rater(), lambda view: "left", most=2 * len(SCENES))
     assert {view.question for view in views} == {"keep", "content"}
     assert {view.questions for view in views} == {2}
     assert not any(view.style for view in views)

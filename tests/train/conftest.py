@@ -22,8 +22,10 @@ def little_oxford(narrow, monkeypatch):
     """What teaches the compact encoder is narrow too."""
     from impasto.weights import store
 
-    real = store.load
-    monkeypatch.setattr(store, "load", lambda name: real(narrow if name == "oxford" else name))
+    real = store.load_encoder
+    monkeypatch.setattr(
+        store, "load_encoder", lambda name: real(narrow if name == "oxford" else name)
+    )
 
 
 @pytest.fixture
@@ -84,9 +86,9 @@ def pictures(tmp_path_factory):
 @pytest.fixture(scope="module")
 def _read_once():
     """Bases are read once, and copied for every run."""
-    from impasto.train.lora.frozen_base import FrozenBase
+    from impasto.train.lora.frozen_base import FrozenDiffusionModel
 
-    real, known = FrozenBase._load, {}
+    real, known = FrozenDiffusionModel._load, {}
 
     def load(self, source, looked):
         if (place := str(source.folder)) not in known:
@@ -97,14 +99,14 @@ def _read_once():
         vars(self).update(copy.deepcopy(known[place], shared))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FrozenBase, "_load", load)
+        patch.setattr(FrozenDiffusionModel, "_load", load)
         yield
 
 
 @pytest.fixture
 def lora_of(pictures, tiny, tmp_path, monkeypatch, _read_once):
     """Prepares a LoRA of a few steps on a tiny base."""
-    monkeypatch.setattr("impasto.train.lora.task.PRIOR_STEPS", 2)
+    monkeypatch.setattr("impasto.train.lora.task.PRIOR_SAMPLING_STEPS", 2)
 
     def make(kind="sd15", *, output="brand.safetensors", resume=False, start="", styles=(),
              photos=None, captions=None, **more):  # fmt: skip

@@ -10,7 +10,7 @@ from PIL import Image
 from impasto.core.errors import InputError, KnobError, WeightsError
 from impasto.train.fit import unreadable
 from impasto.weights import store
-from impasto.weights.model_files import FORMAT, read_header, read_model, write_model
+from impasto.weights.model_files import FORMAT_VERSION, read_model, read_model_header, write_model
 
 
 def output_of(loop):
@@ -53,7 +53,7 @@ def test_a_compact_encoder_that_was_taught_can_be_seen_with(loop_of, taught):
 
     loop = loop_of("compact")
     taught(loop)
-    found = VGG(store.load(str(output_of(loop))))(torch.rand(1, 3, 32, 32), ["conv5_1"])
+    found = VGG(store.load_encoder(str(output_of(loop))))(torch.rand(1, 3, 32, 32), ["conv5_1"])
     assert torch.isfinite(found["conv5_1"]).all()
 
 
@@ -139,7 +139,7 @@ def test_a_plain_safetensors_file_is_no_model(tmp_path):
 
     path = tmp_path / "plain.safetensors"
     safetensors.torch.save_file({"a": torch.zeros(2)}, path)
-    assert read_header(path) is None
+    assert read_model_header(path) is None
     with pytest.raises(WeightsError, match="no model that Impasto trained"):
         read_model(path, "plain", "", "fast")
 
@@ -149,16 +149,16 @@ def test_a_later_format_is_refused(narrow, tmp_path):
     (length,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + length])
     meta = json.loads(header["__metadata__"]["impasto"])
-    header["__metadata__"]["impasto"] = json.dumps({**meta, "format": FORMAT + 1})
+    header["__metadata__"]["impasto"] = json.dumps({**meta, "format": FORMAT_VERSION + 1})
     text = json.dumps(header).encode()
     path = tmp_path / "later.safetensors"
     path.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + length :])
     with pytest.raises(WeightsError, match="of a later Impasto: update"):
-        read_header(path)
+        read_model_header(path)
 
 
 def test_a_damaged_model_is_refused(tmp_path):
     path = tmp_path / "damaged.safetensors"
     path.write_bytes(b"12345678not one")
     with pytest.raises(WeightsError, match="damaged"):
-        read_header(path)
+        read_model_header(path)

@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 
 from impasto.core.errors import ImpastoError, InputError, WeightsError
-from impasto.engines.diffusion.lora import Loras, Use
+from impasto.engines.diffusion.lora import LoraConfig, LoraStack
 from impasto.train.fit import teach
-from impasto.train.lora.aspect_buckets import cut, seen
-from impasto.train.lora.task import LoraCourse, LoraLesson
+from impasto.train.lora.aspect_buckets import read_on_white, resize_and_crop
+from impasto.train.lora.task import LoraTask, LoraTrainConfig
 from impasto.train.task import Share
-from impasto.weights.lora import read_header, read_pairs
+from impasto.weights.lora import read_lora_header, read_matrices
 
 pytest.importorskip("diffusers")
 
@@ -67,7 +67,7 @@ def test_it_learns_and_diffusers_paints_the_same_with_its_file(lora_of, tiny, tm
     file, _ = write(loop, tmp_path)
     pipe = loaded(tiny, kind)
     plain = paint(pipe)
-    loras = Loras(pipe, [Use(file)])
+    loras = LoraStack(pipe, [LoraConfig(file)])
     mine = paint(pipe)
     loras.remove()
     assert torch.equal(paint(pipe), plain)
@@ -100,7 +100,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(lora_of, more):
 
 def test_other_captions_are_another_run(lora_of, monkeypatch):
     lora_of().save()
-    monkeypatch.setattr("impasto.train.lora.task.captions_beside", lambda album: {})
+    monkeypatch.setattr("impasto.train.lora.task.read_captions", lambda album: {})
     with pytest.raises(InputError, match="captions differ"):
         lora_of(resume=True)
 
@@ -116,7 +116,7 @@ def test_before_it_is_taught_the_base_is_as_it_was(lora_of, tiny):
 def test_checkpointing_computes_twice_and_changes_no_bit_of_the_gradient(lora_of):
     found, calls = [], []
     for flag in (True, False):
-        lesson = lora_of(checkpointing=flag).lesson
+        lesson = lora_of(gradient_checkpointing=flag).lesson
         for module in lesson.base.unet.modules():
             if real := getattr(module, "_gradient_checkpointing_func", None):
                 module._gradient_checkpointing_func = lambda *args, real=real, flag=flag: (
@@ -141,7 +141,7 @@ def test_latents_captions_and_sizes_are_those_of_the_files(lora_of, pictures):
     base = lesson.base
     for each in kept:
         assert each.mean.shape == (4, each.ids[4] // 2, each.ids[5] // 2)
-    pixels, _ = cut(seen(pictures / "2.png"), kept[2].ids[4:])
+    pixels, _ = resize_and_crop(read_on_white(pictures / "2.png"), kept[2].ids[4:])
     given = torch.from_numpy(pixels).permute(2, 0, 1)[None] * 2 - 1
     with torch.no_grad():
         found = base.vae.encode(given).latent_dist.mean[0] * base.vae.config.scaling_factor
@@ -186,7 +186,7 @@ def test_what_cannot_be_is_refused(lora_of, more, says):
 
 def test_only_the_named_blocks_learn(lora_of, tmp_path):
     file, _ = write(lora_of("sdxl", blocks=("up.block_0",), steps=2), tmp_path)
-    names = {name for _, name in read_pairs(read_header(file))}
+    names = {name for _, name in read_matrices(read_lora_header(file))}
     assert all(
         name.startswith(("output_blocks_0", "output_blocks_1", "output_blocks_2")) for name in names
     )
@@ -195,7 +195,7 @@ def test_only_the_named_blocks_learn(lora_of, tmp_path):
 def test_the_file_says_what_it_is(lora_of, tmp_path):
     file, taught = write(lora_of(trigger="zq", steps=2), tmp_path)
     assert taught.finished
-    header = read_header(file)
+    header = read_lora_header(file)
     told = json.loads(header.metadata["impasto"])
     assert header.base == "sd15"
     assert told["about"]["trigger"] == "zq"
@@ -215,7 +215,7 @@ def test_it_starts_from_another_and_refuses_one_that_is_unlike(lora_of, tmp_path
         lora_of(start=str(file), rank=3)
     file.unlink()  # it has been read
     again, _ = write(loop, tmp_path, "next.safetensors")
-    assert "started from" in json.loads(read_header(again).metadata["impasto"])["card"]
+    assert "started from" in json.loads(read_lora_header(again).metadata["impasto"])["card"]
 
 
 def test_captions_that_are_no_text_are_refused(lora_of, pictures, tmp_path, tiny):
@@ -224,7 +224,7 @@ def test_captions_that_are_no_text_are_refused(lora_of, pictures, tmp_path, tiny
     Image.new("RGB", (40, 40)).save(folder / "a.png")
     (folder / "a.txt").write_bytes(b"\xff\xfe\xff")
     with pytest.raises(InputError, match="is no text in UTF-8"):
-        LoraLesson(LoraCourse(model=tiny["sd15"]), [str(folder)], [], "")
+        LoraTask(LoraTrainConfig(model=tiny["sd15"]), [str(folder)], [], "")
 
 
 def test_bf16_learns_too(lora_of):

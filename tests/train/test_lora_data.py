@@ -66,7 +66,7 @@ def test_long_captions_are_read_to_the_end(lora_of):
 def test_words_are_read_as_by_the_pipeline(lora_of, tiny, kind):
     import diffusers
 
-    from impasto.engines.diffusion.prompts import read
+    from impasto.engines.diffusion.prompts import encode_prompt
 
     name = {"sd15": "StableDiffusionPipeline", "sdxl": "StableDiffusionXLPipeline"}[kind]
     pipe = getattr(diffusers, name).from_pretrained(tiny[kind], local_files_only=True)
@@ -74,7 +74,7 @@ def test_words_are_read_as_by_the_pipeline(lora_of, tiny, kind):
     given = []
     base.predict = lambda noisy, step, words, ids: (given.append(words), noisy)[1]
     for text in ("a boat", "a boat " * 40):
-        words = read(pipe, text, "")
+        words = encode_prompt(pipe, text, "")
         base.sample(text, (32, 32), 0, 1, False)
         found, whole = given.pop()
         torch.testing.assert_close(found[:1], words.negative)

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from impasto.core.errors import ResourceError
-from impasto.train.lora.early_stopping import Look
-from impasto.train.lora.validation import Samples
+from impasto.train.lora.early_stopping import ValidationScore
+from impasto.train.lora.validation import LoraValidator
 
 pytest.importorskip("diffusers")
 
@@ -30,10 +30,10 @@ def test_clip_ends_it_and_the_best_state_is_kept(lora_of, clip, monkeypatch):
 
     def look(self, step):
         states[step] = self.network.tensors()
-        return Look(step, styles[step], 1.0)
+        return ValidationScore(step, styles[step], 1.0)
 
-    monkeypatch.setattr(Samples, "_look", look)
-    loop.lesson.samples.verdict.looks[0] = Look(0, 0.0, 1.0)
+    monkeypatch.setattr(LoraValidator, "_look", look)
+    loop.lesson.samples.verdict.looks[0] = ValidationScore(0, 0.0, 1.0)
     taught = loop.run(lambda _: None)
     assert (taught.step, taught.finished) == (5, True)
     assert same(loop.product()[0], states[2])
@@ -76,8 +76,8 @@ def test_in_half_precision_the_first_preview_shows_the_lora_too(lora_of):
 
 def test_if_no_state_is_faithful_the_last_is_taken_and_it_is_said(lora_of, clip, monkeypatch):
     loop = lora_of(early_stop=True, clip=clip, steps=20, looks=20)
-    monkeypatch.setattr(Samples, "_look", lambda self, step: Look(step, 0.9, 0.1))
-    loop.lesson.samples.verdict.looks[0] = Look(0, 0.0, 1.0)
+    monkeypatch.setattr(LoraValidator, "_look", lambda self, step: ValidationScore(step, 0.9, 0.1))
+    loop.lesson.samples.verdict.looks[0] = ValidationScore(0, 0.0, 1.0)
     taught = loop.run(lambda _: None)
     assert (taught.step, taught.finished) == (3, True)
     said, beware = loop.lesson.closing()
@@ -97,7 +97,7 @@ def test_it_looks_no_more_often_than_it_is_told_and_at_the_end(lora_of, clip, st
 def test_training_pictures_are_looked_at_one_by_one(lora_of, clip, monkeypatch):
     from impasto.nets.clip import Clip
 
-    real, counts = Clip.pictures, []
+    real, counts = Clip.embed_images, []
 
     def pictures(self, given):
         counts.append(len(given))
@@ -135,7 +135,7 @@ def test_where_clip_s_look_does_not_fit_it_is_said(lora_of, clip, monkeypatch):
 
 def test_a_picture_that_does_not_fit_is_decoded_in_tiles(lora_of, monkeypatch):
     base = lora_of().lesson.base
-    monkeypatch.setattr("impasto.train.lora.frozen_base.TILE", 8)
+    monkeypatch.setattr("impasto.train.lora.frozen_base.VAE_TILE_LATENTS", 8)
     latents = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
     whole, real, sizes = base.decode(latents), base.vae.decoder.forward, []
 

@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from tiny_clip import write_clip
 
-from impasto.weights.lora import read_header
+from impasto.weights.lora import read_lora_header
 
 pytestmark = [
     pytest.mark.slow,
@@ -98,7 +98,7 @@ def test_a_lora_is_taught_and_looked_at_by_two_processes(album_folders, tiny, tm
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("{")]
     told = json.loads(line)
     assert (told["steps"], set(told["losses"])) == (3, {"style", "prior"})
-    looks = json.loads(read_header(out).metadata["impasto"])["about"]["looks"]
+    looks = json.loads(read_lora_header(out).metadata["impasto"])["about"]["looks"]
     assert [look["step"] for look in looks] == [0, 1, 2, 3]
 
 

@@ -187,7 +187,7 @@ def test_a_full_disk_costs_a_warning(loop_of, monkeypatch):
         raise InputError(f"Cannot write {path}: the system says 'No space left on device'.")
 
     monkeypatch.setattr(loops, "CHECKPOINT_SECONDS", -1.0)
-    monkeypatch.setattr(loops, "replacing", refuse)
+    monkeypatch.setattr(loops, "atomic_write", refuse)
     said = []
     loop = loop_of()
     loop.warn = said.append

@@ -15,7 +15,7 @@ from tiny_videos import QUICK, STYLE, animator, film, job, settings, shown
 import impasto
 from impasto.core.errors import KnobError, WeightsError
 from impasto.engines.diffusion import controlnet, memory, pipelines, temporal_windows
-from impasto.engines.diffusion.video_shot import Shot
+from impasto.engines.diffusion.video_shot import ShotSampler
 from impasto.pipeline import make_plan, make_request
 from impasto.video import diffusion_stylizer
 
@@ -91,7 +91,7 @@ def test_weights_that_change_under_a_film_end_it(tiny, tmp_path, moving):
 
     def other_work(tick):
         change()
-        pipelines.drop()
+        pipelines.unload_pipelines()
 
     with pytest.raises(WeightsError, match="changed while the film was painted"):
         film(tiny, tmp_path / "a.mp4", motion=folder, watch=other_work, **WORDS)
@@ -187,13 +187,13 @@ def test_windows_join_without_a_jump(tiny, monkeypatch):
         made._generators = lambda first, count, step: [
             torch.Generator("cpu").manual_seed(step) for _ in range(count)
         ]
-        shot = Shot(made, 0, lambda n: n < count, lambda n: None, lambda: None)
+        shot = ShotSampler(made, 0, lambda n: n < count, lambda n: None, lambda: None)
         return torch.stack([shot(n) for n in range(count)]).diff(dim=0).abs().mean((1, 2, 3))
 
     within = float(apart(8).max())
     assert float(apart(20)[4:-4].max()) < within
     cut = [1e-9] * 4 + [1.0] * 4  # where the windows are not mixed, it is seen
-    monkeypatch.setattr(temporal_windows, "ramp", lambda *_: cut)
+    monkeypatch.setattr(temporal_windows, "window_weights", lambda *_: cut)
     assert float(apart(20)[4:-4].max()) > within
 
 
@@ -201,9 +201,9 @@ def test_depth_is_seen_of_every_frame_by_a_model_that_is_loaded_once(tiny, tmp_p
     source = clips.clip(tmp_path / "in.mp4", clips.frames(4))
     how = {**WORDS, "control_models": (tiny["control-sd15"],)}
     model = write_depth(tmp_path / "dpt")
-    before = controlnet._seer.cache_info()
+    before = controlnet._load_depth_model.cache_info()
     deep = film(tiny, tmp_path / "a.mp4", source, controls=("depth",), depth_model=model, **how)
-    after = controlnet._seer.cache_info()
+    after = controlnet._load_depth_model.cache_info()
     assert (after.misses - before.misses, after.hits - before.hits) == (1, 3)
     assert any(name.startswith("dpt/model") for name in deep.recipe.files)
     edges = film(tiny, tmp_path / "b.mp4", source, controls=("canny",), **how)
@@ -225,16 +225,16 @@ def plan(tiny, **more):
 
 
 def test_the_forecast_counts_a_decoded_frame_once_and_the_kept_model_not_at_all(tiny, monkeypatch):
-    monkeypatch.setattr(memory, "_speed", lambda *_: 1e12)
-    monkeypatch.setattr(memory, "READING", 1e30)
-    monkeypatch.setattr(memory, "OPERATIONS_VAE", 1e15)  # so that it is all that counts
+    monkeypatch.setattr(memory, "_matmul_speed", lambda *_: 1e12)
+    monkeypatch.setattr(memory, "DISK_BYTES_PER_SECOND", 1e30)
+    monkeypatch.setattr(memory, "VAE_OPERATIONS_PER_LATENT", 1e15)  # so that it is all that counts
     one, many = (plan(tiny, steps=steps).forecast.seconds for steps in (1, 20))
     assert one == pytest.approx(many, rel=1e-3)
     request = make_request("48x32", [], **settings(tiny))
     forecast, setting = request.method.forecast, make_plan(request).setting
     monkeypatch.setattr(memory, "resident_bytes", int)
     before = forecast(request, setting).peak_bytes
-    monkeypatch.setattr(pipelines, "held", lambda _: 10**9)
+    monkeypatch.setattr(pipelines, "held_bytes", lambda _: 10**9)
     assert before - forecast(request, setting).peak_bytes == pytest.approx(10**9, abs=5e7)
     large = forecast(request, replace(setting, height=3200, width=4800)).peak_bytes
     assert large > before - 10**9 + 24 * 3200 * 4800 - 5e7

@@ -12,8 +12,8 @@ from tiny_videos import HOUSE, QUICK, STYLE, animator, film, job, settings, show
 import impasto
 from impasto.cli import run
 from impasto.core.errors import ImpastoError, KnobError, WeightsError
-from impasto.engines.diffusion.animatediff import SCHEDULERS, TAUGHT
-from impasto.engines.diffusion.video_shot import Shot
+from impasto.engines.diffusion.animatediff import MOTION_SCHEDULER_CONFIG, MOTION_SCHEDULERS
+from impasto.engines.diffusion.video_shot import ShotSampler
 
 diffusers = pytest.importorskip("diffusers")
 pytest.importorskip("av")
@@ -24,7 +24,7 @@ FRAMES = 6
 def sampled(made, count, frames=None):
     """Their noise and latents of a film that is a single window."""
     frame = (lambda i: frames[i]) if frames is not None else (lambda i: None)
-    shot = Shot(made, 0, lambda n: n < count, frame, lambda: None)
+    shot = ShotSampler(made, 0, lambda n: n < count, frame, lambda: None)
     fitted = [None if frames is None else made.fitted(frames[i]) for i in range(count)]
     noise = torch.stack([made.begin(i, fitted[i]) for i in range(count)])
     return noise, torch.stack([shot(i) for i in range(count)])
@@ -36,12 +36,12 @@ def theirs(tiny, kind, name, scheduler="ddim", adapter=True, **parts):
     extra = {"safety_checker": None} if kind == "sd15" else {"add_watermarker": False}
     loaded = getattr(diffusers, base).from_pretrained(tiny[kind], **extra)
     names = ("vae", "unet", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2")
-    title, more = SCHEDULERS[scheduler]
+    title, more = MOTION_SCHEDULERS[scheduler]
     pipe = getattr(diffusers, name)(
         **{n: loaded.components[n] for n in names if n in loaded.components},
         motion_adapter=diffusers.MotionAdapter.from_pretrained(tiny[f"motion-{kind}"]),
         scheduler=getattr(diffusers, title).from_config(
-            loaded.scheduler.config, **{**TAUGHT, **more}
+            loaded.scheduler.config, **{**MOTION_SCHEDULER_CONFIG, **more}
         ),
         **parts,
     )
@@ -70,9 +70,12 @@ def test_a_single_window_is_diffusers_own_pipeline(tiny, kind, scheduler, styles
     start = noise / made._scheduler.init_noise_sigma
     given = {}
     if styles:  # of two squares, with a mask for each
-        given = {"ip_adapter_image_embeds": made._images, "cross_attention_kwargs": made._masks}
+        given = {
+            "ip_adapter_image_embeds": made._image_embeds,
+            "cross_attention_kwargs": made._attention_kwargs,
+        }
     found = pipe(
-        HOUSE, num_frames=FRAMES, height=made._what.job.height, width=made._what.job.width,
+        HOUSE, num_frames=FRAMES, height=made._config.sampling.height, width=made._config.sampling.width,
         num_inference_steps=3, guidance_scale=7.5, latents=start.permute(1, 0, 2, 3)[None],
         output_type="latent", return_dict=False, **given,
     )[0]  # fmt: skip
@@ -90,9 +93,9 @@ def test_controls_are_those_of_diffusers_own_pipeline(tiny, span):
     net = diffusers.ControlNetModel.from_pretrained(tiny["control-sd15"])
     name = "AnimateDiffControlNetPipeline"
     pipe = theirs(tiny, "sd15", name, adapter=False, controlnet=net)
-    shown = [made.controls(made.fitted(f))[0].float() / 255 for f in frames]
+    shown = [made.control_images(made.resize_frame(f))[0].float() / 255 for f in frames]
     found = pipe(
-        HOUSE, num_frames=FRAMES, height=made._what.job.height, width=made._what.job.width,
+        HOUSE, num_frames=FRAMES, height=made._config.sampling.height, width=made._config.sampling.width,
         num_inference_steps=3, guidance_scale=7.5, latents=noise.permute(1, 0, 2, 3)[None],
         conditioning_frames=[f.permute(1, 2, 0).numpy() for f in shown],
         controlnet_conditioning_scale=0.6, control_guidance_start=span[0],
@@ -109,7 +112,7 @@ def test_a_film_is_turned_into_noise_as_far_as_structure_says(tiny):
     pipe = theirs(tiny, "sd15", "AnimateDiffVideoToVideoPipeline", adapter=False)
     found = pipe(
         prompt=HOUSE, strength=0.6, num_inference_steps=10,
-        height=made._what.job.height, width=made._what.job.width, guidance_scale=7.5,
+        height=made._config.sampling.height, width=made._config.sampling.width, guidance_scale=7.5,
         latents=noise.permute(1, 0, 2, 3)[None], output_type="latent", return_dict=False,
     )[0]  # fmt: skip
     torch.testing.assert_close(ours, found[0].permute(1, 0, 2, 3), atol=1e-4, rtol=1e-4)

@@ -11,7 +11,7 @@ from moving import crossing, panning, texture
 from tiny_models import picture
 
 from impasto.core.errors import InputError, KnobError
-from impasto.core.plan import Forecast, Plan, Setting
+from impasto.core.plan import ExecutionSettings, Forecast, Plan
 from impasto.metrics.temporal import Gauge
 from impasto.ops.flow_estimation import DIS
 from impasto.ops.warping import warp
@@ -44,7 +44,7 @@ class Flickers:
 
 
 def plan(height=96, width=128):
-    return Plan(Setting(height, width, "cpu", "fp32"), Forecast(0, 0), 0)
+    return Plan(ExecutionSettings(height, width, "cpu", "fp32"), Forecast(0, 0), 0)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from moving import crossing, panning, texture
 from tiny_models import picture
 
-from impasto.core.plan import Forecast, Plan, Setting
+from impasto.core.plan import ExecutionSettings, Forecast, Plan
 from impasto.metrics.temporal import Gauge
 from impasto.ops.flow_estimation import DIS
 from impasto.pipeline import make_request
@@ -13,7 +13,7 @@ from impasto.video import optimization_stylizer
 from impasto.video.optimization_stylizer import Optimised
 
 pytest.importorskip("cv2")
-PLAN = Plan(Setting(48, 64, "cpu", "fp32"), Forecast(0, 0), 0)
+PLAN = Plan(ExecutionSettings(48, 64, "cpu", "fp32"), Forecast(0, 0), 0)
 
 
 @pytest.fixture

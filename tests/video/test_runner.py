@@ -177,7 +177,7 @@ def test_a_stop_leaves_the_film_so_far(job, tmp_path):
 def test_a_full_disk_in_the_middle_leaves_what_fitted(job, tmp_path, monkeypatch):
     from impasto.video import segments as video_segments
 
-    real, room_left = video_segments.replace, [1]
+    real, room_left = video_segments.write_bytes, [1]
 
     def full(path, data):
         if not room_left:
@@ -187,7 +187,7 @@ def test_a_full_disk_in_the_middle_leaves_what_fitted(job, tmp_path, monkeypatch
 
     source = two_shots(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(video_segments, "replace", full)
+        patch.setattr(video_segments, "write_bytes", full)
         with pytest.raises(InputError, match=r"No space left.*out\.partial\.mp4\. --resume"):
             job(source, tmp_path / "out.mp4").run()
     assert not (tmp_path / "out.mp4").exists()
@@ -219,7 +219,7 @@ def test_no_room_for_anything_leaves_nothing(job, tmp_path, monkeypatch):
     def full(path, data):
         raise InputError(f"Cannot write {path}: the system says 'No space left on device'.")
 
-    monkeypatch.setattr(video_segments, "replace", full)
+    monkeypatch.setattr(video_segments, "write_bytes", full)
     with pytest.raises(InputError, match="No space left"):
         job(two_shots(tmp_path), tmp_path / "out.mp4").run()
     assert not list(tmp_path.glob("out*.mp4"))

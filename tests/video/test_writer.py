@@ -165,7 +165,7 @@ def test_a_full_disk_leaves_nothing_and_what_was_there(tmp_path, monkeypatch, ro
 
     from impasto.video import writer
 
-    real = writer.replacing
+    real = writer.atomic_write
 
     @contextlib.contextmanager
     def full(path):
@@ -176,7 +176,7 @@ def test_a_full_disk_leaves_nothing_and_what_was_there(tmp_path, monkeypatch, ro
     parts = parts_of(tmp_path, clips.frames(20), how)
     out = tmp_path / "out" / "b.mp4"
     out.parent.mkdir()
-    monkeypatch.setattr(writer, "replacing", full)
+    monkeypatch.setattr(writer, "atomic_write", full)
     with pytest.raises(InputError, match="No space left on device"):
         join(parts, out, how, None, "x" * 3000)
     assert list(out.parent.iterdir()) == []

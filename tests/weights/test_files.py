@@ -14,7 +14,7 @@ from impasto.weights import store, vgg_layers
 
 @pytest.fixture(autouse=True)
 def small_widths(monkeypatch):
-    monkeypatch.setattr(vgg_layers, "WIDTHS", (2, 3, 4, 5, 6))
+    monkeypatch.setattr(vgg_layers, "BLOCK_CHANNELS", (2, 3, 4, 5, 6))
 
 
 def _torchvision(backbone):
@@ -52,7 +52,7 @@ def test_known_places_in_torchvisions_row(backbone, ours, theirs):
 @pytest.mark.parametrize("backbone", ["vgg19", "vgg16"])
 def test_the_backbone_is_told_by_the_tensors(tmp_path, backbone, suffix):
     given = _torchvision(backbone)
-    loaded = store.load(_save(given, tmp_path / f"mine{suffix}"))
+    loaded = store.load_encoder(_save(given, tmp_path / f"mine{suffix}"))
     assert loaded.backbone == backbone
     assert loaded.name == f"mine{suffix}"
     assert len(loaded.sha256) == 64
@@ -66,7 +66,7 @@ def test_the_backbone_is_told_by_the_tensors(tmp_path, backbone, suffix):
 def test_every_activation_is_brought_to_the_scale_of_the_original_network(tmp_path):
     names = vgg_layers.torchvision_names("vgg16")
     given = {k: t / t[0].numel() for k, t in _torchvision("vgg16").items()}
-    loaded = store.load(_save(given, tmp_path / "mine.safetensors")).tensors
+    loaded = store.load_encoder(_save(given, tmp_path / "mine.safetensors")).tensors
     x = torch.rand(1, 3, 32, 32)
     theirs = ours = x
     for name in ("conv1_1", "conv1_2", "conv2_1"):
@@ -80,7 +80,7 @@ def test_every_activation_is_brought_to_the_scale_of_the_original_network(tmp_pa
 
 def test_half_precision_becomes_float32(tmp_path):
     given = {k: t.half() for k, t in _torchvision("vgg16").items()}
-    loaded = store.load(_save(given, tmp_path / "half.pth"))
+    loaded = store.load_encoder(_save(given, tmp_path / "half.pth"))
     assert {t.dtype for t in loaded.tensors.values()} == {torch.float32}
 
 
@@ -90,7 +90,7 @@ def test_missing_and_misshapen_tensors_are_named(tmp_path):
     given["features.5.weight"] = torch.rand(3, 1, 3, 3)
     path = _save(given, tmp_path / "damaged.pth")
     with pytest.raises(WeightsError) as error:
-        store.load(path)
+        store.load_encoder(path)
     assert str(error.value) == (
         f"{path} is no VGG-19 in torchvision's layout: "
         "features.5.weight is (3, 1, 3, 3), not (3, 2, 3, 3); features.28.weight is missing."
@@ -100,7 +100,7 @@ def test_missing_and_misshapen_tensors_are_named(tmp_path):
 def test_another_network_is_refused(tmp_path):
     path = _save({"fc.weight": torch.rand(2)}, tmp_path / "other.safetensors")
     with pytest.raises(WeightsError, match=r"features.0.weight is missing.* and 28 more"):
-        store.load(path)
+        store.load_encoder(path)
 
 
 class _Evil:
@@ -116,7 +116,7 @@ def test_a_malicious_pickle_runs_nothing(tmp_path, write):
     marker, path = tmp_path / "pwned", tmp_path / "evil.pth"
     write({"features.0.weight": _Evil(str(marker))}, path)
     with pytest.raises(WeightsError, match=r"evil.pth could not be read.*no code in it was run"):
-        store.load(path)
+        store.load_encoder(path)
     assert not marker.exists()
 
 
@@ -127,9 +127,9 @@ def test_truncated_empty_and_foreign_files(tmp_path, suffix):
     for content in (whole[: len(whole) // 2], b"", b"no weights at all"):
         path.write_bytes(content)
         with pytest.raises(WeightsError, match="could not be read as weights"):
-            store.load(path)
+            store.load_encoder(path)
 
 
 def test_a_list_is_no_set_of_weights(tmp_path):
     with pytest.raises(WeightsError, match="holds list, not tensors by name"):
-        store.load(_save([torch.rand(1)], tmp_path / "list.pth"))
+        store.load_encoder(_save([torch.rand(1)], tmp_path / "list.pth"))

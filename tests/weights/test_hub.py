@@ -15,7 +15,7 @@ pytest.importorskip("diffusers")
 
 
 def base_of(tiny, kind="sdxl"):
-    return compatibility.look_at_model(hub.locate(tiny[kind]))
+    return compatibility.inspect_model(hub.locate(tiny[kind]))
 
 
 def edited(folder, file, **changes):
@@ -40,18 +40,18 @@ def copied(tiny, tmp_path):
         ("owner/name@abc", "owner/name", "abc", ""),
         ("owner/name@abc:sub/file.safetensors", "owner/name", "abc", "sub/file.safetensors"),
         ("h94/IP-Adapter:models/a.safetensors", "h94/IP-Adapter",
-         hub.PINNED["h94/IP-Adapter"], "models/a.safetensors"),
+         hub.PINNED_REVISIONS["h94/IP-Adapter"], "models/a.safetensors"),
     ],
 )  # fmt: skip
 def test_a_name_of_the_hub_is_taken_apart(name, repo, revision, inside):
     source = hub.locate(name)
-    assert (source.repo, source.revision, source.inside) == (repo, revision, inside)
+    assert (source.repo, source.revision, source.subpath) == (repo, revision, inside)
 
 
 def test_a_folder_and_a_file_are_where_they_are(tiny):
     assert hub.locate(tiny["sdxl"]).folder == Path(tiny["sdxl"])
     file = hub.locate(tiny["adapter-sdxl"])
-    assert (file.folder, file.inside) == (
+    assert (file.folder, file.subpath) == (
         Path(tiny["adapter-sdxl"]).parent,
         Path(tiny["adapter-sdxl"]).name,
     )
@@ -64,8 +64,10 @@ def test_what_is_neither_is_said(name):
 
 
 def test_every_pinned_revision_is_a_commit():
-    assert all(len(r) == 40 and int(r, 16) for r in hub.PINNED.values())
-    assert {compatibility.MODELS["sdxl"], compatibility.MODELS["sd15"]} <= set(hub.PINNED)
+    assert all(len(r) == 40 and int(r, 16) for r in hub.PINNED_REVISIONS.values())
+    assert {compatibility.DEFAULT_MODELS["sdxl"], compatibility.DEFAULT_MODELS["sd15"]} <= set(
+        hub.PINNED_REVISIONS
+    )
 
 
 def test_without_hub_and_cache_the_line_that_fetches_it_is_said(monkeypatch, tmp_path):
@@ -73,7 +75,7 @@ def test_without_hub_and_cache_the_line_that_fetches_it_is_said(monkeypatch, tmp
     with pytest.raises(
         WeightsError, match=r"HF_HUB_OFFLINE.*hf download owner/none --revision main"
     ):
-        compatibility.look_at_model(hub.locate("owner/none"))
+        compatibility.inspect_model(hub.locate("owner/none"))
 
 
 def test_a_hub_out_of_reach_is_said(monkeypatch):
@@ -86,7 +88,7 @@ def test_a_hub_out_of_reach_is_said(monkeypatch):
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", unreachable)
     with pytest.raises(WeightsError, match=r"the hub is out of reach.*hf download owner/none"):
-        compatibility.look_at_model(hub.locate("owner/none"))
+        compatibility.inspect_model(hub.locate("owner/none"))
 
 
 def in_cache(tiny, tmp_path, monkeypatch, revision="main"):
@@ -116,14 +118,14 @@ def test_the_offline_cache_is_enough(tiny, tmp_path, monkeypatch):
 
 
 def test_a_cache_with_a_part_missing_is_refused_with_the_line(tiny, tmp_path, monkeypatch):
-    from impasto.engines.diffusion.files import fetched_model
+    from impasto.engines.diffusion.files import fetch_model_files
 
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     snapshot = in_cache(tiny, tmp_path, monkeypatch, revision="part")
     (snapshot / "vae/diffusion_pytorch_model.safetensors").unlink()
     source = hub.locate("tiny/sdxl@part")
     with pytest.raises(WeightsError, match=r"no .safetensors.*for vae.*hf download tiny/sdxl"):
-        fetched_model(source, compatibility.look_at_model(source), half=False)
+        fetch_model_files(source, compatibility.inspect_model(source), half=False)
 
 
 def test_a_damaged_file_of_the_cache_is_told_the_line_that_mends_it(tiny, tmp_path, monkeypatch):
@@ -159,16 +161,16 @@ def test_a_blob_of_the_cache_is_named_by_its_sha256(tmp_path):
     name = "ab" * 32
     (blobs / name).write_bytes(b"x")
     (tmp_path / "link").symlink_to(blobs / name)
-    assert integrity.sha256_of(tmp_path / "link") == name
-    assert integrity.sha256_of(blobs / name) == name
+    assert integrity.file_sha256(tmp_path / "link") == name
+    assert integrity.file_sha256(blobs / name) == name
 
 
 def test_a_file_that_changes_has_another_sha256(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"one")
-    first = integrity.sha256_of(path)
+    first = integrity.file_sha256(path)
     path.write_bytes(b"two and more")
-    assert integrity.sha256_of(path) != first
+    assert integrity.file_sha256(path) != first
 
 
 def test_a_half_copied_file_is_refused(copied):
@@ -190,9 +192,9 @@ def test_what_is_no_safetensors_is_refused(tmp_path):
     path = tmp_path / "x.safetensors"
     path.write_bytes(b"\x80\x04pickle" + b"\xff" * 50)
     with pytest.raises(WeightsError, match="no whole safetensors"):
-        integrity.header(path)
+        integrity.read_tensor_shapes(path)
     with pytest.raises(WeightsError, match=r"no .safetensors, which alone are read"):
-        hub.Source("x", tmp_path, inside="model.ckpt").shapes()
+        hub.ModelSource("x", tmp_path, subpath="model.ckpt").tensor_shapes()
 
 
 def test_a_missing_shard_is_refused(copied):
@@ -204,23 +206,23 @@ def test_a_missing_shard_is_refused(copied):
 
 
 def test_a_folder_without_safetensors_is_refused(copied):
-    from impasto.engines.diffusion.files import fetched_model
+    from impasto.engines.diffusion.files import fetch_model_files
 
     for path in copied.rglob("*.safetensors"):
         path.rename(path.with_suffix(".bin"))
     source = hub.locate(str(copied))
     with pytest.raises(WeightsError, match=r"no .safetensors, which alone are loaded"):
-        fetched_model(source, compatibility.look_at_model(source), half=False)
+        fetch_model_files(source, compatibility.inspect_model(source), half=False)
 
 
 def test_files_of_fp16_are_taken_where_they_are_enough(tiny, copied):
-    from impasto.engines.diffusion.files import wanted
+    from impasto.engines.diffusion.files import select_model_files
 
     for path in list(copied.rglob("*.safetensors")):
         shutil.copy(path, path.with_name(path.name.replace(".safetensors", ".fp16.safetensors")))
     source = hub.locate(str(copied))
-    base, listed = compatibility.look_at_model(source), hub.names_of(source)
-    half, full = wanted(listed, base, True), wanted(listed, base, False)
+    base, listed = compatibility.inspect_model(source), hub.list_files(source)
+    half, full = select_model_files(listed, base, True), select_model_files(listed, base, False)
     assert [n for n in half if n.endswith(".fp16.safetensors")] == [
         n.replace(".safetensors", ".fp16.safetensors") for n in full if n.endswith(".safetensors")
     ]
@@ -232,11 +234,11 @@ def test_files_of_fp16_are_taken_where_they_are_enough(tiny, copied):
 @pytest.mark.parametrize("kind", ["sdxl", "sd15"])
 def test_the_parts_of_a_kind_fit(tiny, kind):
     base = base_of(tiny, kind)
-    assert (base.kind, base.factor) == (kind, 2)
-    adapter = compatibility.look_at_adapter(tiny[f"adapter-{kind}"], base)
-    assert (adapter.plus, adapter.tokens) == (False, 4)
-    compatibility.check_adapter(base, adapter, compatibility.encoder_of(adapter))
-    assert compatibility.check_control(base, "canny", tiny[f"control-{kind}"])
+    assert (base.family, base.vae_scale_factor) == (kind, 2)
+    adapter = compatibility.inspect_adapter(tiny[f"adapter-{kind}"], base)
+    assert (adapter.is_plus, adapter.num_tokens) == (False, 4)
+    compatibility.check_adapter(base, adapter, compatibility.image_encoder_source(adapter))
+    assert compatibility.check_controlnet(base, "canny", tiny[f"control-{kind}"])
 
 
 @pytest.mark.parametrize("kind", ["sdxl", "sd15"])
@@ -274,9 +276,9 @@ def test_layers_of_the_real_sdxl_and_sd15():
 @pytest.mark.parametrize(("kind", "other"), [("sdxl", "sd15"), ("sd15", "sdxl")])
 def test_an_adapter_of_the_other_kind_is_refused(tiny, kind, other):
     base = base_of(tiny, kind)
-    adapter = compatibility.look_at_adapter(tiny[f"adapter-{other}"], base)
+    adapter = compatibility.inspect_adapter(tiny[f"adapter-{other}"], base)
     with pytest.raises(WeightsError, match=r"The IP-Adapter .* is for .* the model .* has"):
-        compatibility.check_adapter(base, adapter, compatibility.encoder_of(adapter))
+        compatibility.check_adapter(base, adapter, compatibility.image_encoder_source(adapter))
 
 
 def test_an_adapter_of_sd15_on_sdxl_is_told_the_pair_that_fits(tmp_path, tiny):
@@ -284,35 +286,37 @@ def test_an_adapter_of_sd15_on_sdxl_is_told_the_pair_that_fits(tmp_path, tiny):
 
     base = replace(base_of(tiny), width=2048)
     adapter = replace(
-        compatibility.look_at_adapter(tiny["adapter-sd15"], base_of(tiny, "sd15")), width=768
+        compatibility.inspect_adapter(tiny["adapter-sd15"], base_of(tiny, "sd15")), width=768
     )
     with pytest.raises(WeightsError) as caught:
-        compatibility.check_adapter(base, adapter, compatibility.encoder_of(adapter))
+        compatibility.check_adapter(base, adapter, compatibility.image_encoder_source(adapter))
     said = str(caught.value)
     assert "is for Stable Diffusion 1.5, cross-attention 768" in said
-    assert f"--ip-adapter {compatibility.ADAPTERS['sdxl']} fits this model" in said
+    assert f"--ip-adapter {compatibility.DEFAULT_IP_ADAPTERS['sdxl']} fits this model" in said
 
 
 def test_an_image_encoder_of_another_width_is_told_the_one_that_fits(tiny):
     from dataclasses import replace
 
     base = base_of(tiny)
-    adapter = replace(compatibility.look_at_adapter(tiny["adapter-sdxl"], base), seen=1024)
+    adapter = replace(compatibility.inspect_adapter(tiny["adapter-sdxl"], base), seen=1024)
     with pytest.raises(
         WeightsError, match=r"takes vectors of 1024: --image-encoder h94/IP-Adapter"
     ):
-        compatibility.check_adapter(base, adapter, compatibility.encoder_of(adapter))
+        compatibility.check_adapter(base, adapter, compatibility.image_encoder_source(adapter))
     other = Path(tiny["adapter-sd15"]).parent / "image_encoder"
-    fine = compatibility.look_at_adapter(tiny["adapter-sdxl"], base)
+    fine = compatibility.inspect_adapter(tiny["adapter-sdxl"], base)
     with pytest.raises(WeightsError, match="does not fit the IP-Adapter"):
-        compatibility.check_adapter(base, fine, compatibility.encoder_of(fine, str(other)))
+        compatibility.check_adapter(
+            base, fine, compatibility.image_encoder_source(fine, str(other))
+        )
 
 
 @pytest.mark.parametrize(("kind", "other"), [("sdxl", "sd15"), ("sd15", "sdxl")])
 def test_a_controlnet_of_the_other_kind_is_refused(tiny, kind, other):
-    message = f"--control-models .* fits {compatibility.TITLES[kind]}"
+    message = f"--control-models .* fits {compatibility.FAMILY_TITLES[kind]}"
     with pytest.raises(WeightsError, match=message):
-        compatibility.check_control(base_of(tiny, kind), "canny", tiny[f"control-{other}"])
+        compatibility.check_controlnet(base_of(tiny, kind), "canny", tiny[f"control-{other}"])
 
 
 def lora_file(
@@ -328,7 +332,9 @@ def lora_file(
 
 def test_a_lora_of_another_base_is_refused(tiny, tmp_path):
     base = base_of(tiny)
-    assert compatibility.check_lora(base, lora_file(tmp_path / "fits.safetensors", base.width))
+    assert compatibility.check_lora(
+        base, lora_file(tmp_path / "fits.safetensors", base.cross_attention_dim)
+    )
     wrong = lora_file(tmp_path / "wrong.safetensors", 768)
     with pytest.raises(WeightsError, match=r"taught on Stable Diffusion 1.5.*--model stable-diff"):
         compatibility.check_lora(base, wrong)
@@ -347,13 +353,13 @@ def test_a_lora_of_another_base_is_refused(tiny, tmp_path):
 )
 def test_a_model_of_another_kind_is_refused(copied, file, changes, message):
     with pytest.raises(WeightsError, match=message):
-        compatibility.look_at_model(hub.locate(edited(copied, file, **changes)))
+        compatibility.inspect_model(hub.locate(edited(copied, file, **changes)))
 
 
 def test_a_refiner_is_refused(copied):
     folder = edited(copied, "model_index.json", text_encoder=[None, None])
     with pytest.raises(WeightsError, match="refiner"):
-        compatibility.look_at_model(hub.locate(folder))
+        compatibility.inspect_model(hub.locate(folder))
 
 
 def test_an_adapter_for_faces_is_refused(tiny, tmp_path):
@@ -362,7 +368,7 @@ def test_an_adapter_for_faces_is_refused(tiny, tmp_path):
         tensors[name.replace("proj.", "proj.0.", 2)] = tensors.pop(name)
     safetensors.torch.save_file(tensors, tmp_path / "face.safetensors")
     with pytest.raises(WeightsError, match="an adapter for faces"):
-        compatibility.look_at_adapter(str(tmp_path / "face.safetensors"), base_of(tiny))
+        compatibility.inspect_adapter(str(tmp_path / "face.safetensors"), base_of(tiny))
 
 
 def test_a_folder_with_one_adapter_is_enough_and_with_two_is_asked(tiny, tmp_path):
@@ -370,15 +376,15 @@ def test_a_folder_with_one_adapter_is_enough_and_with_two_is_asked(tiny, tmp_pat
     file = Path(tiny["adapter-sdxl"])
     shutil.copy(file, tmp_path / "my-ip-adapter.safetensors")
     assert (
-        compatibility.look_at_adapter(str(tmp_path), base).source.inside
+        compatibility.inspect_adapter(str(tmp_path), base).source.subpath
         == "my-ip-adapter.safetensors"
     )
     shutil.copy(file, tmp_path / "another-ip-adapter.safetensors")
     with pytest.raises(WeightsError, match="Which file"):
-        compatibility.look_at_adapter(str(tmp_path), base)
+        compatibility.inspect_adapter(str(tmp_path), base)
     shutil.copy(file, tmp_path / "ip-adapter_sdxl.safetensors")
     assert (
-        compatibility.look_at_adapter(str(tmp_path), base).source.inside
+        compatibility.inspect_adapter(str(tmp_path), base).source.subpath
         == "ip-adapter_sdxl.safetensors"
     )
 
@@ -396,7 +402,7 @@ def test_a_folder_with_one_adapter_is_enough_and_with_two_is_asked(tiny, tmp_pat
     ],
 )
 def test_licences_that_forbid_commercial_use_are_known(licence, forbids):
-    assert bool(hub.NON_COMMERCIAL.search(licence)) == forbids
+    assert bool(hub.NON_COMMERCIAL_PATTERN.search(licence)) == forbids
 
 
 def test_a_licence_is_read_from_the_models_card(tmp_path):

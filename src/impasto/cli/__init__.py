@@ -38,7 +38,7 @@ def run(args: Sequence[str]) -> int:
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else 1
     except BaseException as error:
-        from impasto.cli.errors import report
+        from impasto.cli.errors import report_error
 
-        return report(error, as_json=as_json)
+        return report_error(error, as_json=as_json)
     return code if isinstance(code, int) else 0

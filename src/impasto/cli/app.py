@@ -8,9 +8,9 @@ from typing import cast
 import click
 from click.shell_completion import CompletionItem
 
-from impasto.core.knobs import nearest
+from impasto.core.knobs import closest_name
 
-VERBS = {
+VERB_HELP = {
     "stylize": "Paint a picture in the manner of others.",
     "video": "Paint a film, frame after frame, so that it is steady.",
     "plan": "Say what stylize would do, and what it would cost.",
@@ -31,14 +31,14 @@ VERBS = {
 """Verb → one line. The verb ``x`` is the command ``x`` in ``impasto.cli.x``."""
 
 
-class Verbs(click.Group):
+class VerbGroup(click.Group):
     """A group whose help and completion need no verb's module."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
+        return list(VERB_HELP)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
+        if cmd_name not in VERB_HELP:
             return None
         module = importlib.import_module(f"impasto.cli.{cmd_name}")
         return cast(click.Command, getattr(module, cmd_name))
@@ -46,23 +46,25 @@ class Verbs(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] in VERBS or ctx.resilient_parsing:
+        if args[0] in VERB_HELP or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
-        near = nearest(args[0], VERBS)
-        hint = f"Did you mean {near}?" if near else f"There is {', '.join(VERBS)}."
+        near = closest_name(args[0], VERB_HELP)
+        hint = f"Did you mean {near}?" if near else f"There is {', '.join(VERB_HELP)}."
         raise click.UsageError(f"There is no verb {args[0]!r}. {hint}", ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):
-            formatter.write_dl(list(VERBS.items()))
+            formatter.write_dl(list(VERB_HELP.items()))
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        verbs = [CompletionItem(v, help=h) for v, h in VERBS.items() if v.startswith(incomplete)]
+        verbs = [
+            CompletionItem(v, help=h) for v, h in VERB_HELP.items() if v.startswith(incomplete)
+        ]
         return [*verbs, *click.Command.shell_complete(self, ctx, incomplete)]
 
 
 @click.group(
-    cls=Verbs,
+    cls=VerbGroup,
     subcommand_metavar="VERB …",
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="\b\nimpasto VERB --help explains a verb. Start with:\n"

@@ -7,22 +7,28 @@ from typing import TYPE_CHECKING
 
 import click
 
-from impasto.cli.console import Voice
-from impasto.cli.flags import DEVICES, ContextCommand, pictures, talk_flags, voice_of
-from impasto.cli.lock import only_run
-from impasto.cli.process import as_interrupt, on
-from impasto.cli.progress import Meter, waiting
+from impasto.cli.console import Reporter
+from impasto.cli.flags import (
+    DEVICES,
+    ContextCommand,
+    picture_arguments,
+    reporter_flags,
+    reporter_from_flags,
+)
+from impasto.cli.lock import exclusive_run
+from impasto.cli.process import handle_signal, raise_interrupt
+from impasto.cli.progress import ProgressBar, spinner
 from impasto.cli.table import show_table
 from impasto.core.errors import InterruptedRun, ResourceError
-from impasto.core.words import duration
+from impasto.core.words import format_duration
 
 if TYPE_CHECKING:
-    from impasto.evaluation.comparison.plan import Contest
+    from impasto.evaluation.comparison.plan import ComparisonPlan
     from impasto.evaluation.comparison.result import Comparison
 
 
 @click.command("compare", cls=ContextCommand)
-@pictures
+@picture_arguments
 @click.option(
     "--methods",
     default="all",
@@ -68,7 +74,7 @@ if TYPE_CHECKING:
     help="auto, cpu, cuda, cuda:1 or mps [default auto].",
 )
 @click.option("--again", is_flag=True, help="Paint anew what an earlier run has finished.")
-@talk_flags
+@reporter_flags
 def compare(ctx: click.Context) -> int:
     """Paint CONTENT in the manner of STYLE with every method, and show it side by side.
 
@@ -76,13 +82,13 @@ def compare(ctx: click.Context) -> int:
     (results) and all numbers (comparison.json). Each method runs in a process of its own, in
     turn. Ctrl-C keeps what is done, and the same command goes on.
     """
-    from impasto.evaluation.comparison.compare import Stage, hold
-    from impasto.evaluation.comparison.plan import prepare
+    from impasto.evaluation.comparison.compare import ComparisonProgress, run_comparison
+    from impasto.evaluation.comparison.plan import plan_comparison
 
-    voice, given = voice_of(ctx), ctx.params
-    with on(signal.SIGTERM, as_interrupt):
-        with waiting(voice, "Planning"):
-            contest = prepare(
+    voice, given = reporter_from_flags(ctx), ctx.params
+    with handle_signal(signal.SIGTERM, raise_interrupt):
+        with spinner(voice, "Planning"):
+            contest = plan_comparison(
                 given["content"],
                 given["styles"],
                 methods=given["methods"],
@@ -93,18 +99,20 @@ def compare(ctx: click.Context) -> int:
                 seed=given["seed"],
                 device=given["device"],
                 deadline=given["deadline"] or None,
-                again=given["again"],
+                force=given["again"],
             )
-        with only_run(contest.folder, "comparing into"):
-            _tell(contest, voice)
+        with exclusive_run(contest.folder, "comparing into"):
+            _show_plan(contest, voice)
             try:
-                with Meter(voice, "Comparing") as meter:
+                with ProgressBar(voice, "Comparing") as meter:
 
-                    def watch(stage: Stage) -> None:
-                        at = f"{stage.number} of {stage.of}, {duration(stage.remaining)} left"
-                        meter.show(stage.share, f"{stage.doing}, {at}" if stage.of else "measuring")
+                    def watch(stage: ComparisonProgress) -> None:
+                        at = f"{stage.number} of {stage.count}, {format_duration(stage.remaining_seconds)} left"
+                        meter.update(
+                            stage.fraction, f"{stage.label}, {at}" if stage.count else "measuring"
+                        )
 
-                    comparison = hold(contest, watch)
+                    comparison = run_comparison(contest, watch)
             except KeyboardInterrupt as error:  # the second one: at once
                 raise InterruptedRun(
                     f"Stopped at once. What is painted lies in {contest.folder}; the same command "
@@ -113,56 +121,58 @@ def compare(ctx: click.Context) -> int:
     return _report(comparison, voice)
 
 
-def _tell(contest: Contest, voice: Voice) -> None:
+def _show_plan(plan: ComparisonPlan, reporter: Reporter) -> None:
     """Who takes part and how long it will take; who does not, and why."""
-    for file, row in contest.done.items():
-        voice.say(f"{row.label}: painted already, {contest.folder / file}.")
-    for fit in contest.todo:
-        voice.say(f"{fit.entry.label}: about {duration(fit.plan.forecast.seconds)}.")
-    for each in contest.left_out:
-        voice.say(f"{each.label} is left out: {each.reason}")
-    for warning in contest.warnings:
-        voice.warn(warning)
-    if contest.todo:
-        voice.say(f"About {duration(contest.seconds)} in all, with every start of a process.")
+    for file, row in plan.done.items():
+        reporter.info(f"{row.label}: painted already, {plan.folder / file}.")
+    for fit in plan.pending:
+        reporter.info(f"{fit.candidate.label}: about {format_duration(fit.plan.forecast.seconds)}.")
+    for each in plan.left_out:
+        reporter.info(f"{each.label} is left out: {each.reason}")
+    for warning in plan.warnings:
+        reporter.warn(warning)
+    if plan.pending:
+        reporter.info(
+            f"About {format_duration(plan.seconds)} in all, with every start of a process."
+        )
 
 
-def _report(comparison: Comparison, voice: Voice) -> int:
+def _report(comparison: Comparison, reporter: Reporter) -> int:
     """Say what came of it, and return the exit code."""
-    from impasto.evaluation.comparison.html_report import lacking
+    from impasto.evaluation.comparison.html_report import missing_metrics
 
     for row in comparison.rows:
         if row.status != "painted":
-            voice.warn(f"{row.label}: {row.notes[0]}")
+            reporter.warn(f"{row.label}: {row.notes[0]}")
     for note in comparison.notes:
-        voice.warn(note)
-    if not voice.as_json and comparison.shown:
-        _show(comparison)
-    for names, lack in lacking(comparison):
-        voice.say(f"Not measured: {names}. {lack}")
-    voice.result(str(comparison.page))
-    voice.result(str(comparison.sheet))
-    voice.data(
+        reporter.warn(note)
+    if not reporter.as_json and comparison.rows_with_image:
+        _show_table(comparison)
+    for names, lack in missing_metrics(comparison):
+        reporter.info(f"Not measured: {names}. {lack}")
+    reporter.print_result(str(comparison.report_path))
+    reporter.print_result(str(comparison.contact_sheet_path))
+    reporter.print_json(
         {
-            **comparison.as_data(),
-            "page": str(comparison.page),
-            "sheet": str(comparison.sheet),
+            **comparison.to_dict(),
+            "page": str(comparison.report_path),
+            "sheet": str(comparison.contact_sheet_path),
         }
     )
     if not comparison.finished:
-        voice.warn("Stopped before its end; the same command goes on.")
+        reporter.warn("Stopped before its end; the same command goes on.")
         return InterruptedRun.exit_code
-    if comparison.shown:
+    if comparison.rows_with_image:
         return 0
     code: int = comparison.rows[0].code
     return code if code in (1, 2) else ResourceError.exit_code
 
 
-def _show(comparison: Comparison) -> None:
+def _show_table(comparison: Comparison) -> None:
     """The table: a line for each measure, a column for each method."""
-    from impasto.evaluation.comparison.html_report import table
+    from impasto.evaluation.comparison.html_report import comparison_table
 
-    facts = table(comparison)
+    facts = comparison_table(comparison)
     lines = [line for line in facts["lines"] if line["status"] != "failed"]
     rows = []
     for number, head in enumerate(facts["heads"]):

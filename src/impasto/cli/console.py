@@ -12,7 +12,7 @@ import click
 
 
 @dataclass(frozen=True)
-class Voice:
+class Reporter:
     """How a verb speaks.
 
     Attributes:
@@ -24,11 +24,11 @@ class Voice:
     as_json: bool = False
 
     @property
-    def animated(self) -> bool:
+    def shows_progress(self) -> bool:
         """Whether somebody looks at stderr who would like a moving bar."""
         return not self.quiet and sys.stderr.isatty()
 
-    def say(self, text: str) -> None:
+    def info(self, text: str) -> None:
         """Something worth knowing."""
         if not self.quiet:
             click.echo(text, err=True)
@@ -37,16 +37,16 @@ class Voice:
         """Something to know before waiting or using the result."""
         click.echo(click.style("warning: ", fg="yellow", bold=True) + text, err=True)
 
-    def alarm(self, text: str) -> None:
+    def error(self, text: str) -> None:
         """Why it did not work."""
         click.echo(click.style("impasto: ", fg="red", bold=True) + text, err=True)
 
-    def result(self, text: str) -> None:
+    def print_result(self, text: str) -> None:
         """What the verb was asked for, for people and pipes."""
         if not self.as_json:
             click.echo(text)
 
-    def data(self, thing: Mapping[str, Any] | list[Any]) -> None:
+    def print_json(self, value: Mapping[str, Any] | list[Any]) -> None:
         """What the verb was asked for, for programs: one line of JSON."""
         if self.as_json:
-            click.echo(json.dumps(thing))
+            click.echo(json.dumps(value))

@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from impasto.advise.describe.describe import MOST, WAYS, WORDS, Describer
-from impasto.cli.console import Voice
-from impasto.cli.progress import waiting
+from impasto.cli.console import Reporter
+from impasto.cli.progress import spinner
 
 
 @click.command("describe")
@@ -57,22 +57,22 @@ def describe(styles: Sequence[str], as_json: bool, quiet: bool, **how: Any) -> N
 
     Without a language model or CLIP, the words are measured from the pixels.
     """
-    voice = Voice(quiet=quiet, as_json=as_json)
+    voice = Reporter(quiet=quiet, as_json=as_json)
     named = any(how[flag] for flag in ("model", "model_url", "clip"))
     describer = Describer(**how)
     told: list[dict[str, Any]] = []
     said: tuple[str, ...] = ()
     for style in styles:
-        with waiting(voice, f"Describing {Path(style).name}"):
+        with spinner(voice, f"Describing {Path(style).name}"):
             found = describer(style)
-        voice.result(f"{style}: {found.phrase}" if len(styles) > 1 else found.phrase)
+        voice.print_result(f"{style}: {found.phrase}" if len(styles) > 1 else found.phrase)
         if (remarks := (found.how, *found.notes)) != said:  # of many pictures once
             said = remarks
-            voice.say(f"{found.how[0].upper()}{found.how[1:]}.")
+            voice.info(f"{found.how[0].upper()}{found.how[1:]}.")
             for note in found.notes:
                 if named and found.way == "measured":
                     voice.warn(note)
                 else:
-                    voice.say(f"  {note}")
+                    voice.info(f"  {note}")
         told.append({**dataclasses.asdict(found), "phrase": found.phrase})
-    voice.data(told if len(told) > 1 else told[0])
+    voice.print_json(told if len(told) > 1 else told[0])

@@ -7,38 +7,38 @@ import traceback
 
 import click
 
-from impasto.cli.console import Voice
+from impasto.cli.console import Reporter
 from impasto.core.errors import ImpastoError, ResourceError
 
-DEBUG = "IMPASTO_DEBUG"
+DEBUG_VARIABLE = "IMPASTO_DEBUG"
 """Environment variable: 1 shows the traceback of an error."""
 
 
-def report(error: BaseException, *, as_json: bool) -> int:
+def report_error(error: BaseException, *, as_json: bool) -> int:
     """Tell of an error on stderr, with ``as_json`` on stdout too, and return the exit code."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         return error.exit_code
-    code, message = explain(error)
+    code, message = explain_error(error)
     message = " ".join(message.split())
-    if os.environ.get(DEBUG, "0") not in ("", "0"):
+    if os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0"):
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
-    voice = Voice(as_json=as_json)
-    voice.alarm(message)
+    voice = Reporter(as_json=as_json)
+    voice.error(message)
     if as_json:
-        voice.data({"error": message, "exit_code": code})
+        voice.print_json({"error": message, "exit_code": code})
     return code
 
 
-def explain(error: BaseException) -> tuple[int, str]:
+def explain_error(error: BaseException) -> tuple[int, str]:
     """The exit code of an error, and what to tell the user."""
     if isinstance(error, ImpastoError):
         return error.exit_code, str(error)
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
         return 130, "Stopped; nothing was changed."
     if isinstance(error, click.ClickException):
-        return 2, _usage(error)
-    if _is_memory(error):
+        return 2, _usage_text(error)
+    if _is_out_of_memory(error):
         return (
             ResourceError.exit_code,
             "The memory ran out. Close other programs, take a smaller --size, or say --fit.",
@@ -49,11 +49,11 @@ def explain(error: BaseException) -> tuple[int, str]:
         return 2, f"The system says {reason!r}{where}; make room, or choose another place."
     return 1, (
         f"An error that should not happen: {type(error).__name__}: {error}. "
-        f"Please report it; {DEBUG}=1 shows where it came from."
+        f"Please report it; {DEBUG_VARIABLE}=1 shows where it came from."
     )
 
 
-def _usage(error: click.ClickException) -> str:
+def _usage_text(error: click.ClickException) -> str:
     message = error.format_message()
     if isinstance(error, click.NoSuchOption):
         near = f" Did you mean {error.possibilities[0]}?" if error.possibilities else ""
@@ -62,7 +62,7 @@ def _usage(error: click.ClickException) -> str:
     return f"{message} See {context.command_path} --help." if context else message
 
 
-def _is_memory(error: BaseException) -> bool:
+def _is_out_of_memory(error: BaseException) -> bool:
     # torch.OutOfMemoryError, told by its name: torch may not even have been imported.
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     return named or (isinstance(error, RuntimeError) and "DefaultCPUAllocator: " in str(error))

@@ -11,21 +11,23 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 from click.shell_completion import CompletionItem
 
-from impasto.cli.console import Voice
-from impasto.cli.evaluate_video import evaluate_films
-from impasto.cli.flags import ContextCommand, talk_flags, voice_of
-from impasto.cli.progress import Meter
+from impasto.cli.console import Reporter
+from impasto.cli.evaluate_video import evaluate_videos
+from impasto.cli.flags import ContextCommand, reporter_flags, reporter_from_flags
+from impasto.cli.progress import ProgressBar
 from impasto.cli.table import show_table
 from impasto.metrics.registry import METRICS
 
 if TYPE_CHECKING:
     from impasto.evaluation.evaluate import Evaluation
 
-NONE = "–"
+NOT_AVAILABLE = "–"
 """What stands where a metric has no meaning."""
 
 
-def _completed(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def _complete_metrics(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
     before, comma, last = incomplete.rpartition(",")
     return [CompletionItem(before + comma + name) for name in METRICS if name.startswith(last)]
 
@@ -38,7 +40,7 @@ def _completed(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
     "--metrics",
     default="",
     metavar="NAME,…",
-    shell_complete=_completed,
+    shell_complete=_complete_metrics,
     help=f"Only these; unset: all that are at hand of {', '.join(METRICS)}.",
 )
 @click.option("--text", default="", help="What clip_text compares the results with.")
@@ -88,7 +90,7 @@ def _completed(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
     metavar="DIR",
     help="The film's true motion, from every frame to the next: .flo or .npz files.",
 )
-@talk_flags
+@reporter_flags
 def evaluate(ctx: click.Context) -> None:
     """Measure RESULTs: what is left of CONTENT, and how much there is of STYLE.
 
@@ -96,36 +98,36 @@ def evaluate(ctx: click.Context) -> None:
     made, as canal-scream.png. Several folders of results are compared. A RESULT alone, or a
     folder, is measured against what the recipe inside says; then CONTENT and STYLE are left out.
     """  # fmt: skip
-    voice, csv_file = voice_of(ctx), str(ctx.params["csv_file"])
-    _check(ctx)
+    voice, csv_file = reporter_from_flags(ctx), str(ctx.params["csv_file"])
+    _check_flags(ctx)
     if ctx.params["video"]:
-        evaluate_films(ctx, voice)
+        evaluate_videos(ctx, voice)
         return
-    with _into(csv_file) as file:
-        found = _measured(ctx, voice)
+    with _open_csv(csv_file) as file:
+        found = _evaluate(ctx, voice)
         if file:
-            file.write(found.csv().encode())
-    _remark(found, ctx.params["metrics"], voice)
-    voice.data(found.data())
+            file.write(found.to_csv().encode())
+    _report_notes(found, ctx.params["metrics"], voice)
+    voice.print_json(found.to_dict())
     if csv_file == "-":
-        click.echo(found.csv(), nl=False)
+        click.echo(found.to_csv(), nl=False)
     if voice.as_json or csv_file == "-":
         return
-    _show(found)
+    _show_results(found)
     if ctx.params["layers"]:
         _show_layers(found)
     if ctx.params["explain"]:
         _explain(found)
 
 
-def _into(csv_file: str) -> AbstractContextManager[BinaryIO | None]:
+def _open_csv(csv_file: str) -> AbstractContextManager[BinaryIO | None]:
     """The file that is written, open before the work, so that it is known that it can be."""
-    from impasto.pictures import replacing
+    from impasto.pictures import atomic_write
 
-    return replacing(csv_file) if csv_file not in ("", "-") else nullcontext()
+    return atomic_write(csv_file) if csv_file not in ("", "-") else nullcontext()
 
 
-def _check(ctx: click.Context) -> None:
+def _check_flags(ctx: click.Context) -> None:
     if len(ctx.params["paths"]) == 2:
         raise click.UsageError(
             "CONTENT, STYLE and at least one RESULT are wanted; or a RESULT alone, if Impasto "
@@ -137,20 +139,20 @@ def _check(ctx: click.Context) -> None:
         raise click.UsageError("--json and --csv - both want stdout: name a file for --csv.", ctx)
 
 
-def _measured(ctx: click.Context, voice: Voice) -> Evaluation:
+def _evaluate(ctx: click.Context, reporter: Reporter) -> Evaluation:
     from impasto.evaluation import evaluate as measuring
 
     paths, names = ctx.params["paths"], ctx.params["metrics"]
     metrics = [name.strip() for name in names.split(",") if name.strip()]
-    with Meter(voice, "Measuring") as meter:
+    with ProgressBar(reporter, "Measuring") as meter:
 
         def watch(done: int, count: int) -> None:
-            meter.show(done / count, f"{done} of {count}")
+            meter.update(done / count, f"{done} of {count}")
 
         text, clip, size = (ctx.params[name] for name in ("text", "clip", "size"))
         if len(paths) == 1:
-            return measuring.evaluate_made(
-                paths[0], metrics=metrics, text=text, clip=clip, size=size, watch=watch
+            return measuring.evaluate_from_recipes(
+                paths[0], metrics=metrics, text=text, clip=clip, size=size, callback=watch
             )
         content, style, *results = paths
         return measuring.evaluate(
@@ -161,48 +163,48 @@ def _measured(ctx: click.Context, voice: Voice) -> Evaluation:
             text=text,
             clip=clip,
             size=size,
-            watch=watch,
+            callback=watch,
         )
 
 
-def _remark(found: Evaluation, asked: str, voice: Voice) -> None:
+def _report_notes(found: Evaluation, metrics: str, reporter: Reporter) -> None:
     """What was left out, what could not be measured, and what is to be known of the rest."""
-    for why, names in _gathered(found.left_out).items():
-        voice.warn(f"Left out: {why}" if names in why else f"Left out: {names}: {why}")
-    tell = voice.warn if asked else voice.say
-    for why, names in _gathered(found.missing).items():
+    for why, names in _group_by_reason(found.left_out).items():
+        reporter.warn(f"Left out: {why}" if names in why else f"Left out: {names}: {why}")
+    tell = reporter.warn if metrics else reporter.info
+    for why, names in _group_by_reason(found.missing).items():
         tell(f"Not measured: {names}: {why}")
     for note in dict.fromkeys(note for row in found.rows for note in row.scores.notes):
-        voice.say(note)
+        reporter.info(note)
 
 
-def _gathered(reasons: Mapping[str, str]) -> dict[str, str]:
+def _group_by_reason(reasons: Mapping[str, str]) -> dict[str, str]:
     """Reason → the names to which it applies."""
-    from impasto.evaluation.pairing import listed
+    from impasto.evaluation.pairing import format_names
 
     return {
-        why: listed(name for name, reason in reasons.items() if reason == why)
+        why: format_names(name for name, reason in reasons.items() if reason == why)
         for why in dict.fromkeys(reasons.values())
     }
 
 
-def _show(found: Evaluation) -> None:
+def _show_results(found: Evaluation) -> None:
     """A row for each result; of a set also the means, and between what they lie at 95 %."""
     heads = [f"{METRICS[name].title} {METRICS[name].arrow}" for name in found.metrics]
     rows = [
-        [name, *(_figure(m, row.scores.values.get(m)) for m in found.metrics)]
-        for name, row in zip(_short(found), found.rows, strict=True)
+        [name, *(_format_value(m, row.scores.values.get(m)) for m in found.metrics)]
+        for name, row in zip(_short_names(found), found.rows, strict=True)
     ]
     show_table(("result", *heads), rows)
     means = found.means()
-    if found.pairs < 2 and len(means) < 2:
+    if found.pair_count < 2 and len(means) < 2:
         return
     lines = []
     for each, intervals in means.items():
-        count = sum(row.set == each for row in found.rows)
+        count = sum(row.folder == each for row in found.rows)
         for label, part in ((f"{each or 'all'}, mean of {count}", "mean"), ("  95 % from", "low"),
                             ("  95 % to", "high")):  # fmt: skip
-            cells = [_figure(m, getattr(intervals.get(m), part, None)) for m in found.metrics]
+            cells = [_format_value(m, getattr(intervals.get(m), part, None)) for m in found.metrics]
             lines.append([label, *cells])
     click.echo()
     show_table(("set", *heads), lines)
@@ -212,14 +214,14 @@ def _show_layers(found: Evaluation) -> None:
     for metric in found.metrics:
         tables = {
             name: row.scores.layers.get(metric, {})
-            for name, row in zip(_short(found), found.rows, strict=True)
+            for name, row in zip(_short_names(found), found.rows, strict=True)
         }
         names = list(dict.fromkeys(layer for layers in tables.values() for layer in layers))
         if names:
             click.echo(f"\n{METRICS[metric].title} by layer")
             show_table(
                 ("result", *names),
-                [[r, *(_figure(metric, layers.get(n)) for n in names)] for r, layers in
+                [[r, *(_format_value(metric, layers.get(n)) for n in names)] for r, layers in
                  tables.items()],
             )  # fmt: skip
 
@@ -234,14 +236,14 @@ def _explain(found: Evaluation) -> None:
         )
 
 
-def _short(found: Evaluation) -> list[str]:
+def _short_names(found: Evaluation) -> list[str]:
     """The results' names without the folder that all of them are in."""
     paths = [Path(row.result).absolute() for row in found.rows]
     folder = os.path.commonpath([path.parent for path in paths])
     return [str(path.relative_to(folder)) for path in paths]
 
 
-def _figure(metric: str, value: float | None) -> str:
+def _format_value(metric: str, value: float | None) -> str:
     if value is None:
-        return NONE
+        return NOT_AVAILABLE
     return f"{value:.1f}" if metric == "noise" else f"{value:.3f}"

@@ -7,20 +7,22 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-from impasto.cli.console import Voice
-from impasto.cli.words import memory
+from impasto.cli.console import Reporter
+from impasto.cli.words import format_bytes
 from impasto.core.errors import InputError
 
-METHODS = {"fast": "styles it has learnt", "adain": "any style picture"}
+METHOD_HELP = {"fast": "styles it has learnt", "adain": "any style picture"}
 """What can be exported → what it paints in."""
 
 
-def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    return [CompletionItem(n, help=h) for n, h in METHODS.items() if n.startswith(incomplete)]
+def _complete_methods(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    return [CompletionItem(n, help=h) for n, h in METHOD_HELP.items() if n.startswith(incomplete)]
 
 
 @click.command("export")
-@click.argument("method", shell_complete=_names)
+@click.argument("method", shell_complete=_complete_methods)
 @click.option(
     "-o",
     "--output",
@@ -56,30 +58,30 @@ def export(
     It takes pictures of any size. What it takes and gives is written inside; docs/export.md
     has examples.
     """
-    from impasto.cli.output_options import same_file
-    from impasto.pipeline.export import check
-    from impasto.pipeline.export import export as write
+    from impasto.cli.output_options import is_same_file
+    from impasto.pipeline.export import check_exportable
+    from impasto.pipeline.export import export_onnx as write
 
-    check(method, output)
+    check_exportable(method, output)
     for given in (weights, *styles):
-        if given and Path(given).is_file() and same_file(Path(given), Path(output)):
+        if given and Path(given).is_file() and is_same_file(Path(given), Path(output)):
             raise InputError(f"{output} is an input and would be overwritten: choose another name.")
     done = write(method, output, weights=weights, styles=styles)
-    voice = Voice(quiet=quiet, as_json=as_json)
+    voice = Reporter(quiet=quiet, as_json=as_json)
     for name, what in done.inputs.items():
-        voice.say(f"{name}: {what}.")
+        voice.info(f"{name}: {what}.")
     if done.styles:
-        voice.say(f"Styles, in the order of the shares: {', '.join(done.styles)}.")
-    voice.say(
-        f"{memory(done.path.stat().st_size)}; ONNX Runtime paints as PyTorch does, "
-        f"to {done.difference:.1g} of 1."
+        voice.info(f"Styles, in the order of the shares: {', '.join(done.styles)}.")
+    voice.info(
+        f"{format_bytes(done.path.stat().st_size)}; ONNX Runtime paints as PyTorch does, "
+        f"to {done.max_difference:.1g} of 1."
     )
-    voice.result(str(done.path))
-    voice.data(
+    voice.print_result(str(done.path))
+    voice.print_json(
         {
             "output": str(done.path),
             "inputs": done.inputs,
             "styles": list(done.styles),
-            "difference": done.difference,
+            "difference": done.max_difference,
         }
     )

@@ -12,35 +12,35 @@ import click
 from impasto.core.errors import InputError
 from impasto.pipeline.checkpoint import Checkpoint
 
-SPARED = 30.0
+EARLIER_RUN_GRACE_SECONDS = 30.0
 """Seconds for which a new run leaves the checkpoint of an earlier one alone."""
 
 
 @dataclass
-class Keeper(Checkpoint):
+class SafeCheckpoint(Checkpoint):
     """A checkpoint that survives a full disk, and a forgotten ``--resume``.
 
     Attributes:
-        spare: whether an earlier run's checkpoint lies there. It is not replaced in the first
+        has_earlier_run: whether an earlier run's checkpoint lies there. It is not replaced in the first
             seconds, so that who sees the hint and stops has lost nothing.
         warn: told once if the checkpoint cannot be written.
-        saved: whether the file is of this run.
+        is_saved: whether the file is of this run.
     """
 
-    spare: bool = False
+    has_earlier_run: bool = False
     warn: Callable[[str], None] = click.echo
-    saved: bool = False
-    _born: float = field(default_factory=time.monotonic)
-    _broken: bool = False
+    is_saved: bool = False
+    _start_time: float = field(default_factory=time.monotonic)
+    _write_failed: bool = False
 
     def save(self, state: Mapping[str, Any]) -> None:
-        if self.spare and time.monotonic() - self._born < SPARED:
+        if self.has_earlier_run and time.monotonic() - self._start_time < EARLIER_RUN_GRACE_SECONDS:
             return
         try:
             super().save(state)
         except InputError as error:
-            if not self._broken:
+            if not self._write_failed:
                 self.warn(f"This run cannot be resumed if it is stopped: {error}")
-            self._broken = True
+            self._write_failed = True
         else:
-            self.saved, self._broken = True, False
+            self.is_saved, self._write_failed = True, False

@@ -11,45 +11,45 @@ import click
 from click.shell_completion import CompletionItem
 
 from impasto.advise.shared_knobs import AUTO, shared_knobs
-from impasto.cli.flags import DEFAULT_METHOD, SECTIONS, ContextCommand
-from impasto.cli.words import plain
+from impasto.cli.flags import DEFAULT_METHOD, FLAG_SECTIONS, ContextCommand
+from impasto.cli.words import format_value
 from impasto.core import knobs
 from impasto.core.errors import ImpastoError
-from impasto.core.knobs import Knob, flag_name, knobs_of
-from impasto.methods import find
-from impasto.methods import names as method_names
+from impasto.core.knobs import Knob, flag_name, get_knobs
+from impasto.methods import get_method
+from impasto.methods import method_names as method_names
 
-_METHOD = "impasto.method"
+_METHOD_KEY = "impasto.method"
 
 
 class KnobCommand(ContextCommand):
-    """A command with a flag for every knob of a dataclass; see :func:`given_knobs`."""
+    """A command with a flag for every knob of a dataclass; see :func:`knobs_from_flags`."""
 
-    sections: ClassVar[Mapping[str, Sequence[str]]] = SECTIONS
+    sections: ClassVar[Mapping[str, Sequence[str]]] = FLAG_SECTIONS
     """How --help groups the other flags."""
 
-    def knobs(self, ctx: click.Context) -> type:
+    def knob_class(self, ctx: click.Context) -> type:
         """The dataclass."""
         raise NotImplementedError
 
-    def heading(self, ctx: click.Context) -> str:
+    def knobs_heading(self, ctx: click.Context) -> str:
         """What --help calls the knobs."""
         raise NotImplementedError
 
-    def flags(self, ctx: click.Context) -> tuple[click.Option, ...]:
+    def knob_options(self, ctx: click.Context) -> tuple[click.Option, ...]:
         """The knobs' flags."""
-        return flags_of(self.knobs(ctx))
+        return make_knob_flags(self.knob_class(ctx))
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        return [*super().get_params(ctx), *self.flags(ctx)]
+        return [*super().get_params(ctx), *self.knob_options(ctx)]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         own = [p for p in super().get_params(ctx) if isinstance(p, click.Option)]
         for title, names in self.sections.items():
-            _section(formatter, ctx, title, [p for p in own if p.name in names])
-        _section(formatter, ctx, self.heading(ctx), self.flags(ctx))
+            _write_section(formatter, ctx, title, [p for p in own if p.name in names])
+        _write_section(formatter, ctx, self.knobs_heading(ctx), self.knob_options(ctx))
         others = {name for names in self.sections.values() for name in names}
-        _section(formatter, ctx, "Help", [p for p in own if p.name not in others])
+        _write_section(formatter, ctx, "Help", [p for p in own if p.name not in others])
 
 
 class MethodCommand(KnobCommand):
@@ -59,12 +59,12 @@ class MethodCommand(KnobCommand):
     """Which it is where none is named."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        method = ctx.meta[_METHOD] = method_in(args, self.default_method)
+        method = ctx.meta[_METHOD_KEY] = method_from_args(args, self.default_method)
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             flag = error.option_name
-            others = [name for name in method_names() if flag in _spellings(name)]
+            others = [name for name in method_names() if flag in _flag_spellings(name)]
             if not others:
                 raise
             if method == AUTO:
@@ -77,24 +77,26 @@ class MethodCommand(KnobCommand):
                 f"The method {method} has no {flag}; {' and '.join(others)} would take it.", ctx
             ) from error
 
-    def knobs(self, ctx: click.Context) -> type:
-        return _kind(ctx.meta[_METHOD])
+    def knob_class(self, ctx: click.Context) -> type:
+        return _knob_class(ctx.meta[_METHOD_KEY])
 
-    def heading(self, ctx: click.Context) -> str:
-        return f"Style, by the method {ctx.meta[_METHOD]}"
+    def knobs_heading(self, ctx: click.Context) -> str:
+        return f"Style, by the method {ctx.meta[_METHOD_KEY]}"
 
-    def flags(self, ctx: click.Context) -> tuple[click.Option, ...]:
+    def knob_options(self, ctx: click.Context) -> tuple[click.Option, ...]:
         try:
-            method = ctx.meta[_METHOD]
+            method = ctx.meta[_METHOD_KEY]
             own = {param.name for param in click.Command.get_params(self, ctx)}
-            return tuple(_apart(f, method) if f.name in own else f for f in knob_flags(method))
+            return tuple(
+                _prefix_flag(f, method) if f.name in own else f for f in method_knob_flags(method)
+            )
         except ImpastoError:
             if ctx.resilient_parsing:  # only completing: a name that is half typed
                 return ()
             raise
 
 
-def _apart(flag: click.Option, method: str) -> click.Option:
+def _prefix_flag(flag: click.Option, method: str) -> click.Option:
     """A knob's flag where the verb has one of that name: sdxl's --model is tune's --sdxl-model."""
     found = copy.copy(flag)
     found.name = f"{method} {flag.name}"
@@ -102,12 +104,12 @@ def _apart(flag: click.Option, method: str) -> click.Option:
     return found
 
 
-def _spellings(method: str) -> set[str]:
+def _flag_spellings(method: str) -> set[str]:
     """Every way to write a flag of a method."""
-    return {each for o in knob_flags(method) for each in (*o.opts, *o.secondary_opts)}
+    return {each for o in method_knob_flags(method) for each in (*o.opts, *o.secondary_opts)}
 
 
-def _section(
+def _write_section(
     formatter: click.HelpFormatter,
     ctx: click.Context,
     title: str,
@@ -119,7 +121,7 @@ def _section(
             formatter.write_dl(records)
 
 
-def method_in(args: Sequence[str], default: str = DEFAULT_METHOD) -> str:
+def method_from_args(args: Sequence[str], default: str = DEFAULT_METHOD) -> str:
     """The method that a command line names, before it is parsed."""
     named = default
     for here, after in zip(args, (*args[1:], ""), strict=False):
@@ -132,43 +134,43 @@ def method_in(args: Sequence[str], default: str = DEFAULT_METHOD) -> str:
     return named
 
 
-def given_knobs(ctx: click.Context) -> dict[str, Any]:
+def knobs_from_flags(ctx: click.Context) -> dict[str, Any]:
     """The knobs that the command line sets; the defaults stand for the others."""
     assert isinstance(ctx.command, KnobCommand)
-    names = (option.name for option in ctx.command.flags(ctx))
+    names = (option.name for option in ctx.command.knob_options(ctx))
     given = {name: ctx.params[name] for name in names if name and ctx.params[name] is not None}
     return {name.rpartition(" ")[2]: value for name, value in given.items()}
 
 
 @functools.cache
-def knob_flags(method: str) -> tuple[click.Option, ...]:
+def method_knob_flags(method: str) -> tuple[click.Option, ...]:
     """A flag for every knob of a method. A flag that is not given is None.
 
     Raises:
         KnobError: no such method.
     """
-    return flags_of(_kind(method))
+    return make_knob_flags(_knob_class(method))
 
 
-def _kind(method: str) -> type:
+def _knob_class(method: str) -> type:
     """The dataclass of a method's knobs; of "auto", those that all methods have."""
-    return shared_knobs() if method == AUTO else find(method)
+    return shared_knobs() if method == AUTO else get_method(method)
 
 
 @functools.cache
-def flags_of(kind: type) -> tuple[click.Option, ...]:
+def make_knob_flags(cls: type) -> tuple[click.Option, ...]:
     """A flag for every knob of a dataclass. A flag that is not given is None."""
-    return tuple(_flag(knob) for knob in knobs_of(kind))
+    return tuple(_make_knob_flag(knob) for knob in get_knobs(cls))
 
 
-def _flag(knob: Knob) -> click.Option:
+def _make_knob_flag(knob: Knob) -> click.Option:
     name = flag_name(knob)
-    text = _help(knob)
-    if knob.item is bool and not knob.many:
+    text = _knob_help(knob)
+    if knob.item_type is bool and not knob.is_tuple:
         return click.Option([f"{name}/--no-{name[2:]}", knob.name], default=None, help=text)
 
     def convert(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
-        return None if value is None else knob.check(parse(knob, value))
+        return None if value is None else knob.check(parse_knob(knob, value))
 
     def complete(
         ctx: click.Context, param: click.Parameter, incomplete: str
@@ -178,47 +180,47 @@ def _flag(knob: Knob) -> click.Option:
     return click.Option(
         [name, knob.name],
         type=str,
-        metavar=_metavar(knob),
+        metavar=_knob_metavar(knob),
         callback=convert,
         shell_complete=complete,
         help=text,
     )
 
 
-def parse(knob: Knob, text: str) -> Any:
+def parse_knob(knob: Knob, text: str) -> Any:
     """A typed value; what is no number stays text, and the knob's own check will refuse it."""
-    if not knob.many:
-        return _scalar(knob, text)
-    return tuple(_scalar(knob, part.strip()) for part in text.split(",") if part.strip())
+    if not knob.is_tuple:
+        return _parse_scalar(knob, text)
+    return tuple(_parse_scalar(knob, part.strip()) for part in text.split(",") if part.strip())
 
 
-def _scalar(knob: Knob, text: str) -> Any:
+def _parse_scalar(knob: Knob, text: str) -> Any:
     try:
-        return knob.item(text)
+        return knob.item_type(text)
     except ValueError:
         return text
 
 
-def spell(method: str, values: Mapping[str, Any]) -> list[str]:
+def method_knobs_to_args(method: str, values: Mapping[str, Any]) -> list[str]:
     """The arguments that set these knobs of a method, those at their default left out.
 
     Raises:
         KnobError: no such method.
     """
-    return knobs.spell(find(method), values)
+    return knobs.knobs_to_args(get_method(method), values)
 
 
-def _metavar(knob: Knob) -> str:
+def _knob_metavar(knob: Knob) -> str:
     if knob.choices:
         return "|".join(knob.choices)
-    kind = {int: "INT", float: "NUMBER"}.get(knob.item, "TEXT")
-    return f"{kind},…" if knob.many else kind
+    kind = {int: "INT", float: "NUMBER"}.get(knob.item_type, "TEXT")
+    return f"{kind},…" if knob.is_tuple else kind
 
 
-def _help(knob: Knob) -> str:
+def _knob_help(knob: Knob) -> str:
     """Doc, range, unit and default in one line."""
-    facts = [] if knob.choices else [knob.allowed]
+    facts = [] if knob.choices else [knob.allowed_text]
     if knob.default is not None:
-        facts.append(f"default {plain(knob.default)}")
+        facts.append(f"default {format_value(knob.default)}")
     known = "; ".join(fact for fact in facts if fact)
     return f"{knob.doc} [{known}]" if known else knob.doc

@@ -12,8 +12,8 @@ from impasto.core.errors import InputError
 
 
 @contextlib.contextmanager
-def only_run(output: Path, doing: str = "painting") -> Iterator[None]:
-    """Hold ``output`` for the length of the block; ``doing`` is what another run is said to do.
+def exclusive_run(output: Path, action: str = "painting") -> Iterator[None]:
+    """Hold ``output`` for the length of the block; ``action`` is what another run is said to do.
 
     The lock is a file beside the output, locked by the system. Where there can be none (a file
     system that knows no locks, a name that gets too long), the block runs without.
@@ -23,7 +23,7 @@ def only_run(output: Path, doing: str = "painting") -> Iterator[None]:
     """
     target = Path(os.path.realpath(output))
     place = target.with_name(f".{target.name}.impasto-lock")
-    handle = _take(place, f"{doing} {output}")
+    handle = _acquire_lock(place, f"{action} {output}")
     try:
         yield
     finally:
@@ -33,10 +33,10 @@ def only_run(output: Path, doing: str = "painting") -> Iterator[None]:
             os.close(handle)
 
 
-def _take(place: Path, what: str) -> int | None:
+def _acquire_lock(path: Path, description: str) -> int | None:
     while True:
         try:
-            handle = os.open(place, os.O_RDWR | os.O_CREAT, 0o600)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError:
             return None
         try:
@@ -44,19 +44,19 @@ def _take(place: Path, what: str) -> int | None:
         except (BlockingIOError, PermissionError) as error:
             os.close(handle)
             raise InputError(
-                f"Another run is {what} right now: wait for it, or choose another name."
+                f"Another run is {description} right now: wait for it, or choose another name."
             ) from error
         except OSError:  # no locks on this file system
             os.close(handle)
             return None
-        if _still_there(handle, place):
+        if _is_still_linked(handle, path):
             return handle
         os.close(handle)  # its last owner removed it while we waited: take a new one
 
 
-def _still_there(handle: int, place: Path) -> bool:
+def _is_still_linked(handle: int, path: Path) -> bool:
     try:
-        return os.path.samestat(os.fstat(handle), place.stat())
+        return os.path.samestat(os.fstat(handle), path.stat())
     except OSError:
         return False
 

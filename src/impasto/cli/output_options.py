@@ -7,24 +7,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from impasto.cli.previews import ANIMATION, FRAME, frame_name
+from impasto.cli.previews import ANIMATION_FILE_NAME, PREVIEW_FILE_PATTERN, preview_file_name
 from impasto.core.errors import InputError
 from impasto.core.picture import Picture
 from impasto.core.request import Request
 from impasto.pictures import check_writable
-from impasto.pictures.formats import deepest_bits
-from impasto.pipeline.lut import check_table
-from impasto.pipeline.region_options import region_files, save_regions
+from impasto.pictures.formats import max_bits
+from impasto.pipeline.lut import check_lut_path
+from impasto.pipeline.region_options import region_file_names, save_regions
 
 
 @dataclass(frozen=True)
-class Target:
+class OutputOptions:
     """The flags that say what is written where; an empty text is a flag that was not given."""
 
     output: str
     bits: int | None
-    quality: int
-    sheet: str
+    encoding_quality: int
+    contact_sheet: str
     lut: str
     preview: str
     preview_every: float
@@ -50,26 +50,26 @@ class Target:
         """
         notes: tuple[str, ...] = ()
         if self.output:
-            bits = self.bits or min(content.bits, deepest_bits(self.output))
+            bits = self.bits or min(content.bits, max_bits(self.output))
             notes = check_writable(self.output, bits, content.alpha is not None, size=size)
-        if self.sheet:
-            check_writable(self.sheet)
-            if self.output and same_file(Path(self.sheet), Path(self.output)):
+        if self.contact_sheet:
+            check_writable(self.contact_sheet)
+            if self.output and is_same_file(Path(self.contact_sheet), Path(self.output)):
                 raise InputError(f"-o and --sheet both name {self.output}: give two names.")
         if self.lut:
-            check_table(self.lut)
+            check_lut_path(self.lut)
         if self.animate and not self.preview:
             raise InputError("--animate needs pictures to animate: say --preview DIR too.")
         if self.preview:
             self._check_preview(Path(self.preview), inputs)
-        self._spare(inputs)
+        self._check_overwrites(inputs)
         return notes
 
-    def _spare(self, inputs: Sequence[Path]) -> None:
-        for written in (self.output, self.sheet, self.lut):
+    def _check_overwrites(self, inputs: Sequence[Path]) -> None:
+        for written in (self.output, self.contact_sheet, self.lut):
             if not written or self.overwrite_input:
                 continue
-            if any(same_file(Path(written), path) for path in inputs):
+            if any(is_same_file(Path(written), path) for path in inputs):
                 raise InputError(
                     f"{written} is an input and would be overwritten: choose another name, or say "
                     "--overwrite-input."
@@ -78,15 +78,15 @@ class Target:
     def _check_preview(self, folder: Path, inputs: Sequence[Path]) -> None:
         """Refuse a preview folder that cannot be made or written, or in which files are at risk."""
         if folder.is_dir():
-            check_writable(folder / frame_name(1))
+            check_writable(folder / preview_file_name(1))
         elif folder.exists():
             raise InputError(f"--preview {folder} is a file: give a folder.")
         else:
-            check_writable(folder.with_name(frame_name(1)))
-        others = [Path(other) for other in (self.output, self.sheet) if other]
+            check_writable(folder.with_name(preview_file_name(1)))
+        others = [Path(other) for other in (self.output, self.contact_sheet) if other]
         for path in (*inputs, *others):
-            ours = FRAME.fullmatch(path.name) or path.name == ANIMATION
-            if ours and same_file(path.parent, folder):
+            ours = PREVIEW_FILE_PATTERN.fullmatch(path.name) or path.name == ANIMATION_FILE_NAME
+            if ours and is_same_file(path.parent, folder):
                 raise InputError(f"--preview {folder} would replace {path}: give another folder.")
 
 
@@ -100,14 +100,14 @@ def write_regions(request: Request, folder: str, inputs: Sequence[Path]) -> list
         return []
     if not request.regions:
         raise InputError("--regions-out has no regions to write: give --region or --labels.")
-    names = region_files(request)
+    names = region_file_names(request)
     for path in inputs:
-        if path.name in names and same_file(path.parent, Path(folder)):
+        if path.name in names and is_same_file(path.parent, Path(folder)):
             raise InputError(f"--regions-out {folder} would replace {path}: give another folder.")
     return save_regions(request, Path(folder))
 
 
-def same_file(one: Path, other: Path) -> bool:
+def is_same_file(one: Path, other: Path) -> bool:
     """Whether two paths are one file or would be, links followed."""
     if one.exists() and other.exists():
         return one.samefile(other)

@@ -8,125 +8,135 @@ from pathlib import Path
 import click
 
 from impasto.cli.color_flags import colour_flags
-from impasto.cli.console import Voice
+from impasto.cli.console import Reporter
 from impasto.cli.flags import (
-    pick,
-    pictures_or_regions,
+    dataclass_from_flags,
+    hidden_output_flags,
+    picture_or_region_arguments,
     prompt_flags,
+    reporter_flags,
+    reporter_from_flags,
     request_flags,
-    talk_flags,
-    target_flags_for_plan,
-    voice_of,
 )
-from impasto.cli.knob_flags import MethodCommand, given_knobs
-from impasto.cli.output_options import Target, write_regions
-from impasto.cli.progress import waiting
+from impasto.cli.knob_flags import MethodCommand, knobs_from_flags
+from impasto.cli.output_options import OutputOptions, write_regions
+from impasto.cli.progress import spinner
 from impasto.cli.region_flags import region_flags
-from impasto.cli.request_options import Order
-from impasto.cli.words import duration, memory
-from impasto.core.knobs import as_mapping
+from impasto.cli.request_options import RequestOptions
+from impasto.cli.words import format_bytes, format_duration
+from impasto.core.knobs import knobs_to_dict
 from impasto.core.plan import Plan
 from impasto.core.request import Request
 from impasto.pipeline import make_plan
-from impasto.pipeline.region_options import described, table
+from impasto.pipeline.region_options import format_region, region_table
 
 
 @click.command("plan", cls=MethodCommand)
-@pictures_or_regions
-@target_flags_for_plan
+@picture_or_region_arguments
+@hidden_output_flags
 @request_flags
 @prompt_flags
 @region_flags
 @colour_flags
-@talk_flags
+@reporter_flags
 def plan(ctx: click.Context) -> None:
     """Say what stylize would do with CONTENT and STYLE, and what it would cost.
 
     It takes every flag of stylize, and checks as much, but paints nothing. --regions-out is
     written, so that the regions can be looked at before.
     """
-    voice = voice_of(ctx)
-    order, target = pick(Order, ctx, knobs=given_knobs(ctx)), pick(Target, ctx)
-    request = order.request(voice)
-    target.check(request.content, order.files())
-    for path in write_regions(request, ctx.params["regions_out"], order.files()):
-        voice.say(f"Wrote {path}.")
-    with waiting(voice, "Planning"):
+    voice = reporter_from_flags(ctx)
+    order, target = (
+        dataclass_from_flags(RequestOptions, ctx, knobs=knobs_from_flags(ctx)),
+        dataclass_from_flags(OutputOptions, ctx),
+    )
+    request = order.to_request(voice)
+    target.check(request.content, order.input_files())
+    for path in write_regions(request, ctx.params["regions_out"], order.input_files()):
+        voice.info(f"Wrote {path}.")
+    with spinner(voice, "Planning"):
         made = make_plan(request)
     size = made.setting.height, made.setting.width
-    notes = target.check(request.content, order.files(), size)
-    for label, text in _rows(request, made, notes):
-        voice.result(f"{label:<11}{text}".rstrip())
-    voice.data(_facts(request, made, notes))
+    notes = target.check(request.content, order.input_files(), size)
+    for label, text in _plan_rows(request, made, notes):
+        voice.print_result(f"{label:<11}{text}".rstrip())
+    voice.print_json(_plan_json(request, made, notes))
 
 
-def tell(request: Request, plan: Plan, voice: Voice, notes: Sequence[str]) -> None:
+def show_plan(request: Request, plan: Plan, reporter: Reporter, notes: Sequence[str]) -> None:
     """The plan in a line or two, then what is worth knowing before waiting."""
-    voice.say(f"{_what(request)}: {_size(plan)}, {_how(plan)}, {_cost(plan)}.")
-    for row in table(request):
-        voice.say(f"  {described(row)}.")
-    for note in (*remarks(request, plan), *notes):
-        voice.say(f"  {note}")
+    reporter.info(
+        f"{_format_request(request)}: {_format_size(plan)}, {_format_device(plan)}, {_format_cost(plan)}."
+    )
+    for row in region_table(request):
+        reporter.info(f"  {format_region(row)}.")
+    for note in (*plan_notes(request, plan), *notes):
+        reporter.info(f"  {note}")
     for warning in plan.warnings:
-        voice.warn(warning)
+        reporter.warn(warning)
 
 
-def _what(request: Request) -> str:
+def _format_request(request: Request) -> str:
     styles = " and ".join(Path(style.name).name for style in request.styles)
     content = Path(request.content.name).name
     return f"{content} in the manner of {styles}, by {request.method.name}"
 
 
-def _size(plan: Plan) -> str:
+def _format_size(plan: Plan) -> str:
     return f"{plan.setting.width} x {plan.setting.height} px"
 
 
-def _how(plan: Plan) -> str:
+def _format_device(plan: Plan) -> str:
     return f"{plan.setting.precision} on {plan.setting.device}"
 
 
-def _cost(plan: Plan) -> str:
-    return f"about {duration(plan.forecast.seconds)}, {memory(plan.forecast.peak_bytes)}"
+def _format_cost(plan: Plan) -> str:
+    return (
+        f"about {format_duration(plan.forecast.seconds)}, {format_bytes(plan.forecast.peak_bytes)}"
+    )
 
 
-def remarks(request: Request, plan: Plan) -> list[str]:
+def plan_notes(request: Request, plan: Plan) -> list[str]:
     """What was done to the pictures, and what the plan chose."""
     pictures = (request.content, *request.styles)
     return [*(f"{Path(p.name).name}: {n}." for p in pictures for n in p.notes), *plan.notes]
 
 
-def _rows(request: Request, plan: Plan, notes: Sequence[str]) -> list[tuple[str, str]]:
-    shares = request.shares
+def _plan_rows(request: Request, plan: Plan, notes: Sequence[str]) -> list[tuple[str, str]]:
+    shares = request.normalized_style_weights
     styles = [
         ("style", f"{style.name}  {style.width} x {style.height} px"
          + (f", share {share:.0%}" if len(shares) > 1 else ""))
         for style, share in zip(request.styles, shares, strict=True)
     ]  # fmt: skip
     content = request.content
-    regions = [("region", described(row)) for row in table(request)]
-    if regions and request.rest == "keep":
+    regions = [("region", format_region(row)) for row in region_table(request)]
+    if regions and request.background == "keep":
         regions.append(("rest", "kept as it is"))
     return [
         ("content", f"{content.name}  {content.width} x {content.height} px"),
         *styles,
         *regions,
         ("method", request.method.name),
-        ("size", _size(plan)),
-        ("runs", _how(plan)),
-        ("time", f"about {duration(plan.forecast.seconds)}"),
-        ("memory", f"{memory(plan.forecast.peak_bytes)} of {memory(plan.available_bytes)} free"),
-        *(("note", note) for note in (*remarks(request, plan), *notes)),
+        ("size", _format_size(plan)),
+        ("runs", _format_device(plan)),
+        ("time", f"about {format_duration(plan.forecast.seconds)}"),
+        (
+            "memory",
+            f"{format_bytes(plan.forecast.peak_bytes)} of {format_bytes(plan.available_bytes)} free",
+        ),
+        *(("note", note) for note in (*plan_notes(request, plan), *notes)),
         *(("warning", warning) for warning in plan.warnings),
     ]
 
 
-def _facts(request: Request, plan: Plan, notes: Sequence[str]) -> dict[str, object]:
+def _plan_json(request: Request, plan: Plan, notes: Sequence[str]) -> dict[str, object]:
     return {
         "content": request.content.name,
         "styles": [style.name for style in request.styles],
-        "regions": table(request),
+        "regions": region_table(request),
         "method": request.method.name,
-        "knobs": as_mapping(request.method),
+        "knobs": knobs_to_dict(request.method),
         "width": plan.setting.width,
         "height": plan.setting.height,
         "device": plan.setting.device,
@@ -134,6 +144,6 @@ def _facts(request: Request, plan: Plan, notes: Sequence[str]) -> dict[str, obje
         "seconds": round(plan.forecast.seconds, 1),
         "peak_bytes": plan.forecast.peak_bytes,
         "available_bytes": plan.available_bytes,
-        "notes": [*remarks(request, plan), *notes],
+        "notes": [*plan_notes(request, plan), *notes],
         "warnings": list(plan.warnings),
     }

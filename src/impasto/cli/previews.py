@@ -9,58 +9,63 @@ from pathlib import Path
 
 from impasto.core.errors import InputError
 from impasto.core.picture import Raster
-from impasto.core.plan import Setting
-from impasto.core.progress import Tick
-from impasto.pictures import animation, fit_long_side, resize, write
+from impasto.core.plan import ExecutionSettings
+from impasto.core.progress import ProgressEvent
+from impasto.pictures import fit_long_side, resize, write, write_animation
 
-FRAME = re.compile(r"impasto-\d{4}\.png")
-ANIMATION = "animation.webp"
-LONGEST = 1024
+PREVIEW_FILE_PATTERN = re.compile(r"impasto-\d{4}\.png")
+ANIMATION_FILE_NAME = "animation.webp"
+MAX_PREVIEW_SIDE_PX = 1024
 """Long side of a preview in pixels: enough to see, and quick to write."""
-FPS = 8.0
+ANIMATION_FPS = 8.0
 
 
-def frame_name(number: int) -> str:
+def preview_file_name(number: int) -> str:
     """The file name of the picture of that number."""
     return f"impasto-{number:04d}.png"
 
 
-class Preview:
+class PreviewWriter:
     """A watch that writes numbered pictures; a full disk costs a warning, never the painting.
 
     Args:
         folder: where to; made if it is missing.
-        every: percent of the work between two pictures.
+        interval_percent: percent of the work between two pictures.
         setting: the painting's size; coarser stages are shown at the same size.
-        go_on: number on from the pictures that are there, instead of replacing them.
+        resume: number on from the pictures that are there, instead of replacing them.
         warn: told once if a picture cannot be written.
     """
 
     def __init__(
-        self, folder: Path, every: float, setting: Setting, go_on: bool, warn: Callable[[str], None]
+        self,
+        folder: Path,
+        interval_percent: float,
+        setting: ExecutionSettings,
+        resume: bool,
+        warn: Callable[[str], None],
     ) -> None:
         folder.mkdir(exist_ok=True)
-        self._folder, self._every, self._warn = folder, every / 100, warn
-        side = min(LONGEST, max(setting.height, setting.width))
+        self._folder, self._interval_fraction, self._warn = folder, interval_percent / 100, warn
+        side = min(MAX_PREVIEW_SIDE_PX, max(setting.height, setting.width))
         self._size = fit_long_side(setting.height, setting.width, side)
-        self._next: float | None = None if go_on else 0.0
-        self._broken = False
-        self.frames = sorted(p for p in folder.iterdir() if FRAME.fullmatch(p.name))
-        if not go_on:
-            for path in self.frames:
+        self._next_fraction: float | None = None if resume else 0.0
+        self._write_failed = False
+        self.paths = sorted(p for p in folder.iterdir() if PREVIEW_FILE_PATTERN.fullmatch(p.name))
+        if not resume:
+            for path in self.paths:
                 path.unlink()
-            self.frames = []
+            self.paths = []
 
-    def __call__(self, tick: Tick) -> None:
-        if self._next is None:  # going on: the last picture is of about now
-            self._next = self._after(tick.share)
-        if self._next <= tick.share < 1:
-            self._add(tick.picture())
-            self._next = self._after(tick.share)
+    def __call__(self, event: ProgressEvent) -> None:
+        if self._next_fraction is None:  # going on: the last picture is of about now
+            self._next_fraction = self._fraction_after(event.fraction)
+        if self._next_fraction <= event.fraction < 1:
+            self._write(event.image())
+            self._next_fraction = self._fraction_after(event.fraction)
 
-    def finish(self, painting: Raster) -> None:
+    def write_final(self, image: Raster) -> None:
         """The last picture is the painting itself."""
-        self._add(painting)
+        self._write(image)
 
     def animate(self) -> Path:
         """Write the animation of all pictures.
@@ -68,21 +73,21 @@ class Preview:
         Raises:
             InputError: it cannot be written.
         """
-        path = self._folder / ANIMATION
-        animation(self.frames, path, FPS)
+        path = self._folder / ANIMATION_FILE_NAME
+        write_animation(self.paths, path, ANIMATION_FPS)
         return path
 
-    def _after(self, share: float) -> float:
-        return (math.floor(share / self._every + 1e-9) + 1) * self._every
+    def _fraction_after(self, fraction: float) -> float:
+        return (math.floor(fraction / self._interval_fraction + 1e-9) + 1) * self._interval_fraction
 
-    def _add(self, pixels: Raster) -> None:
-        if self._broken:
+    def _write(self, pixels: Raster) -> None:
+        if self._write_failed:
             return
-        path = self._folder / frame_name(len(self.frames) + 1)
+        path = self._folder / preview_file_name(len(self.paths) + 1)
         try:
             write(resize(pixels, *self._size), path)
         except InputError as error:
-            self._broken = True
+            self._write_failed = True
             self._warn(f"No more previews: {error}")
         else:
-            self.frames.append(path)
+            self.paths.append(path)

@@ -10,7 +10,7 @@ from typing import Any
 
 
 @contextlib.contextmanager
-def on(number: signal.Signals, handler: Any) -> Iterator[None]:
+def handle_signal(number: signal.Signals, handler: Any) -> Iterator[None]:
     """Handle a signal so in this block; off the main thread, where that cannot be, do nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -22,6 +22,6 @@ def on(number: signal.Signals, handler: Any) -> Iterator[None]:
         signal.signal(number, old)
 
 
-def as_interrupt(_number: int, _frame: object) -> None:
+def raise_interrupt(_number: int, _frame: object) -> None:
     """A handler: the signal means what Ctrl-C means."""
     signal.raise_signal(signal.SIGINT)

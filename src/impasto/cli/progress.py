@@ -8,31 +8,31 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from impasto.cli.console import Voice
-from impasto.cli.words import duration
-from impasto.core.progress import Clock, Tick
+from impasto.cli.console import Reporter
+from impasto.cli.words import format_duration
+from impasto.core.progress import EtaEstimator, ProgressEvent
 
-LINE_SHARE, LINE_SECONDS = 0.1, 10.0
+LOG_INTERVAL_FRACTION, LOG_INTERVAL_SECONDS = 0.1, 10.0
 """A log gets a line after so much more of the work, or after so long."""
 
 
-def waiting(voice: Voice, words: str) -> contextlib.AbstractContextManager[object]:
+def spinner(reporter: Reporter, message: str) -> contextlib.AbstractContextManager[object]:
     """Something that turns while the block lasts, where somebody looks."""
     console = Console(stderr=True, highlight=False)
-    if voice.animated and console.is_interactive:
-        return console.status(words)
+    if reporter.shows_progress and console.is_interactive:
+        return console.status(message)
     return contextlib.nullcontext()
 
 
-class Meter(contextlib.AbstractContextManager["Meter"]):
+class ProgressBar(contextlib.AbstractContextManager["ProgressBar"]):
     """Shows a share of 0..1 with a few words; the bar vanishes at the end of the block."""
 
-    def __init__(self, voice: Voice, title: str) -> None:
-        self._voice, self._title = voice, title
-        self._share, self._time = 0.0, time.monotonic()
+    def __init__(self, reporter: Reporter, title: str) -> None:
+        self._reporter, self._title = reporter, title
+        self._fraction, self._time = 0.0, time.monotonic()
         self._bar: Progress | None = None
         console = Console(stderr=True, highlight=False)
-        if voice.animated and console.is_interactive:
+        if reporter.shows_progress and console.is_interactive:
             self._bar = Progress(
                 TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=30),
@@ -43,7 +43,7 @@ class Meter(contextlib.AbstractContextManager["Meter"]):
             )
             self._task = self._bar.add_task(title, total=1.0, words="")
 
-    def __enter__(self) -> Meter:
+    def __enter__(self) -> ProgressBar:
         if self._bar:
             self._bar.start()
         return self
@@ -52,41 +52,47 @@ class Meter(contextlib.AbstractContextManager["Meter"]):
         if self._bar:
             self._bar.stop()
 
-    def show(self, share: float, words: str) -> None:
+    def update(self, fraction: float, text: str) -> None:
         """``share`` of the work is done."""
         if self._bar:
-            self._bar.update(self._task, completed=share, words=words)
+            self._bar.update(self._task, completed=fraction, words=text)
             return
         now = time.monotonic()
-        due = share - self._share >= LINE_SHARE - 1e-9 or now - self._time >= LINE_SECONDS
-        if due and share < 1:
-            self._share, self._time = share, now
-            self._voice.say(f"{self._title} {share:4.0%}  {words}")
+        due = (
+            fraction - self._fraction >= LOG_INTERVAL_FRACTION - 1e-9
+            or now - self._time >= LOG_INTERVAL_SECONDS
+        )
+        if due and fraction < 1:
+            self._fraction, self._time = fraction, now
+            self._reporter.info(f"{self._title} {fraction:4.0%}  {text}")
 
 
-class Teller:
+class ProgressBarCallback:
     """A watch that shows step, loss and time left.
 
     Args:
-        meter: where it is shown.
-        voice: told from which step a resumed run goes on.
+        bar: where it is shown.
+        reporter: told from which step a resumed run goes on.
         seconds: what the plan says the whole takes, until there is a measure.
-        resumed: whether an earlier run is gone on with.
+        is_resumed: whether an earlier run is gone on with.
     """
 
-    def __init__(self, meter: Meter, voice: Voice, seconds: float, resumed: bool) -> None:
-        self._meter, self._voice, self._seconds, self._resumed = meter, voice, seconds, resumed
-        self._clock: Clock | None = None
+    def __init__(
+        self, bar: ProgressBar, reporter: Reporter, seconds: float, is_resumed: bool
+    ) -> None:
+        self._bar, self._reporter, self._seconds, self._resumed = bar, reporter, seconds, is_resumed
+        self._eta: EtaEstimator | None = None
 
-    def __call__(self, tick: Tick) -> None:
-        if self._clock is None:
-            self._clock = Clock(share_at_start=tick.share)
+    def __call__(self, event: ProgressEvent) -> None:
+        if self._eta is None:
+            self._eta = EtaEstimator(initial_fraction=event.fraction)
             if self._resumed:
-                self._voice.say(f"Going on after step {tick.step - 1} of {tick.steps}.")
-        left = self._clock.remaining(tick.share)
+                self._reporter.info(f"Going on after step {event.step - 1} of {event.steps}.")
+        left = self._eta.remaining(event.fraction)
         if left is None:
-            left = self._seconds * (1 - tick.share)
-        loss = f", loss {tick.losses['total']:.4g}" if "total" in tick.losses else ""
-        self._meter.show(
-            tick.share, f"step {tick.step} of {tick.steps}{loss}, {duration(left)} left"
+            left = self._seconds * (1 - event.fraction)
+        loss = f", loss {event.losses['total']:.4g}" if "total" in event.losses else ""
+        self._bar.update(
+            event.fraction,
+            f"step {event.step} of {event.steps}{loss}, {format_duration(left)} left",
         )

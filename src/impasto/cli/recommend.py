@@ -9,32 +9,40 @@ import click
 from click.shell_completion import CompletionItem
 
 from impasto.advise.recommend.scenario import LICENCES, PURPOSES
-from impasto.cli.console import Voice
-from impasto.cli.flags import DEVICES, ContextCommand, pictures, talk_flags, voice_of
-from impasto.cli.progress import waiting
+from impasto.cli.console import Reporter
+from impasto.cli.flags import (
+    DEVICES,
+    ContextCommand,
+    picture_arguments,
+    reporter_flags,
+    reporter_from_flags,
+)
+from impasto.cli.progress import spinner
 from impasto.cli.table import show_table
-from impasto.cli.words import memory, plain, short
+from impasto.cli.words import format_bytes, format_short_duration, format_value
 from impasto.core.errors import ResourceError
-from impasto.core.knobs import flag_name, knobs_of
-from impasto.methods import find
+from impasto.core.knobs import flag_name, get_knobs
+from impasto.methods import get_method
 
 if TYPE_CHECKING:
     from impasto.advise.recommend.recommendation import Candidate, Recommendation
 
 
-def _purposes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def _complete_purposes(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
     fitting = {n: p for n, p in PURPOSES.items() if n.startswith(incomplete)}
     return [CompletionItem(name, help=purpose.title) for name, purpose in fitting.items()]
 
 
 @click.command("recommend", cls=ContextCommand)
-@pictures
+@picture_arguments
 @click.option(
     "--for",
     "purpose",
     default="picture",
     metavar="WHAT",
-    shell_complete=_purposes,
+    shell_complete=_complete_purposes,
     help="What the painting is for: "
     + ", ".join(f"{name} ({p.title})" for name, p in PURPOSES.items())
     + " [default picture].",
@@ -76,7 +84,7 @@ def _purposes(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
     metavar="auto|fp32|bf16",
     help="Of the arithmetic [default auto].",
 )
-@talk_flags
+@reporter_flags
 def recommend(ctx: click.Context) -> int:
     """Say which method suits CONTENT and STYLE here, why, and the command to run.
 
@@ -87,55 +95,58 @@ def recommend(ctx: click.Context) -> int:
 
     given = dict(ctx.params)
     content, styles = given.pop("content"), given.pop("styles")
-    voice = voice_of(ctx)
+    voice = reporter_from_flags(ctx)
     for flag in ("as_json", "quiet"):
         given.pop(flag)
-    with waiting(voice, "Forecasting"):
+    with spinner(voice, "Forecasting"):
         answer = ask(content, styles, **given)
     if not voice.as_json:
-        _tell(answer, voice)
-    voice.data(facts(answer))
+        _show_recommendation(answer, voice)
+    voice.print_json(recommendation_json(answer))
     return 0 if answer.best else ResourceError.exit_code
 
 
-def _tell(answer: Recommendation, voice: Voice) -> None:
+def _show_recommendation(answer: Recommendation, reporter: Reporter) -> None:
     """The answer, from the verdict to the command."""
     case = answer.situation
-    voice.result(answer.verdict)
+    reporter.print_result(answer.verdict)
     if answer.candidates:
         cores = f", {case.cores} cores" if case.device == "cpu" else ""
-        voice.result(f"\nForecast for this machine ({case.device}{cores}):")
+        reporter.print_result(f"\nForecast for this machine ({case.device}{cores}):")
         time = "a picture" if PURPOSES[case.purpose].every else "time"
-        heads, rows = ("method", time, "memory", "size", "with"), [*map(_row, answer.candidates)]
+        heads, rows = (
+            ("method", time, "memory", "size", "with"),
+            [*map(_candidate_row, answer.candidates)],
+        )
         width = 5 if any(row[-1] for row in rows) else 4
         show_table(heads[:width], [row[:width] for row in rows])
-    _list(voice, "Why", [(reason.rule, reason.sentence) for reason in answer.reasons])
-    _list(voice, "Ruled out", [(each.method, each.why) for each in answer.refused])
+    _show_list(reporter, "Why", [(reason.rule, reason.sentence) for reason in answer.reasons])
+    _show_list(reporter, "Ruled out", [(each.method, each.why) for each in answer.refused])
     if answer.command:
-        voice.result(f"\nRun:\n  {answer.command}")
+        reporter.print_result(f"\nRun:\n  {answer.command}")
 
 
-def _list(voice: Voice, title: str, rows: list[tuple[str, str]]) -> None:
+def _show_list(reporter: Reporter, title: str, rows: list[tuple[str, str]]) -> None:
     if rows:
-        voice.result(f"\n{title}:")
+        reporter.print_result(f"\n{title}:")
     width = max((12, *(len(label) + 2 for label, _ in rows)))
     for label, text in rows:
-        voice.result(f"  {label:<{width}}{text}")
+        reporter.print_result(f"  {label:<{width}}{text}")
 
 
-def _row(candidate: Candidate) -> tuple[str, ...]:
-    of = knobs_of(find(candidate.method))
+def _candidate_row(candidate: Candidate) -> tuple[str, ...]:
+    of = get_knobs(get_method(candidate.method))
     given = [(flag_name(k), candidate.knobs[k.name]) for k in of if k.name in candidate.knobs]
     return (
         candidate.method,
-        short(candidate.seconds),
-        memory(candidate.peak_bytes),
+        format_short_duration(candidate.seconds),
+        format_bytes(candidate.peak_bytes),
         f"{candidate.size} px",
-        " ".join(f"{flag} {plain(value)}" for flag, value in given),
+        " ".join(f"{flag} {format_value(value)}" for flag, value in given),
     )
 
 
-def facts(answer: Recommendation) -> dict[str, Any]:
+def recommendation_json(answer: Recommendation) -> dict[str, Any]:
     """The answer for programs."""
     case = answer.situation
     return {

@@ -9,24 +9,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impasto.advise.shared_knobs import AUTO
-from impasto.cli.console import Voice
-from impasto.cli.progress import waiting
-from impasto.cli.region_flags import Asked
+from impasto.cli.console import Reporter
+from impasto.cli.progress import spinner
+from impasto.cli.region_flags import RegionArgs
 from impasto.cli.weights import fetch
-from impasto.core.color_options import KEEPS, WHENS
+from impasto.core.color_options import COLOR_STAGES, KEEP_COLOR_MODES
 from impasto.core.errors import KnobError
-from impasto.core.knobs import knobs_of
-from impasto.core.request import RESTS, Request
-from impasto.methods import find
+from impasto.core.knobs import get_knobs
+from impasto.core.request import BACKGROUND_MODES, Request
+from impasto.methods import get_method
 from impasto.pipeline import make_request
-from impasto.weights.registry import CATALOGUE
+from impasto.weights.registry import REGISTRY
 
 if TYPE_CHECKING:
     from impasto.advise.recommend.auto import Choice
 
 
 @dataclass(frozen=True)
-class Order:
+class RequestOptions:
     """The flags of stylize and plan that make the request; see :class:`Request` for each.
 
     Those that have a value here are not flags of every verb.
@@ -41,20 +41,20 @@ class Order:
     weights: str
     device: str
     precision: str
-    fit: bool
+    shrink_to_fit: bool
     knobs: Mapping[str, Any]
-    regions: Asked = ()
+    regions: RegionArgs = ()
     labels: str | None = None
     style_labels: tuple[str, ...] = ()
-    rest: str = RESTS[0]
+    background: str = BACKGROUND_MODES[0]
     feather: float = 0.0
-    keep_colour: str = KEEPS[0]
-    colour_share: float = 1.0
-    colour_when: str = WHENS[0]
+    keep_colour: str = KEEP_COLOR_MODES[0]
+    color_strength: float = 1.0
+    color_stage: str = COLOR_STAGES[0]
     colour_mask: str | None = None
     prompt_from_style: bool = False
 
-    def request(self, voice: Voice) -> Request:
+    def to_request(self, reporter: Reporter) -> Request:
         """Read the pictures, check every setting, and fetch weights that were asked for by name.
 
         Raises:
@@ -64,7 +64,7 @@ class Order:
         styles: tuple[object, ...] = self.styles
         method, knobs = self.method, self.knobs
         if method == AUTO:
-            choice = self._choice(voice)
+            choice = self._choose_method(reporter)
             content, styles, method, knobs = (
                 choice.content,
                 choice.styles,
@@ -72,7 +72,7 @@ class Order:
                 choice.knobs,
             )
         if self.prompt_from_style:
-            knobs = self._described(voice, knobs)
+            knobs = self._add_style_prompt(reporter, knobs)
         request = make_request(
             content,
             styles,
@@ -83,23 +83,23 @@ class Order:
             weights=self.weights,
             device=self.device,
             precision=self.precision,
-            fit=self.fit,
+            fit=self.shrink_to_fit,
             regions=self.regions,
             labels=self.labels,
             style_labels=self.style_labels,
-            rest=self.rest,
+            rest=self.background,
             feather=self.feather,
             keep_colour=self.keep_colour,
-            colour_share=self.colour_share,
-            colour_when=self.colour_when,
+            colour_share=self.color_strength,
+            colour_when=self.color_stage,
             colour_mask=self.colour_mask,
             **knobs,
         )
-        if self.weights in CATALOGUE:
-            fetch(self.weights, voice)
+        if self.weights in REGISTRY:
+            fetch(self.weights, reporter)
         return request
 
-    def _described(self, voice: Voice, knobs: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _add_style_prompt(self, reporter: Reporter, knobs: Mapping[str, Any]) -> Mapping[str, Any]:
         """The knobs with the styles in words at the end of the prompt.
 
         Raises:
@@ -107,7 +107,9 @@ class Order:
         """
         from impasto.advise.describe.describe import Describer
 
-        if self.method == AUTO or "prompt" not in {k.name for k in knobs_of(find(self.method))}:
+        if self.method == AUTO or "prompt" not in {
+            k.name for k in get_knobs(get_method(self.method))
+        }:
             raise KnobError(
                 f"--prompt-from-style is for methods that read a prompt, and {self.method} reads "
                 "none: say --method sdxl."
@@ -115,18 +117,18 @@ class Order:
         if not self.styles:
             raise KnobError("--prompt-from-style has no style picture to describe: give one.")
         describer = Describer()
-        with waiting(voice, "Describing"):
+        with spinner(reporter, "Describing"):
             phrases = [describer(style).phrase for style in self.styles]
         prompt = ", ".join(part for part in (knobs.get("prompt", ""), *phrases) if part)
-        voice.say(f"Prompt: {prompt}")
+        reporter.info(f"Prompt: {prompt}")
         return {**knobs, "prompt": prompt}
 
-    def _choice(self, voice: Voice) -> Choice:
+    def _choose_method(self, reporter: Reporter) -> Choice:
         """The method that "auto" stands for here, told in a line."""
         from impasto.advise.recommend.auto import check_regions, choose
 
         check_regions(self.regions or self.labels)
-        with waiting(voice, "Choosing"):
+        with spinner(reporter, "Choosing"):
             choice = choose(
                 self.content,
                 self.styles,
@@ -136,18 +138,18 @@ class Order:
                 device=self.device,
                 precision=self.precision,
             )
-        voice.say(f"--method {choice.why}")
+        reporter.info(f"--method {choice.why}")
         return choice
 
-    def files(self) -> list[Path]:
+    def input_files(self) -> list[Path]:
         """Every file that goes in: pictures, weights, and knobs that name a file."""
         pairs = () if isinstance(self.regions, str) else self.regions
         masks = [*(file for pair in pairs for file in pair), self.labels, *self.style_labels]
         masks.append(self.colour_mask)
-        named = files_named([*self.styles, self.weights, *self.knobs.values(), *masks])
+        named = existing_files([*self.styles, self.weights, *self.knobs.values(), *masks])
         return [Path(self.content), *named]
 
 
-def files_named(values: Iterable[object]) -> list[Path]:
+def existing_files(values: Iterable[object]) -> list[Path]:
     """The values that are the path of a file; a prompt is none, and may be too long for a name."""
     return [Path(v) for v in values if isinstance(v, str) and os.path.isfile(v)]  # noqa: PTH113

@@ -10,25 +10,25 @@ from typing import Any
 
 import click
 
-from impasto.cli.console import Voice
-from impasto.cli.knob_flags import spell
-from impasto.cli.words import duration, memory, plain
+from impasto.cli.console import Reporter
+from impasto.cli.knob_flags import method_knobs_to_args
+from impasto.cli.words import format_bytes, format_duration, format_value
 from impasto.core.errors import KnobError
 from impasto.core.recipe import Recipe
-from impasto.core.request import RESTS
-from impasto.metrics.edge_report import told as structure_told
-from impasto.pipeline import show as recipe_in
-from impasto.pipeline.region_options import described
+from impasto.core.request import BACKGROUND_MODES
+from impasto.metrics.edge_report import format_edge_report as structure_told
+from impasto.pipeline import load_recipe as recipe_in
+from impasto.pipeline.region_options import format_region
 from impasto.video.image_sequence import NUMBER
 from impasto.video.options import Take
 from impasto.video.output import is_film
 from impasto.video.output import recipe_in as film_recipe_in
 
-COLOUR = tuple(
+COLOR_FLAGS = tuple(
     (f"--{name.replace('_', '-')}", name)
     for name in ("keep_colour", "colour_share", "colour_when", "colour_mask")
 )
-TOLD = ("regions", "labels", "style_labels")
+OPTIONS_SHOWN_ELSEWHERE = ("regions", "labels", "style_labels")
 """Options that are told as inputs and regions."""
 
 
@@ -37,25 +37,25 @@ TOLD = ("regions", "labels", "style_labels")
 @click.option("--json", "as_json", is_flag=True, help="The recipe as one line of JSON.")
 def show(painting: str, as_json: bool) -> None:
     """Say how OUT was made: pictures, knobs, versions, and the command that repeats it."""
-    voice = Voice(as_json=as_json)
+    voice = Reporter(as_json=as_json)
     recipe = film_recipe_in(painting) if is_film(painting) else recipe_in(painting)
-    voice.data(dataclasses.asdict(recipe))
-    for label, text in _rows(recipe):
-        voice.result(f"{label:<10}{text}".rstrip())
-    again = _beside(Path(painting))
+    voice.print_json(dataclasses.asdict(recipe))
+    for label, text in _recipe_rows(recipe):
+        voice.print_result(f"{label:<10}{text}".rstrip())
+    again = _rerun_output(Path(painting))
     if not recipe.film:
-        voice.result("\nThe same again, to the pixel on the same machine:")
-        voice.result("  " + shlex.join(["impasto", "rerun", painting, "-o", again]))
+        voice.print_result("\nThe same again, to the pixel on the same machine:")
+        voice.print_result("  " + shlex.join(["impasto", "rerun", painting, "-o", again]))
     try:
         line = command_line(recipe, again)
     except KnobError as error:
-        voice.result(f"\nThis version cannot write it as a new command: {error}")
+        voice.print_result(f"\nThis version cannot write it as a new command: {error}")
     else:
-        voice.result("\nAs a command to change:")
-        voice.result("  " + shlex.join(line))
+        voice.print_result("\nAs a command to change:")
+        voice.print_result("  " + shlex.join(line))
 
 
-def _beside(path: Path) -> str:
+def _rerun_output(path: Path) -> str:
     """Where the same would go again: a name of its own; for numbered pictures, a folder."""
     if NUMBER.search(path.name):
         folder = path.parent if path.parent.name else path.parent.absolute()
@@ -77,22 +77,25 @@ def command_line(recipe: Recipe, output: str) -> list[str]:
     given = [i for i in range(len(styles)) if i not in own]
     verb = "video" if recipe.film else "stylize"
     words = ["impasto", verb, content, *(styles[i] for i in given), "-o", output]
-    words += _region_words(recipe, styles)
+    words += _region_args(recipe, styles)
     words += ["--method", recipe.method, "--size", str(max(setting["height"], setting["width"]))]
     words += ["--device", setting["device"], "--precision", setting["precision"]]
     if options["seed"]:
         words += ["--seed", str(options["seed"])]
     if options["style_weights"] and given:
-        words += ["--style-weights", plain([options["style_weights"][i] for i in given])]
+        words += ["--style-weights", format_value([options["style_weights"][i] for i in given])]
     if options["weights"]:
         words += ["--weights", options["weights"]]
     words += [
-        word for flag, name in COLOUR if name in options for word in (flag, plain(options[name]))
+        word
+        for flag, name in COLOR_FLAGS
+        if name in options
+        for word in (flag, format_value(options[name]))
     ]
-    return words + _film_words(recipe) + spell(recipe.method, recipe.knobs)
+    return words + _video_args(recipe) + method_knobs_to_args(recipe.method, recipe.knobs)
 
 
-def _film_words(recipe: Recipe) -> list[str]:
+def _video_args(recipe: Recipe) -> list[str]:
     """The words that say how a film is made, those that are usual left out."""
     words = []
     for field in dataclasses.fields(Take) if recipe.film else ():
@@ -102,11 +105,11 @@ def _film_words(recipe: Recipe) -> list[str]:
         if isinstance(field.default, bool):
             words.append(flag if value else f"--no-{flag[2:]}")
         else:
-            words += [flag, plain(value)]
+            words += [flag, format_value(value)]
     return words
 
 
-def _film_rows(film: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _video_rows(film: Mapping[str, Any]) -> list[tuple[str, str]]:
     if not film:
         return []
     told = f"{film['frames']} frames, {film['seconds']:g} s at {film['fps']:g} frames a second"
@@ -116,7 +119,7 @@ def _film_rows(film: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _region_words(recipe: Recipe, styles: Sequence[str]) -> list[str]:
+def _region_args(recipe: Recipe, styles: Sequence[str]) -> list[str]:
     """The words that divide the content as the recipe does."""
     options = recipe.options
     if recipe.regions and not {"regions", "labels"} & options.keys():
@@ -134,34 +137,34 @@ def _region_words(recipe: Recipe, styles: Sequence[str]) -> list[str]:
         words += ["--labels", options["labels"]]
     for name in options.get("style_labels", ()):
         words += ["--style-labels", name]
-    if options.get("rest", RESTS[0]) != RESTS[0]:
+    if options.get("rest", BACKGROUND_MODES[0]) != BACKGROUND_MODES[0]:
         words += ["--rest", options["rest"]]
     if options.get("feather"):
-        words += ["--feather", plain(options["feather"])]
+        words += ["--feather", format_value(options["feather"])]
     return words
 
 
-def _rows(recipe: Recipe) -> list[tuple[str, str]]:
+def _recipe_rows(recipe: Recipe) -> list[tuple[str, str]]:
     setting = recipe.setting
     what = "frames" if recipe.film else "steps"
-    steps = f"{recipe.steps} {what} in {duration(recipe.seconds)}, {memory(recipe.peak_bytes)}"
+    steps = f"{recipe.steps} {what} in {format_duration(recipe.seconds)}, {format_bytes(recipe.peak_bytes)}"
     losses = ", ".join(f"{name} {value:.4g}" for name, value in recipe.losses.items())
     return [
         ("method", recipe.method),
         *((i.role, f"{i.name}  sha256 {i.sha256[:12]}…") for i in recipe.inputs),
-        *(("region", described(row)) for row in recipe.regions),
+        *(("region", format_region(row)) for row in recipe.regions),
         ("size", f"{setting['width']} x {setting['height']} px"),
-        *_film_rows(recipe.film),
+        *_video_rows(recipe.film),
         ("ran", f"{setting['precision']} on {setting['device']}, {setting['threads']} threads"),
         ("took", steps if recipe.finished else f"{steps}; stopped before its end"),
         *([("losses", losses)] if losses else []),
         *([("edges", structure_told(recipe.structure))] if recipe.structure else []),
         *(
-            ("option", f"{n} = {plain(v)}")
+            ("option", f"{n} = {format_value(v)}")
             for n, v in recipe.options.items()
-            if v and n not in TOLD
+            if v and n not in OPTIONS_SHOWN_ELSEWHERE
         ),
-        *(("knob", f"{name} = {plain(value)}") for name, value in recipe.knobs.items()),
+        *(("knob", f"{name} = {format_value(value)}") for name, value in recipe.knobs.items()),
         *(("used", f"{name}  sha256 {sha[:12]}…") for name, sha in recipe.files.items()),
         ("versions", ", ".join(f"{name} {version}" for name, version in recipe.versions.items())),
         *(("note", note) for note in recipe.notes),

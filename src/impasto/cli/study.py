@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from impasto.cli.console import Voice
-from impasto.cli.flags import talk_flags
-from impasto.cli.process import as_interrupt, on
+from impasto.cli.console import Reporter
+from impasto.cli.flags import reporter_flags
+from impasto.cli.process import handle_signal, raise_interrupt
 from impasto.core.errors import InputError
-from impasto.study import HOST, PAIRS_EACH, PORT
+from impasto.study import DEFAULT_HOST, DEFAULT_PAIRS_EACH, DEFAULT_PORT
 
 if TYPE_CHECKING:
     from impasto.study.report import Report
 
-_STUDY = click.argument("study_file", metavar="STUDY", type=click.Path())
+_STUDY_ARGUMENT = click.argument("study_file", metavar="STUDY", type=click.Path())
 
 
 @click.group("study")
@@ -33,7 +33,7 @@ def study() -> None:
 
 
 @study.command("new", short_help="Make a study from folders of results.")
-@_STUDY
+@_STUDY_ARGUMENT
 @click.argument("folders", metavar="[METHOD=]DIR…", nargs=-1, type=click.Path())
 @click.option(
     "--contents",
@@ -50,9 +50,9 @@ def study() -> None:
 @click.option(
     "--pairs-each",
     type=click.IntRange(1),
-    default=PAIRS_EACH,
+    default=DEFAULT_PAIRS_EACH,
     metavar="INT",
-    help=f"After how many pairs a person is thanked, and may go on [default {PAIRS_EACH}].",
+    help=f"After how many pairs a person is thanked, and may go on [default {DEFAULT_PAIRS_EACH}].",
 )
 @click.option(
     "--seed",
@@ -61,7 +61,7 @@ def study() -> None:
     metavar="INT",
     help="Of the order and the sides of the pairs [default 0].",
 )
-@talk_flags
+@reporter_flags
 def new(
     study_file: str,
     folders: Sequence[str],
@@ -77,44 +77,44 @@ def new(
     Pictures of the same name in all folders are compared. DIR alone is a method called like the
     folder. The pictures are copied: the folders may go away afterwards.
     """
-    from impasto.cli.progress import Meter
+    from impasto.cli.progress import ProgressBar
     from impasto.study.create import make_study
 
-    voice = Voice(quiet, as_json)
-    with Meter(voice, "Copying") as meter:
+    voice = Reporter(quiet, as_json)
+    with ProgressBar(voice, "Copying") as meter:
         made = make_study(
             study_file,
-            _named(folders),
+            _parse_folders(folders),
             contents=contents,
             styles=styles,
             seed=seed,
             pairs_each=pairs_each,
-            progress=lambda done, of: meter.show(done / of, f"scene {done + 1} of {of}"),
+            callback=lambda done, of: meter.update(done / of, f"scene {done + 1} of {of}"),
         )
     for warning in made.warnings:
         voice.warn(warning)
-    voice.data({"study": study_file, **dataclasses.asdict(made)})
-    voice.result(
-        f"{study_file}: {', '.join(made.methods)} on {_count(len(made.scenes), 'scene')}, "
-        f"{_count(made.pairs, 'pair')} to compare."
+    voice.print_json({"study": study_file, **dataclasses.asdict(made)})
+    voice.print_result(
+        f"{study_file}: {', '.join(made.methods)} on {_pluralize(len(made.scenes), 'scene')}, "
+        f"{_pluralize(made.pairs, 'pair')} to compare."
     )
-    voice.say(f"Next: impasto study serve {study_file}")
+    voice.info(f"Next: impasto study serve {study_file}")
 
 
 @study.command("serve", short_help="Ask people on a web page until Ctrl-C.")
-@_STUDY
+@_STUDY_ARGUMENT
 @click.option(
     "--host",
-    default=HOST,
+    default=DEFAULT_HOST,
     metavar="ADDRESS",
-    help=f"0.0.0.0 lets phones and other machines in [default {HOST}: this machine alone].",
+    help=f"0.0.0.0 lets phones and other machines in [default {DEFAULT_HOST}: this machine alone].",
 )
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
-    default=PORT,
+    default=DEFAULT_PORT,
     metavar="INT",
-    help=f"0 takes a free one [default {PORT}].",
+    help=f"0 takes a free one [default {DEFAULT_PORT}].",
 )
 @click.option(
     "--allow-host",
@@ -134,27 +134,27 @@ def serve(
     """
     from impasto.study.server import serve as run
 
-    voice = Voice(quiet)
+    voice = Reporter(quiet)
 
     def ready(urls: list[str]) -> None:
         for url in urls:
-            voice.result(url)
+            voice.print_result(url)
         if len(urls) > 1:
-            voice.say("The last address is for phones and other machines in the same network.")
+            voice.info("The last address is for phones and other machines in the same network.")
         elif host not in ("127.0.0.1", "localhost", "::1"):
-            voice.say("Other machines in the same network can reach it.")
-        voice.say("Ctrl-C ends it; every answer is saved as it is given.")
+            voice.info("Other machines in the same network can reach it.")
+        voice.info("Ctrl-C ends it; every answer is saved as it is given.")
         if opens:
             click.launch(urls[0])
 
     ending = contextlib.suppress(KeyboardInterrupt)  # this is how it ends
-    with ending, on(signal.SIGTERM, as_interrupt):
-        run(study_file, host, port, names=names, ready=ready, complain=voice.warn)
-    voice.say(f"Ended. Evaluate the answers: impasto study report {study_file}")
+    with ending, handle_signal(signal.SIGTERM, raise_interrupt):
+        run(study_file, host, port, allowed_hosts=names, on_ready=ready, on_error=voice.warn)
+    voice.info(f"Ended. Evaluate the answers: impasto study report {study_file}")
 
 
 @study.command("report", short_help="Evaluate the answers so far.")
-@_STUDY
+@_STUDY_ARGUMENT
 @click.option(
     "--csv",
     "csv_file",
@@ -169,49 +169,51 @@ def serve(
     metavar="FILE",
     help="Also a page with charts, in one file.",
 )
-@talk_flags
+@reporter_flags
 def report(
     study_file: str, csv_file: str | None, html_file: str | None, as_json: bool, quiet: bool
 ) -> None:
     """Evaluate the answers so far: scores, preferences, agreement, how many more it takes."""
-    from impasto.pictures import replace
-    from impasto.study.html_report import report_page
-    from impasto.study.report import answers_table
+    from impasto.pictures import write_bytes
+    from impasto.study.html_report import render_report
+    from impasto.study.report import answers_csv
     from impasto.study.report import report as evaluated
 
-    voice = Voice(quiet, as_json)
+    voice = Reporter(quiet, as_json)
     for target in (csv_file, html_file):
         if target and Path(target).resolve() == Path(study_file).resolve():
             raise InputError(f"{target} is the study itself: name another file.")
     found = evaluated(study_file)
     if csv_file:
-        replace(csv_file, answers_table(study_file).encode())
-        voice.say(f"Wrote {csv_file}.")
+        write_bytes(csv_file, answers_csv(study_file).encode())
+        voice.info(f"Wrote {csv_file}.")
     if html_file:
-        replace(html_file, report_page(found).encode())
-        voice.say(f"Wrote {html_file}.")
-    voice.data(dataclasses.asdict(found))
+        write_bytes(html_file, render_report(found).encode())
+        voice.info(f"Wrote {html_file}.")
+    voice.print_json(dataclasses.asdict(found))
     if not as_json:
-        _tell(found, voice)
+        _show_report(found, voice)
 
 
-def _tell(found: Report, voice: Voice) -> None:
+def _show_report(found: Report, reporter: Reporter) -> None:
     from impasto.cli.table import show_table
     from impasto.study import report_text
     from impasto.study.questions import QUESTIONS
 
-    voice.result(report_text.extent(found))
+    reporter.print_result(report_text.participation_text(found))
     for findings in found.questions.values():
-        voice.result(f"\n{QUESTIONS[findings.question].words}  ({report_text.who(findings)})\n")
+        reporter.print_result(
+            f"\n{QUESTIONS[findings.question].text}  ({report_text.answer_count_text(findings)})\n"
+        )
         show_table(*report_text.score_table(findings))
-        voice.result("")
-        for line in report_text.sentences(findings):
-            voice.result(line)
+        reporter.print_result("")
+        for line in report_text.result_sentences(findings):
+            reporter.print_result(line)
     if not found.questions:
-        voice.say(f"Nobody has answered yet: impasto study serve {found.study}")
+        reporter.info(f"Nobody has answered yet: impasto study serve {found.study}")
 
 
-def _named(folders: Sequence[str]) -> Mapping[str, str]:
+def _parse_folders(folders: Sequence[str]) -> Mapping[str, str]:
     """``METHOD=DIR`` or ``DIR`` → method → folder."""
     named: dict[str, str] = {}
     for given in folders:
@@ -227,5 +229,5 @@ def _named(folders: Sequence[str]) -> Mapping[str, str]:
     return named
 
 
-def _count(number: int, what: str) -> str:
+def _pluralize(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-PIPED = 140
+PIPED_WIDTH_CHARS = 140
 """Width in characters where no terminal says how wide it is."""
 
 
@@ -21,5 +21,5 @@ def show_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         table.add_row(*map(Text, row))
     console = Console(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=PIPED)
+        console = Console(highlight=False, width=PIPED_WIDTH_CHARS)
     console.print(table)

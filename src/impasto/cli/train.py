@@ -9,12 +9,12 @@ from typing import ClassVar
 import click
 from click.shell_completion import CompletionItem
 
-from impasto.cli.flags import DEVICES, pick, talk_flags, voice_of
-from impasto.cli.knob_flags import KnobCommand, given_knobs
+from impasto.cli.flags import DEVICES, dataclass_from_flags, reporter_flags, reporter_from_flags
+from impasto.cli.knob_flags import KnobCommand, knobs_from_flags
 from impasto.train import LESSONS, find
-from impasto.weights.model_files import TITLES
+from impasto.weights.model_files import MODEL_TITLES
 
-SECTIONS = {
+TRAIN_FLAG_SECTIONS = {
     "Pictures": ("photos", "styles"),
     "Model": ("output", "start", "note", "licence"),
     "Watching": ("preview", "preview_every", "tensorboard"),
@@ -23,26 +23,26 @@ SECTIONS = {
 """How --help groups the flags."""
 
 
-class LessonCommand(KnobCommand):
+class TaskCommand(KnobCommand):
     """A command with the flags of a lesson's knobs; its name is the lesson's."""
 
-    sections: ClassVar[Mapping[str, Sequence[str]]] = SECTIONS
+    sections: ClassVar[Mapping[str, Sequence[str]]] = TRAIN_FLAG_SECTIONS
 
-    def knobs(self, ctx: click.Context) -> type:
+    def knob_class(self, ctx: click.Context) -> type:
         return find(str(self.name)).knobs
 
-    def heading(self, ctx: click.Context) -> str:
+    def knobs_heading(self, ctx: click.Context) -> str:
         return "Lesson"
 
 
-class Lessons(click.Group):
+class TaskGroup(click.Group):
     """A command for each lesson; its module is imported when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(LESSONS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return _command(cmd_name) if cmd_name in LESSONS else None
+        return _make_command(cmd_name) if cmd_name in LESSONS else None
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in (*LESSONS, "-h", "--help") and not ctx.resilient_parsing:
@@ -56,13 +56,13 @@ class Lessons(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Names"):
-            formatter.write_dl([(name, f"Teach {TITLES[name]}.") for name in LESSONS])
+            formatter.write_dl([(name, f"Teach {MODEL_TITLES[name]}.") for name in LESSONS])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         return [CompletionItem(name) for name in LESSONS if name.startswith(incomplete)]
 
 
-@click.group("train", cls=Lessons, subcommand_metavar="NAME …")
+@click.group("train", cls=TaskGroup, subcommand_metavar="NAME …")
 def train() -> None:
     """Teach the network NAME from folders of pictures, and write it as a model file.
 
@@ -70,7 +70,7 @@ def train() -> None:
     """
 
 
-FOLDERS = {
+FOLDER_HELP = {
     "photos": "Folder with photographs; can be given several times.",
     "styles": "Folder with style pictures, or one of them; can be given several times.",
     "pictures": "Folder with pictures in one style, captions beside them as .txt; can be given "
@@ -81,12 +81,12 @@ FOLDERS = {
 """What a lesson calls its pictures → what they are."""
 
 
-def _command(name: str) -> click.Command:
+def _make_command(name: str) -> click.Command:
     lesson = find(name)
     about = (inspect.getdoc(lesson) or "").partition("\n\n")[0]
     first, second = lesson.flags
 
-    @click.command(name, cls=LessonCommand, help=about)
+    @click.command(name, cls=TaskCommand, help=about)
     @click.option(
         f"--{first}",
         "photos",
@@ -94,7 +94,7 @@ def _command(name: str) -> click.Command:
         required=True,
         type=click.Path(),
         metavar="DIR",
-        help=FOLDERS[first],
+        help=FOLDER_HELP[first],
     )
     @click.option(
         f"--{second}",
@@ -102,7 +102,7 @@ def _command(name: str) -> click.Command:
         multiple=True,
         type=click.Path(),
         metavar="DIR|FILE",
-        help=FOLDERS[second],
+        help=FOLDER_HELP[second],
     )
     @click.option(
         "-o",
@@ -158,10 +158,13 @@ def _command(name: str) -> click.Command:
         help="auto, cpu, cuda, cuda:1 or mps [default auto]. Several GPUs: torchrun.",
     )
     @click.option("--resume", is_flag=True, help="Go on with an unfinished training of OUT.")
-    @talk_flags
+    @reporter_flags
     def command(ctx: click.Context) -> int:
-        from impasto.cli.train_runner import Training, carry_out
+        from impasto.cli.train_runner import TrainOptions, run_training
 
-        return carry_out(pick(Training, ctx, name=name, knobs=given_knobs(ctx)), voice_of(ctx))
+        return run_training(
+            dataclass_from_flags(TrainOptions, ctx, name=name, knobs=knobs_from_flags(ctx)),
+            reporter_from_flags(ctx),
+        )
 
     return command  # fmt: skip

@@ -11,27 +11,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from impasto.cli.console import Voice
-from impasto.cli.keeper import SPARED
-from impasto.cli.lock import only_run
-from impasto.cli.output_options import same_file
-from impasto.cli.process import as_interrupt, on
-from impasto.cli.progress import Meter, waiting
-from impasto.cli.watchers import FRAME, LATEST, Board, Gallery, frame_name
-from impasto.cli.words import duration
+from impasto.cli.console import Reporter
+from impasto.cli.keeper import EARLIER_RUN_GRACE_SECONDS
+from impasto.cli.lock import exclusive_run
+from impasto.cli.output_options import is_same_file
+from impasto.cli.process import handle_signal, raise_interrupt
+from impasto.cli.progress import ProgressBar, spinner
+from impasto.cli.watchers import (
+    LATEST_FILE_NAME,
+    TRAIN_PREVIEW_FILE_PATTERN,
+    TensorBoardWriter,
+    TrainPreviewWriter,
+    train_preview_file_name,
+)
+from impasto.cli.words import format_duration
 from impasto.core.errors import InputError, InterruptedRun
-from impasto.pictures import check_writable, replacing
+from impasto.pictures import atomic_write, check_writable
 from impasto.train import find
 from impasto.train.fit import checkpoint_for, prepare, teach, unreadable_anywhere
 from impasto.train.trainer import CHECKPOINT_SECONDS, Loop, Progress, Taught
 
-SUFFIX = ".safetensors"
-NAMED = 10
+MODEL_SUFFIX = ".safetensors"
+MAX_LISTED_PICTURES = 10
 """So many unreadable pictures are named on stderr; --json names all."""
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainOptions:
     """The flags of the verb; an empty text is a flag that was not given."""
 
     name: str
@@ -39,7 +45,7 @@ class Training:
     photos: tuple[str, ...]
     styles: tuple[str, ...]
     output: str
-    start: str
+    init_from: str
     note: str
     licence: str
     preview: str
@@ -55,21 +61,21 @@ class Training:
             InputError: says which file, and what to do.
         """
         output = Path(self.output)
-        if output.suffix.lower() != SUFFIX:
-            raise InputError(f"-o {output}: a model is a {SUFFIX} file; name it so.")
-        inputs = [self.start, *self.photos, *self.styles, *self.knobs.values()]
+        if output.suffix.lower() != MODEL_SUFFIX:
+            raise InputError(f"-o {output}: a model is a {MODEL_SUFFIX} file; name it so.")
+        inputs = [self.init_from, *self.photos, *self.styles, *self.knobs.values()]
         files = [Path(i) for i in inputs if isinstance(i, str) and _is_file(i)]
-        if any(same_file(output, file) for file in files):
+        if any(is_same_file(output, file) for file in files):
             raise InputError(f"{output} is an input and would be overwritten: choose another name.")
-        with contextlib.suppress(_Enough), replacing(output):
-            raise _Enough
+        with contextlib.suppress(_DiscardFile), atomic_write(output):
+            raise _DiscardFile
         if self.preview:
             self._check_preview(Path(self.preview), files)
 
     def _check_preview(self, folder: Path, files: list[Path]) -> None:
         if folder.exists() and not folder.is_dir():
             raise InputError(f"--preview {folder} is a file: give a folder.")
-        check_writable((folder if folder.is_dir() else folder.parent) / frame_name(1))
+        check_writable((folder if folder.is_dir() else folder.parent) / train_preview_file_name(1))
         for album in map(Path, (*self.photos, *self.styles)):
             within = album.is_dir() and folder.resolve().is_relative_to(album.resolve())
             if within:
@@ -78,16 +84,16 @@ class Training:
                     "goes on: give another folder."
                 )
         for path in files:
-            ours = FRAME.fullmatch(path.name) or path.name == LATEST
-            if ours and same_file(path.parent, folder):
+            ours = TRAIN_PREVIEW_FILE_PATTERN.fullmatch(path.name) or path.name == LATEST_FILE_NAME
+            if ours and is_same_file(path.parent, folder):
                 raise InputError(f"--preview {folder} would replace {path}: give another folder.")
 
 
-class _Enough(Exception):  # noqa: N818 - leaves a file unwritten
+class _DiscardFile(Exception):  # noqa: N818 - leaves a file unwritten
     """Whether it could be written is known."""
 
 
-def carry_out(order: Training, voice: Voice) -> int:
+def run_training(options: TrainOptions, reporter: Reporter) -> int:
     """Teach, and write the model.
 
     Returns:
@@ -96,182 +102,208 @@ def carry_out(order: Training, voice: Voice) -> int:
     Raises:
         ImpastoError: whatever is wrong; what can be known before the work is found before it.
     """
-    order.check()
+    options.check()
     if os.environ.get("RANK", "0") != "0":  # one of several processes speaks
-        voice = Voice(quiet=True)
-    with on(signal.SIGTERM, as_interrupt):
-        place = checkpoint_for(Path(order.output))
-        resumes = order.resume and place.exists()
-        with waiting(voice, "Reading the pictures"):
-            captions, notes = _captions(order)
+        reporter = Reporter(quiet=True)
+    with handle_signal(signal.SIGTERM, raise_interrupt):
+        place = checkpoint_for(Path(options.output))
+        resumes = options.resume and place.exists()
+        with spinner(reporter, "Reading the pictures"):
+            captions, notes = _read_captions(options)
             loop = prepare(
-                order.name,
-                order.knobs,
-                photos=order.photos,
-                styles=order.styles,
-                start=order.start,
+                options.name,
+                options.knobs,
+                photos=options.photos,
+                styles=options.styles,
+                start=options.init_from,
                 captions=captions,
-                output=Path(order.output),
-                device=order.device,
+                output=Path(options.output),
+                device=options.device,
                 resume=resumes,
-                warn=voice.warn,
+                warn=reporter.warn,
             )
-        with _alone(loop, Path(order.output)):
+        with _lock_output(loop, Path(options.output)):
             if place.exists() and not resumes:
-                loop.spared = time.monotonic() + SPARED
-            code = _Run(order, voice, loop, resumes, notes).through()
+                loop.spared = time.monotonic() + EARLIER_RUN_GRACE_SECONDS
+            code = _TrainRun(options, reporter, loop, resumes, notes).run()
         if loop.share.count > 1:
             loop.accelerator.end_training()
     return code
 
 
-def _captions(order: Training) -> tuple[dict[str, str] | None, list[str]]:
+def _read_captions(options: TrainOptions) -> tuple[dict[str, str] | None, list[str]]:
     """Captions of the pictures, for a lesson that wants them, and what is to be said of them."""
-    if not find(order.name).wants_captions:
+    if not find(options.name).wants_captions:
         return None, []
     from impasto.advise.describe.captions import captions_of
 
-    given = order.knobs
-    return captions_of(order.photos, given.get("captions", "auto"), given.get("clip", ""))
+    given = options.knobs
+    return captions_of(options.photos, given.get("captions", "auto"), given.get("clip", ""))
 
 
 @contextlib.contextmanager
-def _alone(loop: Loop, output: Path) -> Iterator[None]:
+def _lock_output(trainer: Loop, output: Path) -> Iterator[None]:
     """No other training writes this model; of several processes, the one that writes asks."""
-    with only_run(output, "training") if loop.accelerator.is_main_process else _nobody():
+    with exclusive_run(output, "training") if trainer.accelerator.is_main_process else _no_lock():
         yield
 
 
-def _nobody() -> contextlib.AbstractContextManager[None]:
+def _no_lock() -> contextlib.AbstractContextManager[None]:
     return contextlib.nullcontext()
 
 
-class _Run:
+class _TrainRun:
     """One training, from the prepared loop on."""
 
     def __init__(
-        self, order: Training, voice: Voice, loop: Loop, resumes: bool, notes: Sequence[str]
+        self,
+        options: TrainOptions,
+        reporter: Reporter,
+        trainer: Loop,
+        is_resumed: bool,
+        notes: Sequence[str],
     ) -> None:
         self.notes = notes
-        self.order, self.voice, self.loop, self.resumes = order, voice, loop, resumes
-        self.main = bool(loop.accelerator.is_main_process)
-        self.unreadable = unreadable_anywhere(loop)
-        self.every = order.preview_every or max(1, loop.lesson.course.steps // 20)
-        self.showing: list[Callable[[Any, int], None]] = []
-        self.board: Board | None = None
+        self.options, self.reporter, self.trainer, self.is_resumed = (
+            options,
+            reporter,
+            trainer,
+            is_resumed,
+        )
+        self.is_main = bool(trainer.accelerator.is_main_process)
+        self.unreadable = unreadable_anywhere(trainer)
+        self.preview_every = options.preview_every or max(1, trainer.lesson.course.steps // 20)
+        self.preview_writers: list[Callable[[Any, int], None]] = []
+        self.tensorboard: TensorBoardWriter | None = None
 
-    def through(self) -> int:
-        self._tell_pictures()
-        self._tell_plan()
-        self._open_watchers()
+    def run(self) -> int:
+        self._report_pictures()
+        self._report_plan()
+        self._open_writers()
         try:
-            with Meter(self.voice, f"Teaching {self.order.name}") as meter:
-                taught = self._teach(meter)
+            with ProgressBar(self.reporter, f"Teaching {self.options.name}") as meter:
+                taught = self._fit(meter)
         except KeyboardInterrupt as error:  # the second one: at once
-            raise InterruptedRun(f"Stopped at once. {self._way_on()}") from error
+            raise InterruptedRun(f"Stopped at once. {self._resume_hint()}") from error
         finally:
-            if self.board:
-                self.board.close()
-        self._tell_late()
-        if self.main:
+            if self.tensorboard:
+                self.tensorboard.close()
+        self._report_late_failures()
+        if self.is_main:
             self._report(taught)
         return 0 if taught.finished else InterruptedRun.exit_code
 
-    def _teach(self, meter: Meter) -> Taught:
+    def _fit(self, bar: ProgressBar) -> Taught:
         def watch(progress: Progress) -> None:
             terms = ", ".join(f"{n} {v:.3g}" for n, v in progress.terms.items())
-            left = f"{duration(progress.remaining)} left"
+            left = f"{format_duration(progress.remaining)} left"
             at = f"step {progress.step} of {progress.steps}"
-            meter.show(progress.step / progress.steps, f"{at}, {terms}, {left}")
-            if self.board:
-                self.board(progress)
-            if self.showing and (
-                progress.step % self.every == 0 or progress.step == progress.steps
+            bar.update(progress.step / progress.steps, f"{at}, {terms}, {left}")
+            if self.tensorboard:
+                self.tensorboard(progress)
+            if self.preview_writers and (
+                progress.step % self.preview_every == 0 or progress.step == progress.steps
             ):
-                self._show(progress)
+                self._write_previews(progress)
 
-        return teach(self.loop, Path(self.order.output), self.order.note, watch, self.order.licence)
+        return teach(
+            self.trainer, Path(self.options.output), self.options.note, watch, self.options.licence
+        )
 
-    def _show(self, progress: Progress) -> None:
+    def _write_previews(self, progress: Progress) -> None:
         preview = progress.preview()
-        for show in self.showing:
+        for show in self.preview_writers:
             show(preview, progress.step)
 
-    def _open_watchers(self) -> None:
-        if not self.main:
+    def _open_writers(self) -> None:
+        if not self.is_main:
             return
-        if self.order.preview:
-            gallery = Gallery(Path(self.order.preview), self.resumes, self.voice.warn)
-            self.showing.append(gallery.add)
-        if self.order.tensorboard:
-            self.board = Board(Path(self.order.tensorboard), self.loop.step)
-            self.showing.append(self.board.add)
+        if self.options.preview:
+            gallery = TrainPreviewWriter(
+                Path(self.options.preview), self.is_resumed, self.reporter.warn
+            )
+            self.preview_writers.append(gallery.add)
+        if self.options.tensorboard:
+            self.tensorboard = TensorBoardWriter(Path(self.options.tensorboard), self.trainer.step)
+            self.preview_writers.append(self.tensorboard.add)
 
-    def _tell_pictures(self) -> None:
-        albums = self.loop.lesson.albums
+    def _report_pictures(self) -> None:
+        albums = self.trainer.lesson.albums
         counts = " and ".join(f"{len(album)} {album.role}" for album in albums)
-        self.voice.say(f"Teaching {self.order.name} from {counts}.")
-        for note in (*self.notes, *self.loop.lesson.remarks):
-            self.voice.say(note)
-        if self.main and self.unreadable:
-            self.voice.warn(f"Left out, for they cannot be read: {_names(self.unreadable)}.")
+        self.reporter.info(f"Teaching {self.options.name} from {counts}.")
+        for note in (*self.notes, *self.trainer.lesson.remarks):
+            self.reporter.info(note)
+        if self.is_main and self.unreadable:
+            self.reporter.warn(
+                f"Left out, for they cannot be read: {_format_unreadable(self.unreadable)}."
+            )
 
-    def _tell_plan(self) -> None:
-        course, loop = self.loop.lesson.course, self.loop
-        place, output = loop.checkpoint, self.order.output
-        if self.resumes:
-            self.voice.say(f"Going on after step {loop.step} of {course.steps}.")
-        elif self.order.resume:
-            self.voice.say(f"No unfinished run of {output} lies here: it begins from the start.")
+    def _report_plan(self) -> None:
+        course, loop = self.trainer.lesson.course, self.trainer
+        place, output = loop.checkpoint, self.options.output
+        if self.is_resumed:
+            self.reporter.info(f"Going on after step {loop.step} of {course.steps}.")
+        elif self.options.resume:
+            self.reporter.info(
+                f"No unfinished run of {output} lies here: it begins from the start."
+            )
         elif loop.spared:
-            self.voice.say(f"An unfinished run of {output} lies here; --resume continues it.")
-        with waiting(self.voice, "Measuring the time of a step"):
+            self.reporter.info(f"An unfinished run of {output} lies here; --resume continues it.")
+        with spinner(self.reporter, "Measuring the time of a step"):
             seconds = loop.estimate()
         processes = f", {loop.share.count} processes" if loop.share.count > 1 else ""
-        self.voice.say(
+        self.reporter.info(
             f"{course.steps - loop.step} steps of {course.batch} pictures of {course.side} px, "
-            f"{loop.precision} on {loop.accelerator.device}{processes}: about {duration(seconds)}."
+            f"{loop.precision} on {loop.accelerator.device}{processes}: about {format_duration(seconds)}."
         )
-        self.voice.say(f"Its state goes to {place}, every {duration(CHECKPOINT_SECONDS)}.")
-        if self.order.preview:
-            self.voice.say(f"Previews go to {self.order.preview}, every {self.every} steps.")
+        self.reporter.info(
+            f"Its state goes to {place}, every {format_duration(CHECKPOINT_SECONDS)}."
+        )
+        if self.options.preview:
+            self.reporter.info(
+                f"Previews go to {self.options.preview}, every {self.preview_every} steps."
+            )
 
-    def _tell_late(self) -> None:
+    def _report_late_failures(self) -> None:
         """Name the pictures that only proved damaged when they were needed."""
-        now = unreadable_anywhere(self.loop)
+        now = unreadable_anywhere(self.trainer)
         late = {path: reason for path, reason in now.items() if path not in self.unreadable}
         self.unreadable = now
-        if self.main and late:
-            self.voice.warn(f"Left out later, for they are damaged: {_names(late)}.")
+        if self.is_main and late:
+            self.reporter.warn(f"Left out later, for they are damaged: {_format_unreadable(late)}.")
 
-    def _report(self, taught: Taught) -> None:
-        output, steps = self.order.output, self.loop.lesson.course.steps
-        if taught.finished:
-            early = f" of {steps}, for it was enough," if taught.step < steps else ""
-            self.voice.say(f"Taught {taught.step} steps{early} in {duration(taught.seconds)}.")
-            said, beware = self.loop.lesson.closing()
+    def _report(self, result: Taught) -> None:
+        output, steps = self.options.output, self.trainer.lesson.course.steps
+        if result.finished:
+            early = f" of {steps}, for it was enough," if result.step < steps else ""
+            self.reporter.info(
+                f"Taught {result.step} steps{early} in {format_duration(result.seconds)}."
+            )
+            said, beware = self.trainer.lesson.closing()
             if said:
-                (self.voice.warn if beware else self.voice.say)(said)
-            self.voice.result(output)
+                (self.reporter.warn if beware else self.reporter.info)(said)
+            self.reporter.print_result(output)
         else:
-            self.voice.warn(f"Stopped after step {taught.step} of {steps}. {self._way_on()}")
-        self.voice.data(
+            self.reporter.warn(
+                f"Stopped after step {result.step} of {steps}. {self._resume_hint()}"
+            )
+        self.reporter.print_json(
             {
-                "output": output if taught.finished else None,
-                "finished": taught.finished,
-                "steps": taught.step,
-                "seconds": round(taught.seconds, 2),
-                "losses": taught.terms,
-                "checkpoint": None if taught.finished else str(self.loop.checkpoint),
-                "preview": self.order.preview or None,
+                "output": output if result.finished else None,
+                "finished": result.finished,
+                "steps": result.step,
+                "seconds": round(result.seconds, 2),
+                "losses": result.terms,
+                "checkpoint": None if result.finished else str(self.trainer.checkpoint),
+                "preview": self.options.preview or None,
                 "unreadable": {str(path): why for path, why in self.unreadable.items()},
             }
         )
 
-    def _way_on(self) -> str:
-        if self.loop.kept:
+    def _resume_hint(self) -> str:
+        if self.trainer.kept:
             return "The same command with --resume goes on."
-        if self.loop.spared:
+        if self.trainer.spared:
             return "The earlier unfinished run is still there: --resume continues that one."
         return "It begins from the start next time."
 
@@ -283,8 +315,8 @@ def _is_file(text: str) -> bool:
     return False
 
 
-def _names(files: Mapping[Path, str]) -> str:
+def _format_unreadable(files: Mapping[Path, str]) -> str:
     """Files with the reasons, the first few of them."""
-    named = [f"{path} ({reason})" for path, reason in list(files.items())[:NAMED]]
+    named = [f"{path} ({reason})" for path, reason in list(files.items())[:MAX_LISTED_PICTURES]]
     more = len(files) - len(named)
     return "; ".join(named) + (f"; and {more} more" if more else "")

@@ -7,8 +7,14 @@ from typing import ClassVar
 
 import click
 
-from impasto.cli.flags import pick, pictures, request_flags, talk_flags, voice_of
-from impasto.cli.knob_flags import MethodCommand, given_knobs
+from impasto.cli.flags import (
+    dataclass_from_flags,
+    picture_arguments,
+    reporter_flags,
+    reporter_from_flags,
+    request_flags,
+)
+from impasto.cli.knob_flags import MethodCommand, knobs_from_flags
 
 
 class TuneCommand(MethodCommand):
@@ -22,12 +28,12 @@ class TuneCommand(MethodCommand):
         "Run": ("device", "precision", "as_json", "quiet"),
     }
 
-    def heading(self, ctx: click.Context) -> str:
-        return f"{super().heading(ctx)}: a knob that is given is held, not searched"
+    def knobs_heading(self, ctx: click.Context) -> str:
+        return f"{super().knobs_heading(ctx)}: a knob that is given is held, not searched"
 
 
 @click.command("tune", cls=TuneCommand)
-@pictures
+@picture_arguments
 @click.option(
     "--budget",
     default="2m",
@@ -94,15 +100,15 @@ class TuneCommand(MethodCommand):
     help="Also a sheet: a dozen trials from the most content to the most style.",
 )
 @request_flags
-@talk_flags
+@reporter_flags
 def tune(ctx: click.Context) -> int:
     """Search for the knobs with which a method paints CONTENT and STYLE nearest to an aim.
 
     Trials are painted small first, and measured on a network that no method optimises. Every trial
     is kept. Ctrl-C keeps what there is, and the same command goes on later.
     """
-    from impasto.cli.request_options import Order
-    from impasto.cli.tune_runner import Wish, carry_out
+    from impasto.cli.request_options import RequestOptions
+    from impasto.cli.tune_runner import TuneOptions, run_tuning
 
-    order = pick(Order, ctx, knobs=given_knobs(ctx))
-    return carry_out(order, pick(Wish, ctx), voice_of(ctx))
+    order = dataclass_from_flags(RequestOptions, ctx, knobs=knobs_from_flags(ctx))
+    return run_tuning(order, dataclass_from_flags(TuneOptions, ctx), reporter_from_flags(ctx))

@@ -15,47 +15,47 @@ from impasto.advise.tune.search_stage import Listener, Progress
 from impasto.advise.tune.trial import Trial
 from impasto.advise.tune.trial_sheet import strip
 from impasto.advise.tune.tune import tune_request
-from impasto.cli.console import Voice
-from impasto.cli.lock import only_run
-from impasto.cli.output_options import same_file
-from impasto.cli.process import as_interrupt, on
-from impasto.cli.progress import Meter, Teller
-from impasto.cli.request_options import Order
+from impasto.cli.console import Reporter
+from impasto.cli.lock import exclusive_run
+from impasto.cli.output_options import is_same_file
+from impasto.cli.process import handle_signal, raise_interrupt
+from impasto.cli.progress import ProgressBar, ProgressBarCallback
+from impasto.cli.request_options import RequestOptions
 from impasto.cli.table import show_table
-from impasto.cli.words import duration, plain
+from impasto.cli.words import format_duration, format_value
 from impasto.core.errors import InputError, InterruptedRun
-from impasto.core.knobs import flag_name, knobs_of
+from impasto.core.knobs import flag_name, get_knobs
 from impasto.core.picture import Picture
 from impasto.core.result import Result
 from impasto.pictures import check_writable, write
-from impasto.pictures.formats import deepest_bits
+from impasto.pictures.formats import max_bits
 
-ROWS = 12
+MAX_TABLE_ROWS = 12
 """Trials in the table."""
-QUICK = 10.0
+MAX_SECONDS_AFTER_INTERRUPT = 10.0
 """Seconds that painting the winner at its full size may take after a Ctrl-C."""
 
 
 @dataclass(frozen=True)
-class Wish:
+class TuneOptions:
     """The flags of tune; an empty text is one that was not given."""
 
     budget: str
     aim: float
     trials: int | None
     trial_size: int | None
-    agent: bool
+    llm_sampler: bool
     model: str
     model_url: str
     output: str
-    study: str
-    strip: str
+    storage: str
+    trial_sheet: str
 
     @property
-    def place(self) -> Path:
+    def storage_path(self) -> Path:
         """The study's file."""
-        if self.study:
-            return Path(self.study)
+        if self.storage:
+            return Path(self.storage)
         return Path(self.output).with_suffix(".tune.db") if self.output else Path("tune.db")
 
     def check(self, content: Picture, inputs: Sequence[Path]) -> None:
@@ -64,26 +64,26 @@ class Wish:
         Raises:
             InputError: says which file, and what to do.
         """
-        written = [Path(name) for name in (self.output, self.strip) if name]
+        written = [Path(name) for name in (self.output, self.trial_sheet) if name]
         if self.output:
-            bits = min(content.bits, deepest_bits(self.output))
+            bits = min(content.bits, max_bits(self.output))
             check_writable(self.output, bits, content.alpha is not None)
-        if self.strip:
-            check_writable(self.strip)
-        for i, path in enumerate((*written, self.place)):
+        if self.trial_sheet:
+            check_writable(self.trial_sheet)
+        for i, path in enumerate((*written, self.storage_path)):
             for other in inputs:
-                if same_file(path, other):
+                if is_same_file(path, other):
                     raise InputError(f"{path} is an input and would be overwritten: name another.")
             for other in written[:i]:
-                if same_file(path, other):
+                if is_same_file(path, other):
                     raise InputError(f"{path} is named twice: give each output its own name.")
 
 
-class Told(Listener):
+class TuneProgressCallback(Listener):
     """Tells on the command line."""
 
-    def __init__(self, voice: Voice, meter: Meter) -> None:
-        self.voice, self.meter = voice, meter
+    def __init__(self, reporter: Reporter, bar: ProgressBar) -> None:
+        self.reporter, self.bar = reporter, bar
         self.warnings: list[str] = []
 
     def progress(self, progress: Progress) -> None:
@@ -92,17 +92,19 @@ class Told(Listener):
             words += f", best score {progress.best:.3f}"
         if progress.defaults is not None:
             words += f", defaults {progress.defaults:.3f}"
-        self.meter.show(progress.share, f"{words}, {duration(progress.left)} left")
+        self.bar.update(progress.share, f"{words}, {format_duration(progress.left)} left")
 
     def note(self, sentence: str) -> None:
-        self.voice.say(sentence)
+        self.reporter.info(sentence)
 
     def warn(self, sentence: str) -> None:
         self.warnings.append(sentence)
-        self.voice.warn(sentence)
+        self.reporter.warn(sentence)
 
 
-def carry_out(order: Order, wish: Wish, voice: Voice) -> int:
+def run_tuning(
+    request_options: RequestOptions, tune_options: TuneOptions, reporter: Reporter
+) -> int:
     """Search, show the trials, and write what was asked for.
 
     Returns:
@@ -111,81 +113,92 @@ def carry_out(order: Order, wish: Wish, voice: Voice) -> int:
     Raises:
         ImpastoError: whatever is wrong.
     """
-    request = order.request(voice)
-    wish.check(request.content, order.files())
-    with only_run(wish.place, "tuning into"), on(signal.SIGTERM, as_interrupt):
-        with Meter(voice, "Tuning") as meter:
-            told = Told(voice, meter)
-            model = reach(wish.model, wish.model_url, told) if wish.agent else None
+    request = request_options.to_request(reporter)
+    tune_options.check(request.content, request_options.input_files())
+    with (
+        exclusive_run(tune_options.storage_path, "tuning into"),
+        handle_signal(signal.SIGTERM, raise_interrupt),
+    ):
+        with ProgressBar(reporter, "Tuning") as meter:
+            told = TuneProgressCallback(reporter, meter)
+            model = (
+                reach(tune_options.model, tune_options.model_url, told)
+                if tune_options.llm_sampler
+                else None
+            )
             tuning = tune_request(
                 request,
-                order.knobs,
-                budget=wish.budget,
-                aim=wish.aim,
-                trial_size=wish.trial_size,
-                trials=wish.trials,
-                study=wish.place,
+                request_options.knobs,
+                budget=tune_options.budget,
+                aim=tune_options.aim,
+                trial_size=tune_options.trial_size,
+                trials=tune_options.trials,
+                study=tune_options.storage_path,
                 model=model,
                 listener=told,
             )
         code = InterruptedRun.exit_code if tuning.stopped else 0
-        if wish.strip:
-            write(strip(tuning), wish.strip)
-        result = _painted(tuning, wish, voice) if wish.output else None
+        if tune_options.trial_sheet:
+            write(strip(tuning), tune_options.trial_sheet)
+        result = _stylize_best(tuning, tune_options, reporter) if tune_options.output else None
         if result and not result.recipe.finished:
             code = InterruptedRun.exit_code
-    _report(tuning, wish, voice, told.warnings, result)
+    _report(tuning, tune_options, reporter, told.warnings, result)
     return code
 
 
-def _painted(tuning: Tuning, wish: Wish, voice: Voice) -> Result:
+def _stylize_best(tuning: Tuning, tune_options: TuneOptions, reporter: Reporter) -> Result:
     """The winner, written: after a Ctrl-C at the trials' size where the full one takes long."""
     size = None
-    if tuning.stopped and tuning.forecast > QUICK:
+    if tuning.stopped and tuning.forecast > MAX_SECONDS_AFTER_INTERRUPT:
         size = tuning.trial_size
-        voice.warn(f"Stopped: {wish.output} is the winner so far at {size} px.")
+        reporter.warn(f"Stopped: {tune_options.output} is the winner so far at {size} px.")
     else:
-        voice.say(f"Painting the winner, about {duration(tuning.forecast)}.")
-    with Meter(voice, "Painting") as meter:
-        result = tuning.paint(Teller(meter, voice, tuning.forecast, False), size)
-    with on(signal.SIGINT, signal.SIG_IGN):
-        for note in result.save(wish.output):
-            voice.warn(f"{wish.output}: {note}.")
+        reporter.info(f"Painting the winner, about {format_duration(tuning.forecast)}.")
+    with ProgressBar(reporter, "Painting") as meter:
+        result = tuning.paint(ProgressBarCallback(meter, reporter, tuning.forecast, False), size)
+    with handle_signal(signal.SIGINT, signal.SIG_IGN):
+        for note in result.save(tune_options.output):
+            reporter.warn(f"{tune_options.output}: {note}.")
     return result
 
 
 def _report(
-    tuning: Tuning, wish: Wish, voice: Voice, warnings: Sequence[str], result: Result | None
+    tuning: Tuning,
+    tune_options: TuneOptions,
+    reporter: Reporter,
+    warnings: Sequence[str],
+    result: Result | None,
 ) -> None:
-    if not voice.as_json and not voice.quiet:
+    if not reporter.as_json and not reporter.quiet:
         show_table(
             ("trial", "by", "score", "style error", "content error", "seconds", "knobs"),
-            [_row(trial, tuning) for trial in _best(tuning)],
+            [_trial_row(trial, tuning) for trial in _table_trials(tuning)],
         )
-    voice.say(f"{tuning.verdict[0].upper()}{tuning.verdict[1:]}")
-    voice.say(f"Every trial is in {wish.place}, its picture in {tuning.folder}.")
-    for path in (wish.strip, wish.output):
+    reporter.info(f"{tuning.verdict[0].upper()}{tuning.verdict[1:]}")
+    reporter.info(f"Every trial is in {tune_options.storage_path}, its picture in {tuning.folder}.")
+    for path in (tune_options.trial_sheet, tune_options.output):
         if path:
-            voice.result(path)
-    command = tuning.command(wish.output or "painting.png")
-    if not wish.output:
-        voice.result(command)
+            reporter.print_result(path)
+    command = tuning.command(tune_options.output or "painting.png")
+    if not tune_options.output:
+        reporter.print_result(command)
     elif tuning.stopped:
-        voice.say(f"At full size: {command}")
-    voice.data(
+        reporter.info(f"At full size: {command}")
+    reporter.print_json(
         {
-            "best": _facts(tuning.best),
-            "defaults": _facts(tuning.defaults) if tuning.defaults else None,
-            "trials": [_facts(trial) for trial in tuning.trials],
-            "finals": [_facts(trial) for trial in tuning.finals],
+            "best": _trial_json(tuning.best),
+            "defaults": _trial_json(tuning.defaults) if tuning.defaults else None,
+            "trials": [_trial_json(trial) for trial in tuning.trials],
+            "finals": [_trial_json(trial) for trial in tuning.finals],
             "frontier": [trial.number for trial in tuning.frontier],
             "aim": tuning.aim,
             "at": tuning.rung,
             "seconds": round(tuning.seconds, 1),
             "stopped": tuning.stopped,
-            "study": str(wish.place),
-            "strip": wish.strip or None,
-            "output": wish.output or None,
+            "study": str(tune_options.storage_path),
+            "strip": tune_options.trial_sheet or None,
+            "output": tune_options.output or None,
             "command": command,
             "warnings": list(warnings),
             "recipe": dataclasses.asdict(result.recipe) if result else None,
@@ -193,14 +206,14 @@ def _report(
     )
 
 
-def _best(tuning: Tuning) -> list[Trial]:
+def _table_trials(tuning: Tuning) -> list[Trial]:
     """The trials of the table: the last round's, then the best of the first."""
     first = sorted(tuning.trials, key=lambda trial: trial.score)
-    usual = [t for t in tuning.trials if t.number == 0 and t not in first[:ROWS]]
-    return [*sorted(tuning.finals, key=lambda trial: trial.score), *first[:ROWS], *usual]
+    usual = [t for t in tuning.trials if t.number == 0 and t not in first[:MAX_TABLE_ROWS]]
+    return [*sorted(tuning.finals, key=lambda trial: trial.score), *first[:MAX_TABLE_ROWS], *usual]
 
 
-def _row(trial: Trial, tuning: Tuning) -> tuple[str, ...]:
+def _trial_row(trial: Trial, tuning: Tuning) -> tuple[str, ...]:
     return (
         f"{trial.number}{' final' if trial.final else ''}",
         trial.by,
@@ -208,16 +221,16 @@ def _row(trial: Trial, tuning: Tuning) -> tuple[str, ...]:
         f"{trial.style_error:.3f}",
         f"{trial.content_error:.3f}",
         f"{trial.seconds:.1f}",
-        _spelt(trial, tuning),
+        _changed_flags(trial, tuning),
     )
 
 
-def _spelt(trial: Trial, tuning: Tuning) -> str:
+def _changed_flags(trial: Trial, tuning: Tuning) -> str:
     """The knobs that differ from the defaults, as flags."""
     kind = type(tuning.request.method)
-    changed = [k for k in knobs_of(kind) if k.check(trial.knobs[k.name]) != k.default]
-    return " ".join(f"{flag_name(k)} {plain(trial.knobs[k.name])}" for k in changed)
+    changed = [k for k in get_knobs(kind) if k.check(trial.knobs[k.name]) != k.default]
+    return " ".join(f"{flag_name(k)} {format_value(trial.knobs[k.name])}" for k in changed)
 
 
-def _facts(trial: Trial) -> dict[str, Any]:
+def _trial_json(trial: Trial) -> dict[str, Any]:
     return {**dataclasses.asdict(trial), "knobs": dict(trial.knobs)}

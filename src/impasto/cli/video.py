@@ -13,41 +13,41 @@ from typing import Any, ClassVar, TypeVar
 import click
 
 from impasto.cli.color_flags import colour_flags
-from impasto.cli.console import Voice
+from impasto.cli.console import Reporter
 from impasto.cli.flags import (
-    SECTIONS,
-    pick,
-    pictures_or_regions,
+    FLAG_SECTIONS,
+    dataclass_from_flags,
+    picture_or_region_arguments,
+    reporter_flags,
+    reporter_from_flags,
     request_flags,
-    talk_flags,
-    voice_of,
 )
-from impasto.cli.knob_flags import MethodCommand, given_knobs
-from impasto.cli.lock import only_run
-from impasto.cli.plan import remarks
-from impasto.cli.process import as_interrupt, on
-from impasto.cli.progress import Meter, waiting
+from impasto.cli.knob_flags import MethodCommand, knobs_from_flags
+from impasto.cli.lock import exclusive_run
+from impasto.cli.plan import plan_notes
+from impasto.cli.process import handle_signal, raise_interrupt
+from impasto.cli.progress import ProgressBar, spinner
 from impasto.cli.weights import fetch
-from impasto.cli.words import duration, memory
+from impasto.cli.words import format_bytes, format_duration
 from impasto.core.errors import InterruptedRun, KnobError
-from impasto.core.progress import Clock, Tick
-from impasto.methods import find
-from impasto.metrics.video import FILM_MEASURES
+from impasto.core.progress import EtaEstimator, ProgressEvent
+from impasto.methods import get_method
+from impasto.metrics.video import VIDEO_METRICS
 from impasto.pictures import write
 from impasto.video.image_sequence import is_pictures, is_still
 from impasto.video.options import Take
 from impasto.video.runner import Film, Job
 from impasto.video.stylize_video import METHOD, gauge_for, planned
-from impasto.weights.registry import CATALOGUE
+from impasto.weights.registry import REGISTRY
 
 F = TypeVar("F", bound=Callable[..., Any])
-OWN = ("seed", "style_weights", "size", "fit", "weights", "device", "precision")
-FROM_WORDS = "512x512"
+REQUEST_OPTION_NAMES = ("seed", "style_weights", "size", "fit", "weights", "device", "precision")
+DEFAULT_PROMPT_SIZE = "512x512"
 """The size of a film of which there is only a style picture."""
-COLOURS = ("keep_colour", "colour_share", "colour_when", "colour_mask")
+COLOR_OPTION_NAMES = ("keep_colour", "colour_share", "colour_when", "colour_mask")
 
 
-class FilmCommand(MethodCommand):
+class VideoCommand(MethodCommand):
     """A command with the flags of the method that ``--method`` names, for films."""
 
     default_method: ClassVar[str] = METHOD
@@ -56,11 +56,11 @@ class FilmCommand(MethodCommand):
         "Film": (
             "start", "end", "fps", "seconds", "stability", "flow", "shots", "loop", "ramp",
         ),
-        **{name: SECTIONS[name] for name in ("Picture", "Colour", "Run")},
+        **{name: FLAG_SECTIONS[name] for name in ("Picture", "Colour", "Run")},
     }  # fmt: skip
 
 
-def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+def _parse_time(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
     """A time: "12.5", "1:02" or "1:00:02.5"."""
     if value is None:
         return None
@@ -74,12 +74,12 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> f
     return total
 
 
-def _times(ctx: click.Context, param: click.Parameter, value: str | None) -> list[float]:
-    found = [_seconds(ctx, param, each) for each in value.split(",")] if value else []
+def _parse_times(ctx: click.Context, param: click.Parameter, value: str | None) -> list[float]:
+    found = [_parse_time(ctx, param, each) for each in value.split(",")] if value else []
     return [each for each in found if each is not None]
 
 
-def _film_method(command: F) -> F:
+def _set_video_methods(command: F) -> F:
     """``--method`` as films have it."""
     for param in command.__click_params__:  # type: ignore[attr-defined]
         if isinstance(param, click.Option) and param.name == "method":
@@ -88,8 +88,8 @@ def _film_method(command: F) -> F:
     return command
 
 
-@click.command("video", cls=FilmCommand)
-@pictures_or_regions
+@click.command("video", cls=VideoCommand)
+@picture_or_region_arguments
 @click.option(
     "-o",
     "--output",
@@ -112,17 +112,17 @@ def _film_method(command: F) -> F:
 @click.option(
     "--preview",
     metavar="TIME,…",
-    callback=_times,
+    callback=_parse_times,
     help="Paint only the frames at these times, to a sheet beside OUT.",
 )
 @click.option(
     "--start",
     default="0",
     metavar="TIME",
-    callback=_seconds,
+    callback=_parse_time,
     help="Where to begin, in seconds or as 1:02.5.",
 )
-@click.option("--end", metavar="TIME", callback=_seconds, help="Where to end.")
+@click.option("--end", metavar="TIME", callback=_parse_time, help="Where to end.")
 @click.option(
     "--fps",
     type=float,
@@ -155,11 +155,11 @@ def _film_method(command: F) -> F:
 )
 @click.option("--loop", is_flag=True, help="Let the end flow into the beginning.")
 @click.option("--ramp", is_flag=True, help="Fade the painting in over the whole film.")
-@_film_method
+@_set_video_methods
 @request_flags
 @colour_flags
 @click.option("--resume", is_flag=True, help="Go on with an unfinished run of OUT.")
-@talk_flags
+@reporter_flags
 def video(ctx: click.Context) -> int:
     """Paint the film CONTENT in the manner of STYLE, or of several, blended.
 
@@ -169,72 +169,81 @@ def video(ctx: click.Context) -> int:
     --method animatediff --prompt TEXT makes a film from words: its CONTENT is a size, as 512x512,
     or is left out.
     """
-    voice, flags = voice_of(ctx), ctx.params
-    content, styles = _roles(flags["content"], list(flags["styles"]), flags["method"])
-    if flags["weights"] in CATALOGUE:
+    voice, flags = reporter_from_flags(ctx), ctx.params
+    content, styles = _split_content_and_styles(
+        flags["content"], list(flags["styles"]), flags["method"]
+    )
+    if flags["weights"] in REGISTRY:
         fetch(flags["weights"], voice)
-    asked = {name: flags[name] for name in (*OWN, *COLOURS)}
-    with waiting(voice, "Planning"):
+    asked = {name: flags[name] for name in (*REQUEST_OPTION_NAMES, *COLOR_OPTION_NAMES)}
+    with spinner(voice, "Planning"):
         job = planned(
             content,
             styles,
             flags["output"],
-            pick(Take, ctx),
+            dataclass_from_flags(Take, ctx),
             method=flags["method"],
             **asked,
-            **given_knobs(ctx),
+            **knobs_from_flags(ctx),
         )
-    _tell(job, voice)
+    _show_plan(job, voice)
     if flags["preview"]:
-        path = _beside(Path(flags["output"]))
+        path = _preview_path(Path(flags["output"]))
         write(job.preview(flags["preview"]), path)
-        voice.result(str(path))
-        voice.data({"preview": str(path)})
+        voice.print_result(str(path))
+        voice.print_json({"preview": str(path)})
         return 0
-    with only_run(Path(flags["output"])), on(signal.SIGTERM, as_interrupt):
-        film = _painted(job, flags["resume"], voice)
+    with exclusive_run(Path(flags["output"])), handle_signal(signal.SIGTERM, raise_interrupt):
+        film = _run_job(job, flags["resume"], voice)
     _report(film, flags["output"], voice)
     return 0 if film.recipe.finished else InterruptedRun.exit_code
 
 
-def _roles(content: str, styles: list[str], method: str) -> tuple[str, list[str]]:
+def _split_content_and_styles(
+    content: str, styles: list[str], method: str
+) -> tuple[str, list[str]]:
     """Content and styles: a still by itself is the style of a film that is made from words."""
     if styles:
         return content, styles
-    if "prompt" not in find(method).card.supports:
+    if "prompt" not in get_method(method).card.supports:
         raise click.UsageError("Missing argument 'STYLE…'.")
-    return (FROM_WORDS, [content]) if is_still(content) else (content, [])
+    return (DEFAULT_PROMPT_SIZE, [content]) if is_still(content) else (content, [])
 
 
-def _tell(job: Job, voice: Voice) -> None:
+def _show_plan(job: Job, reporter: Reporter) -> None:
     """The plan in a line, then what is worth knowing before waiting."""
     facts, plan = job.source.facts, job.plan
     styles = " and ".join(Path(style.name).name for style in job.request.styles)
     manner = f"in the manner of {styles}" if styles else "from words"
-    voice.say(
+    reporter.info(
         f"{Path(facts.name).name} {manner}, by {job.request.method.name}: "
-        f"{duration(float(facts.seconds))} of {facts.width} x {facts.height} px at "
+        f"{format_duration(float(facts.seconds))} of {facts.width} x {facts.height} px at "
         f"{float(facts.rate):.4g} frames a second, {facts.frames} frames; "
         f"{plan.setting.precision} on {plan.setting.device}, "
-        f"{_how_long(job)}{memory(plan.forecast.peak_bytes)}."
+        f"{_format_total_time(job)}{format_bytes(plan.forecast.peak_bytes)}."
     )
-    for note in remarks(job.request, plan):
-        voice.say(f"  {note}")
+    for note in plan_notes(job.request, plan):
+        reporter.info(f"  {note}")
     for warning in plan.warnings:
-        voice.warn(warning)
+        reporter.warn(warning)
 
 
-def _how_long(job: Job) -> str:
+def _format_total_time(job: Job) -> str:
     """How long it takes in all, where the plan's time is that of any frame."""
     if "prompt" not in job.request.method.card.supports:
         return ""
-    return f"about {duration(job.source.facts.frames * job.plan.forecast.seconds)}, "
+    return f"about {format_duration(job.source.facts.frames * job.plan.forecast.seconds)}, "
 
 
-def _painted(job: Job, resume: bool, voice: Voice) -> Film:
-    with Meter(voice, "Painting") as meter:
+def _run_job(job: Job, resume: bool, reporter: Reporter) -> Film:
+    with ProgressBar(reporter, "Painting") as meter:
         try:
-            return job.run(resume=resume, watch=_Teller(meter), gauge=gauge_for(job), say=voice.say)
+            return job.run(
+                resume=resume,
+                watch=_FrameProgressCallback(meter),
+                gauge=gauge_for(job),
+                say=reporter.info,
+            )
         except KeyboardInterrupt as error:  # the second one: at once
             raise InterruptedRun(
                 f"Stopped at once; {job.output} was not written. --resume goes on from the last "
@@ -242,57 +251,57 @@ def _painted(job: Job, resume: bool, voice: Voice) -> Film:
             ) from error
 
 
-class _Teller:
+class _FrameProgressCallback:
     """A watch that shows the frame, frames a second and the time left."""
 
-    def __init__(self, meter: Meter) -> None:
-        self._meter, self._clock = meter, Clock()
+    def __init__(self, bar: ProgressBar) -> None:
+        self._bar, self._eta = bar, EtaEstimator()
         self._first: tuple[int, float] | None = None
 
-    def __call__(self, tick: Tick) -> None:
+    def __call__(self, event: ProgressEvent) -> None:
         if self._first is None:
-            self._first = tick.step, time.monotonic()
-            self._clock = Clock(share_at_start=tick.share)
+            self._first = event.step, time.monotonic()
+            self._eta = EtaEstimator(initial_fraction=event.fraction)
             return
-        frames, seconds = tick.step - self._first[0], time.monotonic() - self._first[1]
-        left = self._clock.remaining(tick.share) or 0.0
-        self._meter.show(
-            tick.share,
-            f"frame {tick.step} of {tick.steps}, {frames / max(seconds, 1e-9):.3g} frames/s, "
-            f"{duration(left)} left",
+        frames, seconds = event.step - self._first[0], time.monotonic() - self._first[1]
+        left = self._eta.remaining(event.fraction) or 0.0
+        self._bar.update(
+            event.fraction,
+            f"frame {event.step} of {event.steps}, {frames / max(seconds, 1e-9):.3g} frames/s, "
+            f"{format_duration(left)} left",
         )
 
 
-def _report(film: Film, output: str, voice: Voice) -> None:
-    recipe = film.recipe
+def _report(result: Film, output: str, reporter: Reporter) -> None:
+    recipe = result.recipe
     if recipe.finished:
-        voice.say(
-            f"Painted {film.frames} frames in {duration(recipe.seconds)}, "
-            f"{memory(recipe.peak_bytes)} at the peak."
+        reporter.info(
+            f"Painted {result.frames} frames in {format_duration(recipe.seconds)}, "
+            f"{format_bytes(recipe.peak_bytes)} at the peak."
         )
-    elif not film.frames:
-        voice.warn("Stopped before a second of film was done: there is nothing to go on from.")
+    elif not result.frames:
+        reporter.warn("Stopped before a second of film was done: there is nothing to go on from.")
     else:
-        where = f" {film.path} is the film so far." if film.path else ""
-        voice.warn(f"Stopped after frame {film.frames}.{where} --resume goes on.")
-    for name, value in film.measures.items():
-        voice.say(f"  {name} {value:.4g}: {FILM_MEASURES.get(name, '')}")
-    if film.path:
-        voice.result(str(film.path))
-    voice.data(
+        where = f" {result.path} is the film so far." if result.path else ""
+        reporter.warn(f"Stopped after frame {result.frames}.{where} --resume goes on.")
+    for name, value in result.measures.items():
+        reporter.info(f"  {name} {value:.4g}: {VIDEO_METRICS.get(name, '')}")
+    if result.path:
+        reporter.print_result(str(result.path))
+    reporter.print_json(
         {
-            "output": str(film.path) if film.path else None,
-            "frames": film.frames,
-            "seconds": film.seconds,
-            "fps": film.fps,
-            "measures": dict(film.measures),
+            "output": str(result.path) if result.path else None,
+            "frames": result.frames,
+            "seconds": result.seconds,
+            "fps": result.fps,
+            "measures": dict(result.measures),
             "warnings": list(recipe.warnings),
             "recipe": dataclasses.asdict(recipe),
         }
     )
 
 
-def _beside(output: Path) -> Path:
+def _preview_path(output: Path) -> Path:
     """Where a preview of an output goes."""
     if is_pictures(str(output)):
         return output.parent.with_name(f"{output.parent.name}.preview.png")

@@ -8,31 +8,33 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from impasto.cli.console import Voice
-from impasto.cli.progress import Meter
+from impasto.cli.console import Reporter
+from impasto.cli.progress import ProgressBar
 from impasto.cli.table import show_table
-from impasto.cli.words import duration, memory, plain
+from impasto.cli.words import format_bytes, format_duration, format_value
 from impasto.core.errors import WeightsError
 from impasto.weights import model_files, store
-from impasto.weights.registry import CATALOGUE
+from impasto.weights.registry import REGISTRY
 
 
-def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    return [CompletionItem(name) for name in CATALOGUE if name.startswith(incomplete)]
+def _complete_weights(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    return [CompletionItem(name) for name in REGISTRY if name.startswith(incomplete)]
 
 
-def fetch(name: str, voice: Voice, *, again: bool = False) -> Path:
+def fetch(name: str, reporter: Reporter, *, force: bool = False) -> Path:
     """Fetch weights of the catalogue, showing how far it has come; returns their file.
 
     Raises:
-        WeightsError: as :func:`impasto.weights.store.get`.
+        WeightsError: as :func:`impasto.weights.store.fetch_weights`.
     """
-    with Meter(voice, f"Fetching {name}") as meter:
+    with ProgressBar(reporter, f"Fetching {name}") as meter:
 
         def progress(done: int, total: int) -> None:
-            meter.show(done / total, f"{memory(done)} of {memory(total)}")
+            meter.update(done / total, f"{format_bytes(done)} of {format_bytes(total)}")
 
-        return store.get(name, again=again, progress=progress)
+        return store.fetch_weights(name, force=force, callback=progress)
 
 
 @click.group("weights")
@@ -44,81 +46,90 @@ def weights() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON on stdout.")
 def list_(as_json: bool) -> None:
     """List the weights, and whether they are here; then the models that come along."""
-    voice = Voice(as_json=as_json)
-    listed = [*map(_facts, store.listing()), *map(_model_facts, store.bundled().values())]
-    voice.data(listed)
+    voice = Reporter(as_json=as_json)
+    listed = [
+        *map(_entry_json, store.list_weights()),
+        *map(_model_json, store.bundled_models().values()),
+    ]
+    voice.print_json(listed)
     if as_json:
         return
     show_table(
         ("weights", "here", "size", "licence", "what they are"),
         [
-            (f["name"], "yes" if f["present"] else "no", memory(f["size"]), f["licence"], f["what"])
+            (
+                f["name"],
+                "yes" if f["present"] else "no",
+                format_bytes(f["size"]),
+                f["licence"],
+                f["what"],
+            )
             for f in listed
         ],
     )
-    voice.say(
-        f"Those that are fetched are kept in {store.folder()}. impasto weights get NAME fetches "
+    voice.info(
+        f"Those that are fetched are kept in {store.weights_folder()}. impasto weights get NAME fetches "
         "them, impasto weights show NAME says more."
     )
 
 
 @weights.command("show")
-@click.argument("name", metavar="NAME|FILE", shell_complete=_names)
+@click.argument("name", metavar="NAME|FILE", shell_complete=_complete_weights)
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON on stdout.")
 def show(name: str, as_json: bool) -> None:
     """Say what NAME is; of a model that Impasto trained, a file too, how it was made."""
-    voice = Voice(as_json=as_json)
-    facts = _facts_of(name)
-    voice.data(facts)
+    voice = Reporter(as_json=as_json)
+    facts = _weights_json(name)
+    voice.print_json(facts)
     card = facts.pop("card", {})
     about = {key: value for key, value in facts.pop("about", {}).items() if key != "licence"}
     told = {**facts, **about, **card}
     while told:
         earlier = told.pop("started from", None)
         for label, value in told.items():
-            voice.result(f"{label:<13}{_words(label, value)}".rstrip())
+            voice.print_result(f"{label:<13}{_format_field(label, value)}".rstrip())
         if earlier:
-            voice.result("\nstarted from a model that was made so:")
+            voice.print_result("\nstarted from a model that was made so:")
         told = earlier
 
 
-def _facts_of(name: str) -> dict[str, Any]:
-    listed = {line.entry.name: line for line in store.listing()}
+def _weights_json(name: str) -> dict[str, Any]:
+    listed = {line.entry.name: line for line in store.list_weights()}
     if name in listed:
-        return _facts(listed[name])
-    path = store.bundled().get(name)
+        return _entry_json(listed[name])
+    path = store.bundled_models().get(name)
     if path is None:
         path = Path(name).expanduser()
         if not path.is_file():
             store.verify(name)  # raises, and names the nearest
-        if model_files.read_header(path) is None:
+        if model_files.read_model_header(path) is None:
             raise WeightsError(f"{name} holds no model that Impasto trained: it has no card.")
-    return _model_facts(path)
+    return _model_json(path)
 
 
-def _facts(line: store.Listed) -> dict[str, Any]:
+def _entry_json(line: store.WeightsStatus) -> dict[str, Any]:
     entry = line.entry
     return {
         "name": entry.name,
-        "kind": entry.kind,
-        "what": entry.what,
+        "kind": entry.role,
+        "what": entry.description,
         "source": entry.source,
         "licence": entry.licence,
-        "size": entry.size,
+        "size": entry.size_bytes,
         "sha256": entry.sha256,
-        "needed_by": entry.needed_by,
+        "needed_by": entry.used_by,
         "path": str(line.path),
-        "present": line.present,
+        "present": line.is_present,
     }
 
 
-def _model_facts(path: Path) -> dict[str, Any]:
-    header = model_files.read_header(path) or {}
+def _model_json(path: Path) -> dict[str, Any]:
+    header = model_files.read_model_header(path) or {}
     kind, card = header.get("kind", "?"), header.get("card", {})
     return {
-        "name": path.stem if path.parent == model_files.BUNDLED else path.name,
+        "name": path.stem if path.parent == model_files.BUNDLED_FOLDER else path.name,
         "kind": kind,
-        "what": model_files.TITLES.get(kind, kind),
+        "what": model_files.MODEL_TITLES.get(kind, kind),
         "licence": card.get("licence", ""),
         "size": path.stat().st_size,
         "path": str(path),
@@ -128,38 +139,40 @@ def _model_facts(path: Path) -> dict[str, Any]:
     }
 
 
-def _words(label: str, value: Any) -> str:
+def _format_field(label: str, value: Any) -> str:
     if label == "size":
-        return memory(value)
+        return format_bytes(value)
     if label == "seconds":
-        return duration(value)
+        return format_duration(value)
     if isinstance(value, dict):
-        return ", ".join(f"{name} {plain(each)}" for name, each in value.items())
-    return plain(value)
+        return ", ".join(f"{name} {format_value(each)}" for name, each in value.items())
+    return format_value(value)
 
 
 @weights.command("get")
-@click.argument("name", shell_complete=_names)
+@click.argument("name", shell_complete=_complete_weights)
 @click.option("--again", is_flag=True, help="Anew, even if they are here.")
 @click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors.")
 def get(name: str, again: bool, quiet: bool) -> None:
     """Fetch the weights NAME, and print their path."""
-    voice = Voice(quiet=quiet)
-    voice.result(str(fetch(name, voice, again=again)))
+    voice = Reporter(quiet=quiet)
+    voice.print_result(str(fetch(name, voice, force=again)))
 
 
 @weights.command("verify")
-@click.argument("name", required=False, shell_complete=_names)
+@click.argument("name", required=False, shell_complete=_complete_weights)
 def verify(name: str | None) -> None:
     """Check the weights NAME, or all that are here."""
-    voice = Voice()
-    names = [name] if name else [line.entry.name for line in store.listing() if line.present]
+    voice = Reporter()
+    names = (
+        [name] if name else [line.entry.name for line in store.list_weights() if line.is_present]
+    )
     if not names:
-        voice.say("No weights are here yet: nothing to check.")
+        voice.info("No weights are here yet: nothing to check.")
     damaged = []
     for each in names:
         try:
-            voice.result(f"{each}: whole, sha256 {store.verify(each)}")
+            voice.print_result(f"{each}: whole, sha256 {store.verify(each)}")
         except WeightsError as error:
             damaged.append(str(error))
     if damaged:

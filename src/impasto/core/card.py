@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Card:
+class MethodCard:
     """What somebody should know before choosing a method.
 
     Attributes:

@@ -11,8 +11,8 @@ import psutil
 
 from impasto.core.errors import ResourceError
 
-_CGROUP = Path("/sys/fs/cgroup")
-_LIMITS = (
+_CGROUP_DIR = Path("/sys/fs/cgroup")
+_CGROUP_MEMORY_FILES = (
     ("memory.max", "memory.current", "memory.stat", "inactive_file"),
     (
         "memory/memory.limit_in_bytes",
@@ -32,22 +32,22 @@ def available_bytes(device: str) -> int:
 
         return int(torch.cuda.mem_get_info(device)[0])
     free = int(psutil.virtual_memory().available)
-    for most, now, details, cached in _LIMITS:
-        limit, used = _number(_CGROUP / most), _number(_CGROUP / now)
+    for most, now, details, cached in _CGROUP_MEMORY_FILES:
+        limit, used = _read_int(_CGROUP_DIR / most), _read_int(_CGROUP_DIR / now)
         if limit is not None and used is not None:
-            stat = dict(line.split(maxsplit=1) for line in _lines(_CGROUP / details))
+            stat = dict(line.split(maxsplit=1) for line in _read_lines(_CGROUP_DIR / details))
             free = min(free, max(0, limit - used + int(stat.get(cached, 0))))
     return free
 
 
-def _number(path: Path) -> int | None:
+def _read_int(path: Path) -> int | None:
     try:
         return int(path.read_text())
     except (OSError, ValueError):  # no such file, or "max": no limit
         return None
 
 
-def _lines(path: Path) -> list[str]:
+def _read_lines(path: Path) -> list[str]:
     try:
         return path.read_text().splitlines()
     except OSError:
@@ -63,7 +63,7 @@ def peak_bytes() -> int:
     """The most memory in bytes that this process ever held."""
     if platform.system() == "Windows":
         return int(psutil.Process().memory_info().peak_wset)
-    for line in _lines(Path("/proc/self/status")):
+    for line in _read_lines(Path("/proc/self/status")):
         if line.startswith("VmHWM:"):  # ru_maxrss may be that of the program that started this one
             return int(line.split()[1]) * 1024
     import resource
@@ -72,7 +72,7 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def choose_device(wanted: str) -> str:
+def choose_device(name: str) -> str:
     """The device for "auto" or a name.
 
     Raises:
@@ -80,23 +80,23 @@ def choose_device(wanted: str) -> str:
     """
     import torch
 
-    if wanted == "auto":
+    if name == "auto":
         if torch.cuda.is_available():
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        torch.empty(1, device=wanted).item()  # "meta" has no numbers
+        torch.empty(1, device=name).item()  # "meta" has no numbers
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         if reason.startswith("Expected one of"):  # a long list of everything PyTorch ever knew
             reason = "PyTorch knows no such device"
         raise ResourceError(
-            f"device = {wanted!r} is not to be had here ({reason}). Use --device auto."
+            f"device = {name!r} is not to be had here ({reason}). Use --device auto."
         ) from error
-    return wanted
+    return name
 
 
-def fast_bf16(device: str) -> bool:
+def has_fast_bf16(device: str) -> bool:
     """Whether bfloat16 has its own arithmetic on ``device`` (on a CPU: AVX512-BF16 or AMX)."""
     import torch
 
@@ -107,7 +107,7 @@ def fast_bf16(device: str) -> bool:
 
 
 def _cpu_flags() -> set[str]:
-    named = (line.partition(":") for line in _lines(Path("/proc/cpuinfo")))
+    named = (line.partition(":") for line in _read_lines(Path("/proc/cpuinfo")))
     return {f for key, _, v in named if key.strip() in ("flags", "Features") for f in v.split()}
 
 
@@ -126,7 +126,7 @@ def keep_freed_memory() -> None:
     libc.mallopt(m_trim_threshold, (1 << 31) - 1)
 
 
-def give_back_freed_memory() -> None:
+def release_freed_memory() -> None:
     """Have the C library hand freed blocks back to the system, of which it keeps many.
 
     After a large model was converted, they were a quarter of what the process held

@@ -29,7 +29,7 @@ class TrainingError(ImpastoError):
     """A training that went astray; the message says how, and what is kept."""
 
 
-class ModelError(ImpastoError):
+class LanguageModelError(ImpastoError):
     """A language model that is down, too slow, refuses, answers nonsense, or cannot be found."""
 
 

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[np.float32]
 
-_BLANK = "blank "
+_BLANK_PREFIX = "blank "
 
 
 class Raster(Protocol):
     """Pixels that may lie in memory or on disk: float32 in 0..1, taken a window at a time.
 
-    An array is one, and so is :class:`~impasto.pictures.Spool`. ``np.asarray(raster)`` gives all
+    An array is one, and so is :class:`~impasto.pictures.DiskArray`. ``np.asarray(raster)`` gives all
     of it in memory. A window is to be read only: it may share the memory of its raster.
     """
 
@@ -52,9 +52,9 @@ class Picture:
     notes: tuple[str, ...] = field(default=())
 
     @property
-    def blank(self) -> bool:
-        """Whether it is only a size, as :func:`blank` makes it."""
-        return self.sha256.startswith(_BLANK)
+    def is_blank(self) -> bool:
+        """Whether it is only a size, as :func:`blank_picture` makes it."""
+        return self.sha256.startswith(_BLANK_PREFIX)
 
     @property
     def height(self) -> int:
@@ -69,8 +69,8 @@ class Picture:
         return max(self.height, self.width)
 
 
-def blank(width: int, height: int) -> Picture:
+def blank_picture(width: int, height: int) -> Picture:
     """A picture that is only a size, in pixels; for methods that make the content from words."""
     pixels = np.broadcast_to(np.float32(0.5), (height, width, 3))
     name = f"{width}x{height}"
-    return Picture(pixels, name=name, sha256=f"{_BLANK}{name}")
+    return Picture(pixels, name=name, sha256=f"{_BLANK_PREFIX}{name}")

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-USEFUL_RATIO = (0.3, 1e5)
+USEFUL_BALANCE_RANGE = (0.3, 1e5)
 """β / α outside of which only one of the two pictures is left; see docs/methods/gatys.md."""
-FRAME = 0.06
+MAX_FRAME_DIFFERENCE = 0.06
 """Mean difference of two pictures, in 0..1, below which they may be frames of one film."""
-LEAKING_SCALE = 0.95
+MIN_LEAKING_ADAPTER_SCALE = 0.95
 """Scale of an IP-Adapter from which on the reference's things come along with its manner."""
 
 
@@ -22,7 +22,7 @@ def untuned_balance(ratio: float) -> str | None:
     Args:
         ratio: β / α of our losses, at least 0.
     """
-    low, high = USEFUL_RATIO
+    low, high = USEFUL_BALANCE_RANGE
     if low <= ratio <= high:
         return None
     where, look = (
@@ -37,40 +37,40 @@ def untuned_balance(ratio: float) -> str | None:
 
 
 def moved_layers(
-    network: str, chosen: Sequence[str], there: Sequence[str], paper: Sequence[str]
+    network: str, layers: Sequence[str], backbone_layers: Sequence[str], vgg_layers: Sequence[str]
 ) -> str | None:
     """Layer names of VGG-19 on another backbone, where the same names are other depths.
 
     Args:
         network: what the backbone is called.
-        chosen: names that both networks have.
-        there: the backbone's convolutions, in order.
-        paper: those of VGG-19, for which the names were chosen.
+        layers: names that both networks have.
+        backbone_layers: the backbone's convolutions, in order.
+        vgg_layers: those of VGG-19, for which the names were chosen.
     """
     moved = [
-        f"{name} is convolution {_place(name, there)} there and {_place(name, paper)} in VGG-19"
-        for name in chosen
-        if there.index(name) != paper.index(name)
+        f"{name} is convolution {_format_depth(name, backbone_layers)} there and {_format_depth(name, vgg_layers)} in VGG-19"
+        for name in layers
+        if backbone_layers.index(name) != vgg_layers.index(name)
     ]
     if not moved:
         return None
     return f"{network} has the same layer names at other depths: {'; '.join(moved)}."
 
 
-def _place(name: str, known: Sequence[str]) -> str:
+def _format_depth(name: str, known: Sequence[str]) -> str:
     position = known.index(name) + 1
     return f"{position} of {len(known)} ({position / len(known):.0%} of the way)"
 
 
-def single_frame(name: str, neighbour: str, change: float) -> str | None:
+def single_frame(name: str, neighbour: str, difference: float) -> str | None:
     """A film that is styled frame by frame flickers: each frame finds strokes of its own.
 
     Args:
         name: of the picture.
         neighbour: of the one with the number before or after it.
-        change: mean difference of the two, in 0..1.
+        difference: mean difference of the two, in 0..1.
     """
-    if change >= FRAME:
+    if difference >= MAX_FRAME_DIFFERENCE:
         return None
     return (
         f"{name} and {neighbour} look like frames of a film. Styled one by one, frames flicker: "
@@ -98,7 +98,7 @@ def leaking_adapter(scale: float) -> str | None:
     Args:
         scale: of the adapter; Ye et al. 2023 call it λ (eq. 8).
     """
-    if scale < LEAKING_SCALE:
+    if scale < MIN_LEAKING_ADAPTER_SCALE:
         return None
     return (
         f"An IP-Adapter scale of {scale:g} brings the reference's things into the picture, not "

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Setting:
+class ExecutionSettings:
     """Where and how large: what a forecast depends on. Height and width are of the result."""
 
     height: int
@@ -35,7 +35,7 @@ class Plan:
         warnings: what the user should know before waiting, one sentence each.
     """
 
-    setting: Setting
+    setting: ExecutionSettings
     forecast: Forecast
     available_bytes: int
     notes: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""How long work tells where it is: a method calls a watcher once per step with a :class:`Tick`."""
+"""How long work tells where it is: a method calls a watcher once per step with a :class:`ProgressEvent`."""
 
 from __future__ import annotations
 
@@ -11,50 +11,50 @@ from impasto.core.picture import Raster
 
 
 @dataclass(frozen=True)
-class Tick:
+class ProgressEvent:
     """One step of a method's work.
 
     Attributes:
         step, steps: steps done and steps in all.
-        share: work done so far, 0..1. Differs from step / steps where steps cost unlike amounts,
+        fraction: work done so far, 0..1. Differs from step / steps where steps cost unlike amounts,
             as they do in a coarse-to-fine run.
         losses: the terms of the loss at this step.
-        picture: computes the picture as it is now, (height, width, 3) in 0..1; only on demand.
+        image: computes the picture as it is now, (height, width, 3) in 0..1; only on demand.
         state: all that is needed to go on from here (tensors and plain numbers, by name). It shares
             its memory with the run: write it out before the watch returns.
     """
 
     step: int
     steps: int
-    share: float
+    fraction: float
     losses: Mapping[str, float]
-    picture: Callable[[], Raster]
+    image: Callable[[], Raster]
     state: Callable[[], Mapping[str, Any]]
 
 
-class Watch(Protocol):
+class ProgressCallback(Protocol):
     """Told of every step. It may raise KeyboardInterrupt to stop the work without loss."""
 
-    def __call__(self, tick: Tick) -> None: ...
+    def __call__(self, event: ProgressEvent) -> None: ...
 
 
-def unwatched(tick: Tick) -> None:
+def ignore_progress(event: ProgressEvent) -> None:
     """A watch that looks away."""
 
 
 @dataclass
-class Clock:
+class EtaEstimator:
     """Estimates the time left from the share of work done per second since it was started."""
 
-    share_at_start: float = 0.0
-    started: float = field(default_factory=time.monotonic)
+    initial_fraction: float = 0.0
+    start_time: float = field(default_factory=time.monotonic)
 
     @property
     def elapsed(self) -> float:
         """Seconds since the start."""
-        return time.monotonic() - self.started
+        return time.monotonic() - self.start_time
 
-    def remaining(self, share: float) -> float | None:
-        """Seconds left when ``share`` (0..1) of the work is done; None if nothing is yet."""
-        done = share - self.share_at_start
-        return self.elapsed * (1.0 - share) / done if done > 0 else None
+    def remaining(self, fraction: float) -> float | None:
+        """Seconds left when ``fraction`` (0..1) of the work is done; None if nothing is yet."""
+        done = fraction - self.initial_fraction
+        return self.elapsed * (1.0 - fraction) / done if done > 0 else None

@@ -9,11 +9,11 @@ from typing import Any
 
 from impasto.core.errors import InputError
 
-FORMAT = 1
+FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True)
-class Ingredient:
+class InputFile:
     """An input picture: its role ("content", "style", "mask", "labels" …), name and checksum."""
 
     role: str
@@ -43,7 +43,7 @@ class Recipe:
 
     method: str
     knobs: dict[str, Any]
-    inputs: tuple[Ingredient, ...]
+    inputs: tuple[InputFile, ...]
     options: dict[str, Any]
     setting: dict[str, Any]
     files: dict[str, str]
@@ -58,13 +58,13 @@ class Recipe:
     regions: tuple[dict[str, Any], ...] = ()
     structure: dict[str, float] = field(default_factory=dict)
     film: dict[str, Any] = field(default_factory=dict)
-    format: int = field(default=FORMAT)
+    format: int = field(default=FORMAT_VERSION)
 
     def to_json(self, indent: int | None = None) -> str:
         return json.dumps(dataclasses.asdict(self), indent=indent, ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, text: str, where: str = "recipe") -> Recipe:
+    def from_json(cls, text: str, source: str = "recipe") -> Recipe:
         """Read what :meth:`to_json` wrote.
 
         Raises:
@@ -72,16 +72,16 @@ class Recipe:
         """
         try:
             data = json.loads(text)
-            if data["format"] > FORMAT:
-                raise InputError(f"{where}: the recipe is of a later Impasto; update to read it.")
+            if data["format"] > FORMAT_VERSION:
+                raise InputError(f"{source}: the recipe is of a later Impasto; update to read it.")
             for name in ("knobs", "options", "setting", "files", "versions", "losses"):
                 if not isinstance(data[name], dict):
                     raise TypeError(f"{name} is no mapping")
-            data["inputs"] = tuple(Ingredient(**i) for i in data["inputs"])
+            data["inputs"] = tuple(InputFile(**i) for i in data["inputs"])
             data["notes"], data["warnings"] = tuple(data["notes"]), tuple(data["warnings"])
             data["regions"] = tuple(dict(region) for region in data.get("regions", ()))
             data["structure"] = dict(data.get("structure", {}))
             data["film"] = dict(data.get("film", {}))
             return cls(**data)
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{where}: this is not an Impasto recipe ({error}).") from error
+            raise InputError(f"{source}: this is not an Impasto recipe ({error}).") from error

@@ -6,21 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
-from impasto.core.card import Card
-from impasto.core.color_options import AS_PAINTED, Colours
+from impasto.core.card import MethodCard
+from impasto.core.color_options import NO_COLOR_PRESERVATION, ColorOptions
 from impasto.core.errors import InputError, KnobError
 from impasto.core.picture import Picture, Raster
-from impasto.core.plan import Forecast, Plan, Setting
-from impasto.core.progress import Watch
+from impasto.core.plan import ExecutionSettings, Forecast, Plan
+from impasto.core.progress import ProgressCallback
 
 
 @dataclass(frozen=True)
-class Painting:
+class MethodOutput:
     """What a method gives back.
 
     Attributes:
         pixels: float32 (height, width, 3), sRGB 0..1, at the plan's size. A rest that is kept is
-            put in later, once; see :func:`impasto.engines.region_weights.keep_rest`.
+            put in later, once; see :func:`impasto.engines.region_weights.keep_background`.
         losses: the final value of each term.
         steps: steps done.
         finished: False if it was stopped before its end.
@@ -42,13 +42,13 @@ class Method(Protocol):
     """One published way of doing it: a frozen dataclass of knobs that knows how to paint."""
 
     name: ClassVar[str]
-    card: ClassVar[Card]
+    card: ClassVar[MethodCard]
 
-    def forecast(self, request: Request, setting: Setting) -> Forecast:
+    def forecast(self, request: Request, setting: ExecutionSettings) -> Forecast:
         """Time and peak memory of this request in this setting, from a short measurement."""
         ...
 
-    def agreement(self, request: Request, device: str, precision: str) -> float:
+    def precision_agreement(self, request: Request, device: str, precision: str) -> float:
         """Cosine between what it does in ``precision`` and in fp32, for this request.
 
         Compared are gradients where it descends, and changes of the content where it does not.
@@ -59,22 +59,26 @@ class Method(Protocol):
         """Known mistakes in these knobs, one sentence each."""
         ...
 
-    def paint(
-        self, request: Request, plan: Plan, watch: Watch, state: Mapping[str, Any] | None = None
-    ) -> Painting:
+    def stylize(
+        self,
+        request: Request,
+        plan: Plan,
+        callback: ProgressCallback,
+        state: Mapping[str, Any] | None = None,
+    ) -> MethodOutput:
         """Do the work, calling ``watch`` every step; ``state`` is where an earlier run stopped."""
         ...
 
 
 @runtime_checkable
-class NamesStyles(Protocol):
+class BuiltInStyles(Protocol):
     """What a method offers besides if its styles are named instead of shown.
 
     So it is where a network has learnt its styles beforehand.
     """
 
     @classmethod
-    def known_styles(cls, weights: str = "") -> tuple[str, ...]:
+    def style_names(cls, weights: str = "") -> tuple[str, ...]:
         """The names of the styles that these weights have learnt; "": the method's own.
 
         Raises:
@@ -83,7 +87,7 @@ class NamesStyles(Protocol):
         ...
 
     @classmethod
-    def named_style(cls, name: str, weights: str = "") -> Picture:
+    def load_style(cls, name: str, weights: str = "") -> Picture:
         """A style by its name, or by the path of a file that bears its name.
 
         What makes it this one and no other, its ``sha256``, is that of the weights, and its name.
@@ -96,10 +100,10 @@ class NamesStyles(Protocol):
 
 
 @runtime_checkable
-class Fetches(Protocol):
+class RemoteWeights(Protocol):
     """What a method offers besides if its weights are large and come from elsewhere."""
 
-    def lacking(self) -> str:
+    def missing_weights(self) -> str:
         """What of its weights is not on this machine, in a sentence; "": nothing."""
         ...
 
@@ -107,7 +111,7 @@ class Fetches(Protocol):
         """Name → sha256 of every file of its weights, as a recipe lists them; fetched for it."""
         ...
 
-    def notes(self, request: Request, setting: Setting) -> tuple[str, ...]:
+    def plan_notes(self, request: Request, setting: ExecutionSettings) -> tuple[str, ...]:
         """What a plan says of the weights and how they are fitted, one sentence each."""
         ...
 
@@ -119,7 +123,7 @@ class Region:
     Attributes:
         name: what messages and recipes call it: a file's, or a label's colour, as "#0000ff".
         mask: float32 (height, width) of the content, 0 outside to 1 inside.
-        style: index of its style among the request's.
+        style_index: index of its style among the request's.
         style_mask: float32 (height, width) of that style: the part of it that is looked at; None
             for all of it.
         sources: the files that it was read from, name → sha256.
@@ -128,31 +132,31 @@ class Region:
 
     name: str
     mask: Raster
-    style: int
+    style_index: int
     style_mask: Raster | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
-class Memory:
+class TemporalConstraint:
     """What a frame of a film is to hold on to, in its own place: earlier paintings.
 
     Attributes:
-        start: float32 (height, width, 3), 0..1: what its painting starts from.
+        initial_image: float32 (height, width, 3), 0..1: what its painting starts from.
         target: float32 (height, width, 3), 0..1: what it is to look like where it can.
-        weights: float32 (height, width), 0 to 1: where that is.
-        price: of a mean square difference of 1 / 255² from the target, relative to the style's
+        confidence: float32 (height, width), 0 to 1: where that is.
+        weight: of a mean square difference of 1 / 255² from the target, relative to the style's
             weight.
     """
 
-    start: Raster
+    initial_image: Raster
     target: Raster
-    weights: Raster
-    price: float
+    confidence: Raster
+    weight: float
 
 
-RESTS = ("style", "keep")
+BACKGROUND_MODES = ("style", "keep")
 
 
 @dataclass(frozen=True)
@@ -170,18 +174,18 @@ class Request:
         weights: name in the catalogue or path of a file; "" takes the method's default.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         precision: "auto", "fp32" or "bf16"; "fp16" for methods that support it.
-        fit: shrink what does not fit into memory instead of refusing it.
+        shrink_to_fit: shrink what does not fit into memory instead of refusing it.
         regions: parts of the content with a style of their own; where they overlap, they share.
-        rest: what no region covers: "style", in the manner of the styles that no region names (of
+        background: what no region covers: "style", in the manner of the styles that no region names (of
             the first, if all are named), or "keep", as the content is, to the bit.
         feather: width of the soft edge that regions are given, in pixels of the content; 0 leaves
             their masks as they are.
-        asked: how the regions were asked for, as :func:`impasto.pipeline.make_request` takes it:
+        region_options: how the regions were asked for, as :func:`impasto.pipeline.make_request` takes it:
         plain
             JSON, for the recipe.
-        remarks: what a user should know of the regions before waiting, one sentence each.
+        region_warnings: what a user should know of the regions before waiting, one sentence each.
         colours: how the content's colours are kept.
-        memory: of the frames before it, for methods that optimise; None for a single picture.
+        temporal_constraint: of the frames before it, for methods that optimise; None for a single picture.
     """
 
     content: Picture
@@ -193,21 +197,21 @@ class Request:
     weights: str = ""
     device: str = "auto"
     precision: str = "auto"
-    fit: bool = False
+    shrink_to_fit: bool = False
     regions: tuple[Region, ...] = ()
-    rest: str = "style"
+    background: str = "style"
     feather: float = 0.0
-    asked: Mapping[str, Any] = field(default_factory=dict)
-    remarks: tuple[str, ...] = ()
-    colours: Colours = AS_PAINTED
-    memory: Memory | None = None
+    region_options: Mapping[str, Any] = field(default_factory=dict)
+    region_warnings: tuple[str, ...] = ()
+    colours: ColorOptions = NO_COLOR_PRESERVATION
+    temporal_constraint: TemporalConstraint | None = None
 
     def __post_init__(self) -> None:
         if not self.styles and "prompt" not in self.method.card.supports:
             raise InputError("No style picture: give at least one.")
-        if self.size is not None and not _whole(self.size, 1, 30_000):
+        if self.size is not None and not _is_int_in_range(self.size, 1, 30_000):
             raise KnobError(f"size = {self.size!r} does not fit: it must be 1 to 30000 pixels.")
-        if not _whole(self.seed, 0, 2**32 - 1):
+        if not _is_int_in_range(self.seed, 0, 2**32 - 1):
             raise KnobError(f"seed = {self.seed!r} does not fit: it must be 0 to 4294967295.")
         if self.style_weights and len(self.style_weights) != len(self.styles):
             raise KnobError(
@@ -220,11 +224,11 @@ class Request:
         half = self.precision == "fp16" and "fp16" in self.method.card.supports
         if self.precision not in ("auto", "fp32", "bf16") and not half:
             raise KnobError(f"precision = {self.precision!r}: one of auto, fp32, bf16.")
-        if self.content.blank and self.colours.any:
+        if self.content.is_blank and self.colours.is_active:
             raise KnobError("The content is only a size: it has no colours to keep.")
-        if self.content.blank and self.rest == "keep":
+        if self.content.is_blank and self.background == "keep":
             raise KnobError("The content is only a size: there is nothing that --rest could keep.")
-        if self.colours.when == "before" and isinstance(self.method, NamesStyles):
+        if self.colours.stage == "before" and isinstance(self.method, BuiltInStyles):
             raise KnobError(
                 f"The method {self.method.name} has learnt its styles, and they cannot be given "
                 "other colours: say --colour-when after."
@@ -232,12 +236,12 @@ class Request:
         self._check_regions()
 
     def _check_regions(self) -> None:
-        if self.rest not in RESTS:
-            raise KnobError(f"rest = {self.rest!r} does not fit: it must be style or keep.")
+        if self.background not in BACKGROUND_MODES:
+            raise KnobError(f"rest = {self.background!r} does not fit: it must be style or keep.")
         if not 0 <= self.feather <= 10_000:
             raise KnobError(f"feather = {self.feather!r} does not fit: it must be 0 to 10000 px.")
         if not self.regions:
-            if self.rest == "keep":
+            if self.background == "keep":
                 raise KnobError("rest = 'keep' keeps what no region covers: give a region.")
             if self.feather:
                 raise KnobError("feather softens the edges of regions: give a region.")
@@ -255,7 +259,7 @@ class Request:
         return self.size or self.content.long_side
 
     @property
-    def shares(self) -> tuple[float, ...]:
+    def normalized_style_weights(self) -> tuple[float, ...]:
         """The style weights scaled to the sum 1; with regions, those of the rest.
 
         A style that a region names then has none, unless all are named: the first has all.
@@ -263,7 +267,7 @@ class Request:
         if not self.styles:
             return ()
         weights = self.style_weights or (1.0,) * len(self.styles)
-        named = {region.style for region in self.regions}
+        named = {region.style_index for region in self.regions}
         free = tuple(0.0 if i in named else w for i, w in enumerate(weights))
         if sum(free) == 0:
             free = (1.0, *(0.0 for _ in weights[1:]))
@@ -271,11 +275,11 @@ class Request:
 
 
 def _check_region(region: Region, request: Request) -> None:
-    if not 0 <= region.style < len(request.styles):
+    if not 0 <= region.style_index < len(request.styles):
         raise KnobError(
-            f"The region {region.name} names style {region.style + 1} of {len(request.styles)}."
+            f"The region {region.name} names style {region.style_index + 1} of {len(request.styles)}."
         )
-    style = request.styles[region.style]
+    style = request.styles[region.style_index]
     pairs = [(region.mask, request.content, "content"), (region.style_mask, style, "style")]
     for mask, picture, role in pairs:
         if mask is not None and tuple(mask.shape) != (picture.height, picture.width):
@@ -285,5 +289,5 @@ def _check_region(region: Region, request: Request) -> None:
             )
 
 
-def _whole(value: object, low: int, high: int) -> bool:
+def _is_int_in_range(value: object, low: int, high: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high

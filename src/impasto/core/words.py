@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A time in two units at most: "48 s", "3 min 20 s", "2 h 5 min"."""
     whole = max(1, round(seconds))
     if whole < 60:
@@ -15,11 +15,11 @@ def duration(seconds: float) -> str:
     return f"{hours} h {rest} min" if rest else f"{hours} h"
 
 
-def short(seconds: float) -> str:
-    """A time as :func:`duration` says it, or in milliseconds below a second: "85 ms"."""
-    return f"{1000 * seconds:.0f} ms" if seconds < 0.9995 else duration(seconds)
+def format_short_duration(seconds: float) -> str:
+    """A time as :func:`format_duration` says it, or in milliseconds below a second: "85 ms"."""
+    return f"{1000 * seconds:.0f} ms" if seconds < 0.9995 else format_duration(seconds)
 
 
-def memory(count: float) -> str:
+def format_bytes(num_bytes: float) -> str:
     """Bytes in decimal units: "80 MB", "1.3 GB"."""
-    return f"{count / 1e6:.0f} MB" if count < 1e8 else f"{count / 1e9:.1f} GB"
+    return f"{num_bytes / 1e6:.0f} MB" if num_bytes < 1e8 else f"{num_bytes / 1e9:.1f} GB"

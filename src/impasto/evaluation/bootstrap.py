@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-RESAMPLES = 2000
-LEVEL = 0.95
-FEWEST = 2
+RESAMPLE_COUNT = 2000
+CONFIDENCE_LEVEL = 0.95
+MIN_SAMPLES = 2
 """Of one value nothing can be said."""
 
 
 @dataclass(frozen=True)
-class Interval:
+class MeanInterval:
     """A mean, with the bounds between which it lies at 95 %; None where one value is all."""
 
     mean: float
@@ -27,15 +27,15 @@ class Interval:
     count: int
 
 
-def interval(values: Sequence[float], seed: int = 0) -> Interval:
+def bootstrap_mean(values: Sequence[float], seed: int = 0) -> MeanInterval:
     """The mean of some values and its percentile interval from 2000 resamples.
 
     Of few values it is too narrow, as any bootstrap: below about ten it is a hint.
     """
     given = np.asarray(values, dtype=np.float64)
-    if len(given) < FEWEST:
-        return Interval(float(given.mean()), None, None, len(given))
+    if len(given) < MIN_SAMPLES:
+        return MeanInterval(float(given.mean()), None, None, len(given))
     random = np.random.default_rng(seed)
-    means = given[random.integers(0, len(given), (RESAMPLES, len(given)))].mean(1)
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(given.mean()), float(low), float(high), len(given))
+    means = given[random.integers(0, len(given), (RESAMPLE_COUNT, len(given)))].mean(1)
+    low, high = np.quantile(means, [(1 - CONFIDENCE_LEVEL) / 2, (1 + CONFIDENCE_LEVEL) / 2])
+    return MeanInterval(float(given.mean()), float(low), float(high), len(given))

@@ -16,64 +16,66 @@ from typing import Any
 
 from impasto.core.errors import InputError
 
-SUFFIXES = (
+PICTURE_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff"),
     *(".heic", ".heif", ".gif", ".bmp"),
 )
-SEPARATORS = "-_. "
-NAMED = 6
+NAME_SEPARATORS = "-_. "
+MAX_LISTED_NAMES = 6
 """How many names a message lists before it only counts."""
 
 
 @dataclass(frozen=True)
-class Pool:
+class NamedImages:
     """Contents or styles to choose from: name in lower case, without suffix → picture.
 
     Attributes:
-        things: paths or pictures in memory.
-        one: there is one, and it applies to every result.
+        images: paths or pictures in memory.
+        is_single: there is one, and it applies to every result.
     """
 
-    things: Mapping[str, Any]
-    one: bool
+    images: Mapping[str, Any]
+    is_single: bool
 
-    def begins(self, name: str) -> list[tuple[str, str]]:
+    def match_prefixes(self, name: str) -> list[tuple[str, str]]:
         """Which of its names a name begins with, longest first, and what then is left of it."""
-        tries = ((each, _rest(name, each)) for each in sorted(self.things, key=len, reverse=True))
+        tries = (
+            (each, _strip_prefix(name, each)) for each in sorted(self.images, key=len, reverse=True)
+        )
         found = [(each, rest) for each, rest in tries if rest is not None]
-        return found or ([(next(iter(self.things)), name)] if self.one else [])
+        return found or ([(next(iter(self.images)), name)] if self.is_single else [])
 
 
-def pool(thing: Any, role: str) -> Pool:
+def collect_images(source: Any, role: str) -> NamedImages:
     """A file, a picture in memory, or all pictures of a folder.
 
     Raises:
         InputError: a folder without pictures, or with two of the same name.
     """
-    if not is_folder(thing):
-        return Pool({stem(thing, role): thing}, one=True)
+    if not is_folder(source):
+        return NamedImages({picture_stem(source, role): source}, is_single=True)
     found: dict[str, Path] = {}
-    for path in pictures_in(thing):
-        if (twin := found.setdefault(stem(path, role), path)) != path:
+    for path in list_pictures(source):
+        if (twin := found.setdefault(picture_stem(path, role), path)) != path:
             raise InputError(
                 f"{twin} and {path} have the same name: it is not clear which is the {role}."
             )
-    return Pool(found, one=False)
+    return NamedImages(found, is_single=False)
 
 
-def belongs(name: str, contents: Pool, styles: Pool) -> tuple[str, str] | None:
+def match_result(name: str, contents: NamedImages, styles: NamedImages) -> tuple[str, str] | None:
     """The names of the content and the style that a result is of, or None."""
-    for content, rest in contents.begins(name.lower()):
-        if styles.one:
-            return content, next(iter(styles.things))
-        if not rest and content in styles.things:
+    for content, rest in contents.match_prefixes(name.lower()):
+        if styles.is_single:
+            return content, next(iter(styles.images))
+        if not rest and content in styles.images:
             return content, content
-        for style, _ in styles.begins(rest):
+        for style, _ in styles.match_prefixes(rest):
             return content, style
     return None
 
 
-def pictures_in(folder: str | os.PathLike[str]) -> list[Path]:
+def list_pictures(folder: str | os.PathLike[str]) -> list[Path]:
     """The pictures of a folder, by name; not those of its subfolders.
 
     Raises:
@@ -82,36 +84,38 @@ def pictures_in(folder: str | os.PathLike[str]) -> list[Path]:
     found = sorted(
         path
         for path in Path(folder).iterdir()
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+        if path.suffix.lower() in PICTURE_SUFFIXES
+        and not path.name.startswith(".")
+        and path.is_file()
     )
     if not found:
         raise InputError(
-            f"The folder {folder} holds no pictures ({', '.join(SUFFIXES)}); its subfolders are "
+            f"The folder {folder} holds no pictures ({', '.join(PICTURE_SUFFIXES)}); its subfolders are "
             "not searched."
         )
     return found
 
 
-def is_folder(thing: Any) -> bool:
+def is_folder(source: Any) -> bool:
     """Whether it is the path of a folder."""
-    return isinstance(thing, (str, os.PathLike)) and Path(thing).is_dir()
+    return isinstance(source, (str, os.PathLike)) and Path(source).is_dir()
 
 
-def stem(thing: Any, otherwise: str) -> str:
+def picture_stem(source: Any, default: str) -> str:
     """What a picture is called in lower case, without folder and suffix."""
-    return Path(thing).stem.lower() if isinstance(thing, (str, os.PathLike)) else otherwise
+    return Path(source).stem.lower() if isinstance(source, (str, os.PathLike)) else default
 
 
-def listed(names: Iterable[str]) -> str:
+def format_names(names: Iterable[str]) -> str:
     """Names for a message; of many only the first ones."""
     all_names = list(names)
-    more = len(all_names) - NAMED
-    return ", ".join(all_names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+    more = len(all_names) - MAX_LISTED_NAMES
+    return ", ".join(all_names[:MAX_LISTED_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
-def _rest(name: str, beginning: str) -> str | None:
+def _strip_prefix(name: str, prefix: str) -> str | None:
     """What follows a beginning and its separator; None if the name does not begin so."""
-    if not name.startswith(beginning):
+    if not name.startswith(prefix):
         return None
-    rest = name[len(beginning) :]
-    return rest.lstrip(SEPARATORS) if not rest or rest[0] in SEPARATORS else None
+    rest = name[len(prefix) :]
+    return rest.lstrip(NAME_SEPARATORS) if not rest or rest[0] in NAME_SEPARATORS else None

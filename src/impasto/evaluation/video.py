@@ -14,17 +14,17 @@ from torch import Tensor
 
 from impasto.core.errors import InputError
 from impasto.metrics.temporal import Truth
-from impasto.metrics.video import FilmGauge
+from impasto.metrics.video import VideoEvaluator
 from impasto.ops.flow_estimation import read_flow
-from impasto.ops.warping import joined
-from impasto.pictures import from_any
+from impasto.ops.warping import compose_flows
+from impasto.pictures import as_picture
 from impasto.video.open_source import opened
 from impasto.video.options import Take
 from impasto.video.shot_detection import shots
 
 
 @dataclass(frozen=True)
-class FilmScores:
+class VideoScores:
     """What was measured of a painted film: its name, how many frames, and :data:`FILM_MEASURES`."""
 
     result: str
@@ -32,7 +32,7 @@ class FilmScores:
     values: Mapping[str, float]
 
 
-def evaluate_film(
+def evaluate_video(
     content: str,
     styles: Sequence[object],
     result: str,
@@ -41,8 +41,8 @@ def evaluate_film(
     flow: str = "auto",
     flow_truth: str = "",
     size: int | None = 512,
-    watch: Callable[[int, int], None] | None = None,
-) -> FilmScores:
+    callback: Callable[[int, int], None] | None = None,
+) -> VideoScores:
     """Measure a painted film.
 
     Args:
@@ -54,15 +54,15 @@ def evaluate_film(
         flow_truth: folder of .flo or .npz files, the true flow from every frame to the next, in
             the order of their names; "" if there is none.
         size: long side in pixels to which frames are reduced; None: that of the result.
-        watch: called after every frame with the frames done, and those expected.
+        callback: called after every frame with the frames done, and those expected.
 
     Raises:
         InputError: a film that cannot be read, or two that do not go together.
         MissingExtraError: what films or flow need is not installed.
     """
-    several = [from_any(style, f"style {i}") for i, style in enumerate(styles, start=1)]
-    truth = _truth(flow_truth) if flow_truth else None
-    gauge = FilmGauge(several, style_weights, flow=flow, size=size, truth=truth)
+    several = [as_picture(style, f"style {i}") for i, style in enumerate(styles, start=1)]
+    truth = _load_true_flow(flow_truth) if flow_truth else None
+    gauge = VideoEvaluator(several, style_weights, flow=flow, size=size, true_flow=truth)
     film, painting = (opened(each, Take(), None) for each in (content, result))
     shape, other = ((f.facts.height, f.facts.width) for f in (film, painting))
     if abs(shape[0] * other[1] - shape[1] * other[0]) > 2 * max(*shape, *other):
@@ -78,11 +78,11 @@ def evaluate_film(
             more = 1 + sum(1 for _ in originals)
             break
         if cut:
-            gauge.begin()
-        gauge.add(frame.pixels, shown.pixels)
+            gauge.start_shot()
+        gauge.update(frame.pixels, shown.pixels)
         count += 1
-        if watch:
-            watch(count, film.facts.frames)
+        if callback:
+            callback(count, film.facts.frames)
     if count < 2:
         raise InputError(f"{result} and {content} have {count} frame in common: nothing moves.")
     if more > 1 or next(painted, None) is not None:
@@ -90,10 +90,10 @@ def evaluate_film(
             f"{result} has another number of frames than {content} ({count + more}): give the part "
             "of the film that was painted."
         )
-    return FilmScores(result, count, gauge.measures())
+    return VideoScores(result, count, gauge.compute())
 
 
-def _truth(folder: str) -> Truth:
+def _load_true_flow(folder: str) -> Truth:
     """The true flows in a folder, joined from frame to frame."""
     files = sorted(f for f in Path(folder).glob("*") if f.suffix in (".flo", ".npz"))
     if not files:
@@ -104,7 +104,7 @@ def _truth(folder: str) -> Truth:
             return None
         found = read_flow(files[first])
         for file in files[first + 1 : last]:
-            found = joined(found, read_flow(file))
+            found = compose_flows(found, read_flow(file))
         return found
 
     return flow

@@ -19,11 +19,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-LEVIN = 1e-7
+LEVIN_EPSILON = 1e-7
 """ε of the Laplacian, added to the covariance of colours in 0..1; its authors add ε / |w|."""
 
 
-class LocalModels:
+class LocalAffineModels:
     """The windows of a guide, ready to fit any picture of its size.
 
     Everything is in float64: colours in a window may differ by less than float32 can tell.
@@ -34,57 +34,61 @@ class LocalModels:
         epsilon: ε, added to the covariance of a window's colours: the larger, the smoother.
     """
 
-    def __init__(self, guide: Tensor, radius: int = 1, epsilon: float = LEVIN) -> None:
+    def __init__(self, guide: Tensor, radius: int = 1, epsilon: float = LEVIN_EPSILON) -> None:
         self.guide, self.radius = guide.double(), radius
-        self.mean = self._mean(self.guide)
-        self.count = self._spread(torch.ones_like(self.mean[:, :1]))
+        self.guide_mean = self._window_mean(self.guide)
+        self.window_count = self._sum_over_windows(torch.ones_like(self.guide_mean[:, :1]))
         pairs = self.guide[:, :, None] * self.guide[:, None]
-        covariance = self._mean(pairs) - self.mean[:, :, None] * self.mean[:, None]
+        covariance = (
+            self._window_mean(pairs) - self.guide_mean[:, :, None] * self.guide_mean[:, None]
+        )
         eye = torch.eye(3, dtype=torch.float64, device=guide.device)[None, :, :, None, None]
-        self.inverse = _inverse(covariance + epsilon * eye)
+        self.inverse_covariance = _inverse_3x3(covariance + epsilon * eye)
 
-    def laplacian(self, v: Tensor) -> Tensor:
+    def apply_laplacian(self, v: Tensor) -> Tensor:
         """L v for each channel of v (1, C, H, W), in float64."""
         v = v.double()
-        return self.count * v - self._explained(v)
+        return self.window_count * v - self._sum_of_fits(v)
 
     def smooth(self, v: Tensor) -> Tensor:
         """The guided filter of v (1, C, H, W), float64."""
-        return self._explained(v.double()) / self.count
+        return self._sum_of_fits(v.double()) / self.window_count
 
-    def means(self, v: Tensor) -> tuple[Tensor, Tensor]:
+    def mean_coefficients(self, v: Tensor) -> tuple[Tensor, Tensor]:
         """At each pixel, the mean of its windows' slopes (1, C, 3, H, W) and offsets (1, C, H, W).
 
         He et al. 2013, eq. 9.
         """
         a, b = self.fit(v.double())
-        return self._spread(a) / self.count[:, None], self._spread(b) / self.count
+        return self._sum_over_windows(a) / self.window_count[:, None], self._sum_over_windows(
+            b
+        ) / self.window_count
 
-    def _explained(self, v: Tensor) -> Tensor:
+    def _sum_of_fits(self, v: Tensor) -> Tensor:
         """The sum over the windows of each pixel of what they say of it: aₖ·Iᵢ + bₖ."""
         a, b = self.fit(v)
-        return (self._spread(a) * self.guide[:, None]).sum(2) + self._spread(b)
+        return (self._sum_over_windows(a) * self.guide[:, None]).sum(2) + self._sum_over_windows(b)
 
     def fit(self, v: Tensor) -> tuple[Tensor, Tensor]:
         """The windows' slopes a (1, C, 3, h, w) and offsets b (1, C, h, w) for v (1, C, H, W)."""
-        mean = self._mean(v)
-        both = self._mean(v[:, :, None] * self.guide[:, None])
-        covariance = both - mean[:, :, None] * self.mean[:, None]
-        a = torch.einsum("nijhw,ncjhw->ncihw", self.inverse, covariance)
-        return a, mean - (a * self.mean[:, None]).sum(2)
+        mean = self._window_mean(v)
+        both = self._window_mean(v[:, :, None] * self.guide[:, None])
+        covariance = both - mean[:, :, None] * self.guide_mean[:, None]
+        a = torch.einsum("nijhw,ncjhw->ncihw", self.inverse_covariance, covariance)
+        return a, mean - (a * self.guide_mean[:, None]).sum(2)
 
-    def _mean(self, x: Tensor) -> Tensor:
+    def _window_mean(self, x: Tensor) -> Tensor:
         """The mean in each window that lies within the picture."""
         side = 2 * self.radius + 1
-        return _sums(x, side) / side**2
+        return _box_sums(x, side) / side**2
 
-    def _spread(self, windows: Tensor) -> Tensor:
+    def _sum_over_windows(self, windows: Tensor) -> Tensor:
         """At each pixel, the sum over the windows that it lies in."""
         wide = 2 * self.radius
-        return _sums(torch.nn.functional.pad(windows, (wide, wide, wide, wide)), wide + 1)
+        return _box_sums(torch.nn.functional.pad(windows, (wide, wide, wide, wide)), wide + 1)
 
 
-class Affinity:
+class MattingLaplacian:
     """The matting Laplacian of a photograph, as the weight of each pair of neighbouring pixels.
 
     Σ_ij w_ij (v_i - v_j)² = vᵀ L v, where w_ij > 0 or < 0 sums over the 3 x 3 windows that hold
@@ -94,32 +98,34 @@ class Affinity:
 
     Args:
         guide: the photograph, (1, 3, H, W), 0..1, at least 3 px on each side.
-        epsilon: ε; see :class:`LocalModels`.
+        epsilon: ε; see :class:`LocalAffineModels`.
     """
 
-    def __init__(self, guide: Tensor, epsilon: float = LEVIN) -> None:
+    def __init__(self, guide: Tensor, epsilon: float = LEVIN_EPSILON) -> None:
         # In float64, which not every device has.
-        models = LocalModels(guide.cpu(), 1, epsilon)
-        height, width = models.mean.shape[2:]
+        models = LocalAffineModels(guide.cpu(), 1, epsilon)
+        height, width = models.guide_mean.shape[2:]
         places = [(y, x) for y in range(3) for x in range(3)]
         centred = [
-            models.guide[..., y : y + height, x : x + width] - models.mean for y, x in places
+            models.guide[..., y : y + height, x : x + width] - models.guide_mean for y, x in places
         ]
-        sides = [torch.einsum("nijhw,njhw->nihw", models.inverse, each) for each in centred]
+        sides = [
+            torch.einsum("nijhw,njhw->nihw", models.inverse_covariance, each) for each in centred
+        ]
         weights: dict[tuple[int, int], Tensor] = {}
         for (one, (y, x)), (other, (b, a)) in combinations(enumerate(places), 2):
             pair = (1 + (centred[one] * sides[other]).sum(1)) / len(places)
-            found = weights.setdefault((b - y, a - x), torch.zeros_like(models.count))
+            found = weights.setdefault((b - y, a - x), torch.zeros_like(models.window_count))
             found[0, :, y : y + height, x : x + width] += pair
-        self.weights = {step: each.to(guide.device, torch.float32) for step, each in
+        self.pair_weights = {step: each.to(guide.device, torch.float32) for step, each in
                         weights.items()}  # fmt: skip
 
-    def laplacian(self, v: Tensor) -> Tensor:
+    def apply_laplacian(self, v: Tensor) -> Tensor:
         """L v for each channel of v (1, C, H, W), in float32."""
         v = v.float()
         height, width = v.shape[2:]
         product = torch.zeros_like(v)
-        for (down, across), weights in self.weights.items():
+        for (down, across), weights in self.pair_weights.items():
             left = max(0, -across)
             here = (..., slice(height - down), slice(left, width - max(0, across)))
             there = (..., slice(down, height), slice(left + across, width - max(0, -across)))
@@ -129,12 +135,12 @@ class Affinity:
         return product
 
 
-class _Unexplained(torch.autograd.Function):
+class _LaplacianForm(torch.autograd.Function):
     """vᵀ L v, whose derivative is 2 L v."""
 
     @staticmethod
-    def forward(ctx: Any, v: Tensor, models: LocalModels | Affinity) -> Tensor:
-        product = models.laplacian(v)
+    def forward(ctx: Any, v: Tensor, models: LocalAffineModels | MattingLaplacian) -> Tensor:
+        product = models.apply_laplacian(v)
         ctx.save_for_backward(2 * product)
         ctx.dtype = v.dtype
         return (v.to(product) * product).sum().to(v.dtype)
@@ -145,25 +151,25 @@ class _Unexplained(torch.autograd.Function):
         return (grad.to(slope) * slope).to(ctx.dtype), None
 
 
-def affinity_loss(picture: Tensor, models: LocalModels | Affinity) -> Tensor:
+def matting_loss(image: Tensor, models: LocalAffineModels | MattingLaplacian) -> Tensor:
     """What no mix of the photograph's colours, window by window, explains of a painting.
 
     Σ_c V_c[O]ᵀ L V_c[O] / pixels (Luan et al. 2017, eq. 2; theirs is the sum).
 
     Args:
-        picture: O, (1, C, H, W).
-        models: of the photograph, of the same size. For many pictures :class:`Affinity` is the
+        image: O, (1, C, H, W).
+        models: of the photograph, of the same size. For many pictures :class:`MattingLaplacian` is the
             faster one.
 
     Returns:
         A scalar of the picture's type, at least 0 up to rounding.
     """
-    total: Tensor = _Unexplained.apply(picture, models)  # type: ignore[no-untyped-call]
-    return total / picture[0, 0].numel()
+    total: Tensor = _LaplacianForm.apply(image, models)  # type: ignore[no-untyped-call]
+    return total / image[0, 0].numel()
 
 
-def fitted(
-    change: Tensor, guide: Tensor, radius: int, epsilon: float, fine: Tensor | None = None
+def guided_filter(
+    change: Tensor, guide: Tensor, radius: int, epsilon: float, fine_guide: Tensor | None = None
 ) -> Tensor:
     """A change of a photograph, fitted by local affine models of it: the guided filter.
 
@@ -172,30 +178,30 @@ def fitted(
         guide: the photograph, (1, 3, H, W), 0..1.
         radius: of the windows; smaller where the guide is too small for it.
         epsilon: ε: variances of colours above it are edges.
-        fine: the photograph at another size: the models fitted to the guide are put to it, as He &
+        fine_guide: the photograph at another size: the models fitted to the guide are put to it, as He &
             Sun, "Fast Guided Filter", 2015, do.
 
     Returns:
-        (1, C, h, w) of the size of ``fine``, or of the guide; float32.
+        (1, C, h, w) of the size of ``fine_guide``, or of the guide; float32.
     """
-    models = LocalModels(guide, min(radius, (min(guide.shape[2:]) - 1) // 2), epsilon)
-    if fine is None:
+    models = LocalAffineModels(guide, min(radius, (min(guide.shape[2:]) - 1) // 2), epsilon)
+    if fine_guide is None:
         return models.smooth(change).float()
-    slopes, offsets = (x.float() for x in models.means(change))
-    fine = fine.float()
-    size = fine.shape[2:]
+    slopes, offsets = (x.float() for x in models.mean_coefficients(change))
+    fine_guide = fine_guide.float()
+    size = fine_guide.shape[2:]
     slopes = torch.nn.functional.interpolate(slopes.flatten(1, 2), size, mode="bilinear")
     offsets = torch.nn.functional.interpolate(offsets, size, mode="bilinear")
-    return (slopes.view(1, -1, 3, *size) * fine[:, None]).sum(2) + offsets
+    return (slopes.view(1, -1, 3, *size) * fine_guide[:, None]).sum(2) + offsets
 
 
-def closed_form(
-    painted: Tensor,
+def closed_form_smoothing(
+    stylized: Tensor,
     guide: Tensor,
     *,
     fidelity: float = 1e-4,
     tolerance: float = 1e-4,
-    steps: int = 2000,
+    max_steps: int = 2000,
 ) -> Tensor:
     """Smooth a painting along the photograph's edges: the second step of PhotoWCT, exactly.
 
@@ -204,37 +210,37 @@ def closed_form(
     α = 1 / (1 + λ), found by conjugate gradients, which need S only as a product.
 
     Args:
-        painted: Y, (1, C, H, W).
+        stylized: Y, (1, C, H, W).
         guide: the photograph, (1, 3, H, W), 0..1.
         fidelity: λ, how near to the painting it stays.
         tolerance: of the residual, relative to the start's.
-        steps: most of them.
+        max_steps: most of them.
 
     Returns:
         R, float64, the same shape.
     """  # fmt: skip
-    models = LocalModels(guide)
+    models = LocalAffineModels(guide)
     alpha = 1 / (1 + fidelity)
-    root = models.count.sqrt()
+    root = models.window_count.sqrt()
 
     def system(x: Tensor) -> Tensor:
-        smoothed = x - models.laplacian(x / root) / root  # S x
+        smoothed = x - models.apply_laplacian(x / root) / root  # S x
         return x - alpha * smoothed
 
-    wanted = (1 - alpha) * painted.double()
-    return _conjugate_gradients(system, wanted, painted.double(), tolerance, steps)
+    wanted = (1 - alpha) * stylized.double()
+    return _conjugate_gradients(system, wanted, stylized.double(), tolerance, max_steps)
 
 
 def _conjugate_gradients(
-    system: Any, wanted: Tensor, start: Tensor, tolerance: float, steps: int
+    system: Any, target: Tensor, start: Tensor, tolerance: float, max_steps: int
 ) -> Tensor:
     """The x with system(x) = wanted, channel by channel (Hestenes & Stiefel 1952)."""
     x = start
-    residual = wanted - system(x)
+    residual = target - system(x)
     direction = residual
     power = _dot(residual, residual)
-    enough = tolerance**2 * _dot(wanted, wanted).clamp_min(torch.finfo(torch.float64).tiny)
-    for _ in range(steps):
+    enough = tolerance**2 * _dot(target, target).clamp_min(torch.finfo(torch.float64).tiny)
+    for _ in range(max_steps):
         if bool((power <= enough).all()):
             break
         product = system(direction)
@@ -251,7 +257,7 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).sum((2, 3), keepdim=True)
 
 
-def _sums(x: Tensor, side: int) -> Tensor:
+def _box_sums(x: Tensor, side: int) -> Tensor:
     """Sums over all windows of side x side within the last two axes, by running sums."""
     for axis in (-1, -2):
         if side <= 3:
@@ -266,7 +272,7 @@ def _sums(x: Tensor, side: int) -> Tensor:
     return x
 
 
-def _inverse(m: Tensor) -> Tensor:
+def _inverse_3x3(m: Tensor) -> Tensor:
     """Of symmetric matrices (1, 3, 3, h, w), by the adjugate: ten times as fast as a solver."""
     a, b, c, d, e, f = m[:, 0, 0], m[:, 0, 1], m[:, 0, 2], m[:, 1, 1], m[:, 1, 2], m[:, 2, 2]
     rows = [

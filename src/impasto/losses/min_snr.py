@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-PREDICTIONS = ("epsilon", "v_prediction", "sample")
+PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
 """What a model predicts: the noise, the velocity, or the clean latents."""
 
 
@@ -18,7 +18,7 @@ def signal_to_noise(alphas_cumprod: Tensor) -> Tensor:
     return alphas_cumprod / (1 - alphas_cumprod)
 
 
-def min_snr_weight(snr: Tensor, gamma: float, prediction: str) -> Tensor:
+def min_snr_weight(snr: Tensor, gamma: float, prediction_type: str) -> Tensor:
     """The weight of a step's squared error.
 
     min(SNR, γ) for the clean latents, divided by SNR for the noise and by SNR + 1 for the velocity
@@ -27,16 +27,18 @@ def min_snr_weight(snr: Tensor, gamma: float, prediction: str) -> Tensor:
     Args:
         snr: of the steps, 0 and above, any shape.
         gamma: γ; 0 gives every step the weight 1.
-        prediction: one of :data:`PREDICTIONS`.
+        prediction_type: one of :data:`PREDICTION_TYPES`.
 
     Raises:
         ValueError: another prediction.
     """
-    if prediction not in PREDICTIONS:
-        raise ValueError(f"prediction = {prediction!r} is none of {', '.join(PREDICTIONS)}")
+    if prediction_type not in PREDICTION_TYPES:
+        raise ValueError(
+            f"prediction = {prediction_type!r} is none of {', '.join(PREDICTION_TYPES)}"
+        )
     if gamma <= 0:
         return torch.ones_like(snr)
-    if prediction == "epsilon":
+    if prediction_type == "epsilon":
         return (gamma / snr).clamp(max=1)  # so that it is 1, and not 0 / 0, where all is noise
     least = snr.clamp(max=gamma)
-    return least / (snr + 1) if prediction == "v_prediction" else least
+    return least / (snr + 1) if prediction_type == "v_prediction" else least

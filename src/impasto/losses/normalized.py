@@ -17,26 +17,26 @@ def gram_matrices(features: Tensor) -> Tensor:
     return torch.bmm(rows.transpose(1, 2), rows).float() / rows.shape[1]
 
 
-def relative_error(found: Tensor, target: Tensor, size: Tensor | None = None) -> Tensor:
+def relative_error(estimate: Tensor, target: Tensor, reference: Tensor | None = None) -> Tensor:
     """Mean over the batch of |found - target|² / |size|², for tensors (N, ...).
 
     Args:
-        found: what is compared.
+        estimate: what is compared.
         target: with what, the same shape.
-        size: what the error is relative to; None: the target.
+        reference: what the error is relative to; None: the target.
     """
-    missed = (found.float() - target.float()).square().flatten(1).sum(1)
-    whole = (target if size is None else size).float().square().flatten(1).sum(1)
+    missed = (estimate.float() - target.float()).square().flatten(1).sum(1)
+    whole = (target if reference is None else reference).float().square().flatten(1).sum(1)
     return (missed / whole.clamp_min(1e-12)).mean()
 
 
-def unexplained(found: Tensor, target: Tensor) -> Tensor:
+def unexplained_variance(estimate: Tensor, target: Tensor) -> Tensor:
     """Σ |found - target|² / Σ |target - its mean|², for feature maps (N, C, H, W).
 
     The mean is each map's over its positions: what is left of it is where things are. The batch
     counts as one, so that a picture in which there is nothing to be seen weighs little.
     """
     target = target.float()
-    missed = (found.float() - target).square().sum()
+    missed = (estimate.float() - target).square().sum()
     whole = (target - target.mean((2, 3), keepdim=True)).square().sum()
     return missed / whole.clamp_min(1e-12)

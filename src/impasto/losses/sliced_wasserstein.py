@@ -28,8 +28,8 @@ def sliced_wasserstein(
     Returns:
         A scalar, at least 0, in the units of the features squared.
     """
-    along = directions(features_a.shape[1], projections, seed).to(features_a)
-    a, b = project(features_a, along), project(features_b, along)
+    along = random_directions(features_a.shape[1], projections, seed).to(features_a)
+    a, b = sorted_projections(features_a, along), sorted_projections(features_b, along)
     m, n = a.shape[1], b.shape[1]
     # Both quantile functions are steps. In units of 1 / mn they end at whole numbers.
     steps_a = torch.arange(1, m + 1, device=a.device) * n
@@ -41,7 +41,7 @@ def sliced_wasserstein(
     return distance
 
 
-def directions(channels: int, count: int, seed: int) -> Tensor:
+def random_directions(channels: int, count: int, seed: int) -> Tensor:
     """Random unit vectors (channels, count), even over the sphere; the same for the same seed."""
     random = torch.Generator().manual_seed(seed)
     vectors = torch.randn(channels, count, generator=random)
@@ -49,10 +49,10 @@ def directions(channels: int, count: int, seed: int) -> Tensor:
     return vectors / lengths
 
 
-def project(features: Tensor, along: Tensor) -> Tensor:
+def sorted_projections(features: Tensor, directions: Tensor) -> Tensor:
     """The feature vectors of a map (1, C, H, W) along directions (C, P), sorted: (P, H · W)."""
     rows = features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
-    found: Tensor = torch.sort((rows @ along).T.contiguous(), dim=1).values
+    found: Tensor = torch.sort((rows @ directions).T.contiguous(), dim=1).values
     return found
 
 

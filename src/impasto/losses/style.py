@@ -19,20 +19,20 @@ class _Gram(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor) -> Tensor:
         ctx.save_for_backward(features)
-        rows = _rows(features)
-        return (rows.T @ rows).to(_at_least_single(features.dtype)) / len(rows)
+        rows = _flatten_positions(features)
+        return (rows.T @ rows).to(_at_least_float32(features.dtype)) / len(rows)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         (features,) = ctx.saved_tensors
-        rows = _rows(features)
+        rows = _flatten_positions(features)
         slope = (grad + grad.T) / len(rows)
         product = rows @ slope.to(rows.dtype)
         _, c, h, w = features.shape
         return product.view(1, h, w, c).permute(0, 3, 1, 2)
 
 
-def _rows(features: Tensor) -> Tensor:
+def _flatten_positions(features: Tensor) -> Tensor:
     """(1, C, H, W) as (H·W, C): a view when the memory format is channels_last."""
     return features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
 
@@ -43,21 +43,21 @@ class _GuidedGram(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor, weights: Tensor) -> Tensor:
         ctx.save_for_backward(features, weights)
-        rows = _rows(features)
+        rows = _flatten_positions(features)
         found = []
-        for inside, counts in _counting(weights):
+        for inside, counts in _weighted_positions(weights):
             part = rows[inside]
             weighted = part * counts[:, None].to(part.dtype)
-            gram = (weighted.T @ part).to(_at_least_single(features.dtype))
+            gram = (weighted.T @ part).to(_at_least_float32(features.dtype))
             found.append(gram / counts.sum().to(gram.dtype))
         return torch.stack(found)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         features, weights = ctx.saved_tensors
-        rows = _rows(features)
+        rows = _flatten_positions(features)
         product = torch.zeros_like(rows)
-        for each, (inside, counts) in zip(grad, _counting(weights), strict=True):
+        for each, (inside, counts) in zip(grad, _weighted_positions(weights), strict=True):
             slope = (each + each.T) / counts.sum().to(each.dtype)
             change = rows[inside] @ slope.to(rows.dtype)
             product.index_add_(0, inside, change * counts[:, None].to(rows.dtype))
@@ -65,13 +65,13 @@ class _GuidedGram(torch.autograd.Function):
         return product.view(1, h, w, c).permute(0, 3, 1, 2), None
 
 
-def _counting(weights: Tensor) -> list[tuple[Tensor, Tensor]]:
+def _weighted_positions(weights: Tensor) -> list[tuple[Tensor, Tensor]]:
     """For each of (R, H, W): the positions that count, and how much."""
     places = [each.nonzero()[:, 0] for each in weights.flatten(1)]
     return [(i, each[i]) for i, each in zip(places, weights.flatten(1), strict=True)]
 
 
-def _at_least_single(dtype: torch.dtype) -> torch.dtype:
+def _at_least_float32(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
@@ -120,15 +120,15 @@ class Gaussian(NamedTuple):
     covariance: Tensor
 
 
-def gaussian(features: Tensor) -> Gaussian:
+def feature_gaussian(features: Tensor) -> Gaussian:
     """Mean and covariance of the feature vectors of a map (1, C, H, W), over its positions."""
-    mean = features.mean(dim=(0, 2, 3), dtype=_at_least_single(features.dtype))
+    mean = features.mean(dim=(0, 2, 3), dtype=_at_least_float32(features.dtype))
     return Gaussian(mean, gram_matrix(features) - torch.outer(mean, mean))
 
 
 def guided_gaussians(features: Tensor, weights: Tensor) -> list[Gaussian]:
     """Mean and covariance of each region; see :func:`guided_gram_matrices` for the arguments."""
-    dtype = _at_least_single(features.dtype)
+    dtype = _at_least_float32(features.dtype)
     shares = weights / weights.sum((1, 2), keepdim=True)
     means = torch.einsum("rhw,chw->rc", shares.to(dtype), features[0].to(dtype))
     grams = guided_gram_matrices(features, weights)
@@ -180,14 +180,14 @@ def wasserstein_loss(source: Gaussian, target: Gaussian, target_root: Tensor) ->
         A scalar of the source's type, at least 0 up to rounding.
     """
     means = (source.mean - target.mean).square().sum()
-    covariance = exact(source.covariance)
+    covariance = to_float64(source.covariance)
     overlap: Tensor = _TraceSqrt.apply(  # type: ignore[no-untyped-call]
         target_root @ covariance @ target_root
     )
-    spread = covariance.trace() + exact(target.covariance).trace() - 2 * overlap
+    spread = covariance.trace() + to_float64(target.covariance).trace() - 2 * overlap
     return (means + spread.to(means)) / len(source.mean)
 
 
-def exact(a: Tensor) -> Tensor:
+def to_float64(a: Tensor) -> Tensor:
     """The tensor in float64, on the processor where the device has no such numbers."""
     return (a.cpu() if a.device.type == "mps" else a).double()

@@ -13,18 +13,18 @@ import torch
 from torch import Tensor
 
 
-def temporal_loss(picture: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+def temporal_loss(image: Tensor, target: Tensor, weights: Tensor) -> Tensor:
     """Weighted mean square of the difference, over all pixels and colours (eq. 6).
 
     Args:
-        picture: (1, C, H, W).
+        image: (1, C, H, W).
         target: the same shape.
         weights: (1, 1, H, W): 0 where something came into view or a motion ends, else 1.
     """
-    return (weights * (picture - target).square()).mean()
+    return (weights * (image - target).square()).mean()
 
 
-def long_term(weights: Sequence[Tensor]) -> list[Tensor]:
+def long_term_weights(weights: Sequence[Tensor]) -> list[Tensor]:
     """How much each earlier frame counts: every pixel holds on to the latest that shows it (eq. 9).
 
     c_long(i - j) = max(c(i - j) - Σ c(i - k), 0) over the later ones, k < j.
@@ -39,7 +39,7 @@ def long_term(weights: Sequence[Tensor]) -> list[Tensor]:
     return found
 
 
-def gathered(targets: Sequence[Tensor], weights: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def merge_targets(targets: Sequence[Tensor], weights: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """One target and one weight for several: the sum of their temporal losses, but for a constant.
 
     For Σ w_j (x - t_j)² = W (x - Σ w_j t_j / W)² + something that x does not change, with

@@ -6,7 +6,7 @@ import importlib
 from typing import cast
 
 from impasto.core.errors import KnobError
-from impasto.core.knobs import nearest
+from impasto.core.knobs import closest_name
 from impasto.core.request import Method
 
 _METHODS = {
@@ -18,28 +18,28 @@ _METHODS = {
     "deep-photo": "impasto.methods.deep_photo:DeepPhoto",
     "sdxl": "impasto.methods.sdxl:SDXL",
 }
-_FILMS = {"animatediff": "impasto.methods.animatediff:AnimateDiff"}
+_VIDEO_METHODS = {"animatediff": "impasto.methods.animatediff:AnimateDiff"}
 
 
-def names() -> tuple[str, ...]:
+def method_names() -> tuple[str, ...]:
     """The names of all methods that paint pictures."""
     return tuple(_METHODS)
 
 
-def films() -> tuple[str, ...]:
+def video_method_names() -> tuple[str, ...]:
     """The names of those that paint films alone."""
-    return tuple(_FILMS)
+    return tuple(_VIDEO_METHODS)
 
 
-def find(name: str) -> type[Method]:
+def get_method(name: str) -> type[Method]:
     """The method of that name; its module is imported on the first call.
 
     Raises:
         KnobError: no such method; the message names the nearest.
     """
-    every = _METHODS | _FILMS
+    every = _METHODS | _VIDEO_METHODS
     if name not in every:
-        near = nearest(name, every)
+        near = closest_name(name, every)
         hint = f"Did you mean {near}?" if near else f"There is {', '.join(every)}."
         raise KnobError(f"There is no method {name!r}. {hint}")
     module, _, attribute = every[name].partition(":")

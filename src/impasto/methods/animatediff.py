@@ -14,30 +14,30 @@ from typing import Any, ClassVar
 import torch
 
 from impasto.core import devices
-from impasto.core.card import Card
+from impasto.core.card import MethodCard
 from impasto.core.errors import KnobError
 from impasto.core.knobs import knob
-from impasto.core.plan import Forecast, Plan, Setting
-from impasto.core.progress import Watch
-from impasto.core.request import Painting, Request
+from impasto.core.plan import ExecutionSettings, Forecast, Plan
+from impasto.core.progress import ProgressCallback
+from impasto.core.request import MethodOutput, Request
 from impasto.engines.diffusion import animatediff
 from impasto.engines.diffusion import components as kits
-from impasto.engines.diffusion.animatediff import Animation
-from impasto.engines.diffusion.base import Steered
-from impasto.engines.diffusion.components import Kit
-from impasto.engines.diffusion.memory import Step
-from impasto.engines.diffusion.run import Guide
-from impasto.engines.diffusion.sampling import Job
+from impasto.engines.diffusion.animatediff import AnimateDiffConfig
+from impasto.engines.diffusion.base import DiffusionMethod
+from impasto.engines.diffusion.components import DiffusionComponents
+from impasto.engines.diffusion.memory import MemoryMode
+from impasto.engines.diffusion.run import ControlNetSpec
+from impasto.engines.diffusion.sampling import SamplingConfig
 from impasto.engines.diffusion.temporal_windows import check_window
-from impasto.weights.compatibility import MODELS
+from impasto.weights.compatibility import DEFAULT_MODELS
 
 
 @dataclass(frozen=True)
-class AnimateDiff(Steered):
+class AnimateDiff(DiffusionMethod):
     """The knobs of the method, and the method itself."""
 
     name: ClassVar[str] = "animatediff"
-    card: ClassVar[Card] = Card(
+    card: ClassVar[MethodCard] = MethodCard(
         title="Films by a diffusion model with a sense of motion",
         good_for="Short films from a prompt in the manner of a style picture, and clips that may "
         "be painted anew.",
@@ -50,88 +50,102 @@ class AnimateDiff(Steered):
         supports=("several styles", "strength", "structure", "video", "prompt", "fp16"),
     )
 
-    GUIDANCE: ClassVar[Mapping[str, float]] = {"sdxl": 7.5, "sd15": 7.5}
-    FULL: ClassVar[int] = 25
-    FEWEST: ClassVar[int] = 6
+    DEFAULT_GUIDANCE: ClassVar[Mapping[str, float]] = {"sdxl": 7.5, "sd15": 7.5}
+    DEFAULT_STEPS: ClassVar[int] = 25
+    DISTILLED_STEPS: ClassVar[int] = 6
 
     steps: int | None = knob(
         None, "from noise to film; unset: 25, or 6 of a distilled model", low=1, high=200
     )
     scheduler: str = knob(
         "ddim", "how noise is taken away; lcm and lightning for distilled motion adapters",
-        choices=tuple(animatediff.SCHEDULERS),
+        choices=tuple(animatediff.MOTION_SCHEDULERS),
     )  # fmt: skip
     window: int = knob(16, "that are painted at once", low=2, high=64, unit="frames")
     overlap: int = knob(4, "that two windows share", low=1, high=32, unit="frames")
-    model: str = knob(MODELS["sd15"], "folder, or name on the hub with @revision")
-    motion: str = knob("", "motion adapter: folder or name on the hub; unset: the one that fits")
+    model: str = knob(DEFAULT_MODELS["sd15"], "folder, or name on the hub with @revision")
+    motion_adapter: str = knob(
+        "", "motion adapter: folder or name on the hub; unset: the one that fits"
+    )
 
-    def kit(self, request: Request) -> Kit:
+    def components(self, request: Request) -> DiffusionComponents:
         """The parts that a request needs, checked.
 
         Raises:
             ImpastoError: a knob, or a part that is missing or does not fit.
         """
-        if self.controls and request.content.blank:
+        if self.controls and request.content.is_blank:
             raise KnobError("The content is only a size, and --controls have nothing to look at.")
         if "depth" in self.controls and not self.depth_model:
             raise KnobError(
                 "The control depth needs a model that makes depth pictures: --depth-model NAME, as "
                 "Intel/dpt-hybrid-midas."
             )
-        found = super().kit(request)
-        check_window(self.window, self.overlap, found.frames)
+        found = super().components(request)
+        check_window(self.window, self.overlap, found.max_frames)
         return found
 
-    def moving(self) -> str | None:
-        """See :class:`~impasto.engines.diffusion.base.Steered`."""
-        return self.motion
+    def motion_adapter_name(self) -> str | None:
+        """See :class:`~impasto.engines.diffusion.base.DiffusionMethod`."""
+        return self.motion_adapter
 
-    def depth(self) -> str:
-        """See :class:`~impasto.engines.diffusion.base.Steered`."""
+    def required_depth_model(self) -> str:
+        """See :class:`~impasto.engines.diffusion.base.DiffusionMethod`."""
         return self.depth_model if "depth" in self.controls else ""
 
-    def _fitted(self, kit: Kit, setting: Setting) -> tuple[Setting, Step]:
+    def _fit_to_device(
+        self, kit: DiffusionComponents, setting: ExecutionSettings
+    ) -> tuple[ExecutionSettings, MemoryMode]:
         """The setting in which the model works, and how it is fitted."""
-        canvas = self.canvas(kit, setting)
-        return canvas, self.fitted(kit.sizes, canvas, self.guidance_now(kit) > 1, self.window)
+        canvas = self.render_settings(kit, setting)
+        return canvas, self.choose_memory_mode(
+            kit.parameter_counts, canvas, self.effective_guidance(kit) > 1, self.window
+        )
 
-    def forecast(self, request: Request, setting: Setting) -> Forecast:
+    def forecast(self, request: Request, setting: ExecutionSettings) -> Forecast:
         """Of a frame, from the configurations: the model is neither loaded nor fetched."""
-        if self.unchanged(request):
+        if self.returns_content(request):
             return Forecast(0.0, devices.resident_bytes() + 48 * setting.height * setting.width)
-        kit = self.kit(request)
-        canvas, step = self._fitted(kit, setting)
+        kit = self.components(request)
+        canvas, step = self._fit_to_device(kit, setting)
         model = animatediff.forecast(
-            kit, canvas, step, self.steps_now() * self.denoise(request), self.window, self.overlap,
-            self.guidance_now(kit) > 1,
+            kit, canvas, step, self.effective_steps() * self.denoising_strength(request), self.window, self.overlap,
+            self.effective_guidance(kit) > 1,
         )  # fmt: skip
         return Forecast(model.seconds, model.peak_bytes + 24 * setting.height * setting.width)
 
-    def notes(self, request: Request, setting: Setting) -> tuple[str, ...]:
-        """See :class:`impasto.core.request.Fetches`."""
-        if self.unchanged(request):
+    def notes(self, request: Request, setting: ExecutionSettings) -> tuple[str, ...]:
+        """See :class:`impasto.core.request.RemoteWeights`."""
+        if self.returns_content(request):
             return ("With strength 0 the film is given back.",)
-        kit = self.kit(request)
-        canvas, step = self._fitted(kit, setting)
+        kit = self.components(request)
+        canvas, step = self._fit_to_device(kit, setting)
         return (
-            *kits.told(kit),
+            *kits.describe_components(kit),
             f"It paints at {canvas.width} x {canvas.height} px, {self.window} frames at once.",
             "The time is that of one frame.",
-            step.words,
+            step.description,
         )
 
     def digests(self, request: Request, precision: str) -> Mapping[str, str]:
-        """See :class:`impasto.core.request.Fetches`."""
-        return {} if self.unchanged(request) else self.kit(request).digests(precision)
+        """See :class:`impasto.core.request.RemoteWeights`."""
+        return {} if self.returns_content(request) else self.components(request).digests(precision)
 
     def warnings(self, request: Request) -> tuple[str, ...]:
         """Known mistakes."""
-        return () if self.unchanged(request) else self.common_warnings(request, self.kit(request))
+        return (
+            ()
+            if self.returns_content(request)
+            else self.common_warnings(request, self.components(request))
+        )
 
-    def paint(
-        self, request: Request, plan: Plan, watch: Watch, state: Mapping[str, Any] | None = None
-    ) -> Painting:
+    def stylize(
+        self,
+        request: Request,
+        plan: Plan,
+        callback: ProgressCallback,
+        state: Mapping[str, Any] | None = None,
+    ) -> MethodOutput:
         """It paints films alone.
 
         Raises:
@@ -142,34 +156,38 @@ class AnimateDiff(Steered):
             "animatediff. For a picture there is --method sdxl."
         )
 
-    def animation(self, request: Request, plan: Plan) -> Animation:
+    def animation_config(self, request: Request, plan: Plan) -> AnimateDiffConfig:
         """All that decides the frames of a film."""
-        kit = self.kit(request)
-        canvas, step = self._fitted(kit, plan.setting)
-        looks = self.looks(request)
-        return Animation(
-            kit=kit,
-            canvas=canvas,
-            step=step,
-            job=Job(
+        kit = self.components(request)
+        canvas, step = self._fit_to_device(kit, plan.setting)
+        looks = self.uses_ip_adapter(request)
+        return AnimateDiffConfig(
+            components=kit,
+            render_settings=canvas,
+            memory_mode=step,
+            sampling=SamplingConfig(
                 prompt=self.prompt,
-                negative=self.negative,
+                negative_prompt=self.negative_prompt,
                 height=canvas.height,
                 width=canvas.width,
-                steps=self.steps_now(),
-                guidance=self.guidance_now(kit),
+                steps=self.effective_steps(),
+                guidance=self.effective_guidance(kit),
                 seed=request.seed,
                 scheduler=self.scheduler,
-                denoise=self.denoise(request),
-                shares=torch.tensor(request.shares)[:, None, None] if looks else None,
+                denoising_strength=self.denoising_strength(request),
+                style_weights=torch.tensor(request.normalized_style_weights)[:, None, None]
+                if looks
+                else None,
             ),
             styles=[style.pixels for style in request.styles] if looks else [],
-            scale=self.scale_now(request),
-            blocks=self.mapping(kit),
-            loras=self.uses(),
-            guides=[
-                Guide(kind, "", self.control_scale(i), *span)
-                for i, (kind, span) in enumerate(zip(self.controls, self.spans(), strict=True))
+            ip_adapter_scale=self.effective_ip_adapter_scale(request),
+            block_scales=self.adapter_block_scales(kit),
+            loras=self.lora_configs(),
+            controlnet_specs=[
+                ControlNetSpec(kind, "", self.control_scale(i), *span)
+                for i, (kind, span) in enumerate(
+                    zip(self.controls, self.control_intervals(), strict=True)
+                )
             ],
             depth_model=self.depth_model,
             window=self.window,

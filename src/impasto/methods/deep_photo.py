@@ -27,40 +27,46 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from impasto.core.card import Card
-from impasto.core.knobs import Search, knob, strength_knob, structure_knob
-from impasto.core.plan import Setting
+from impasto.core.card import MethodCard
+from impasto.core.knobs import SearchRange, knob, strength_knob, structure_knob
+from impasto.core.plan import ExecutionSettings
 from impasto.core.request import Request
-from impasto.engines.optimization.base import LEVELS, OXFORD, STYLE_LAYERS, Optimising, weights_of
-from impasto.engines.optimization.parametrization import Canvas, ColourCanvas
-from impasto.engines.optimization.run import COMPACT, Sitting
-from impasto.losses.matting import Affinity, affinity_loss, fitted
+from impasto.engines.optimization.base import (
+    DEFAULT_WEIGHTS,
+    PYRAMID_LEVELS,
+    STYLE_LAYERS,
+    OptimizationMethod,
+    weights_name,
+)
+from impasto.engines.optimization.parametrization import LaplacianPyramid, LocalColorPyramid
+from impasto.engines.optimization.run import COMPACT_WEIGHTS, OptimizationRun
+from impasto.losses.matting import MattingLaplacian, guided_filter, matting_loss
 from impasto.nets.vgg import layer_warning
 from impasto.weights import store
 
-UNIT = 1e3
+PHOTOREALISM_SCALE = 1e3
 """λ of photorealism 1, relative to β in units of 1/255."""
-EPSILON = 1e-5
+LAPLACIAN_EPSILON = 1e-5
 """ε of the Laplacian: what of the photograph's colours is noise, as a variance."""
-FILTER = 1e-4
+FILTER_EPSILON = 1e-4
 """ε of the smoothing at the end."""
-RADIUS = 100
+FILTER_RADIUS_DIVISOR = 100
 """Its windows' radius is the long side by this."""
 
 
 @dataclass(frozen=True)
-class DeepPhoto(Optimising):
+class DeepPhoto(OptimizationMethod):
     """The knobs of the method, and the method itself."""
 
     name: ClassVar[str] = "deep-photo"
-    card: ClassVar[Card] = Card(
+    card: ClassVar[MethodCard] = MethodCard(
         title="Light and colours of another photograph, by optimisation",
         good_for="A photograph that stays one in another light, weather or season, at the highest "
         "quality, with regions where the two show different things.",
         not_for="Brushstrokes, and haste: photowct takes seconds.",
         paper="Luan, Paris, Shechtman, Bala: Deep Photo Style Transfer, CVPR 2017",
         licence="code Apache-2.0; weights as listed by `impasto weights list`",
-        weights=(OXFORD, "torchvision", COMPACT),
+        weights=(DEFAULT_WEIGHTS, "torchvision", COMPACT_WEIGHTS),
         supports=("several styles", "strength", "structure", "masks", "photo"),
     )
 
@@ -68,10 +74,14 @@ class DeepPhoto(Optimising):
     structure: float = structure_knob()
     photorealism: float = knob(
         1.0, "λ, the price on what no local mix of the photograph's colours gives; 0: none",
-        low=0, high=1e4, search=Search(0.1, 10, log=True),
+        low=0, high=1e4, search=SearchRange(0.1, 10, log=True),
     )  # fmt: skip
     steps: int = knob(
-        150, "steps of the optimiser at every scale", low=1, high=100_000, search=Search(draft=30)
+        150,
+        "steps of the optimiser at every scale",
+        low=1,
+        high=100_000,
+        search=SearchRange(trial_value=30),
     )
     post_filter: bool = knob(True, "smooth the change along the photograph's edges at the end")
     content_layers: tuple[str, ...] = knob(("conv4_2",), "layers whose features are the content")
@@ -80,67 +90,71 @@ class DeepPhoto(Optimising):
     style_size: int | None = knob(
         None, "long side of the style pictures; unset: the result's", low=16, high=30_000, unit="px"
     )
-    coarsest: int = knob(256, "px where coarse-to-fine begins; 0: full size", low=0, high=30_000)
-    warm_steps: int = knob(0, "steps on the compact encoder before all others", low=0, high=100_000)
+    min_size: int = knob(256, "px where coarse-to-fine begins; 0: full size", low=0, high=30_000)
+    warmup_steps: int = knob(
+        0, "steps on the compact encoder before all others", low=0, high=100_000
+    )
 
     def warnings(self, request: Request) -> tuple[str, ...]:
-        backbone = store.load(weights_of(request)).backbone
+        backbone = store.load_encoder(weights_name(request)).backbone
         moved = layer_warning(backbone, [*self.content_layers, *self.style_layers])
-        told = (moved, self.cold_warning(request), *self.region_warnings(request))
+        told = (moved, self.warmup_warning(request), *self.region_warnings(request))
         return tuple(w for w in told if w)
 
-    def further(self, sitting: Sitting, scale: int) -> Callable[[Tensor], dict[str, Tensor]]:
+    def extra_terms(
+        self, run: OptimizationRun, scale: int
+    ) -> Callable[[Tensor], dict[str, Tensor]]:
         """λ L_m, of the change (eq. 2)."""
         if not self.photorealism:
             return lambda picture: {}
-        photo = sitting.content_at(scale)
-        models = Affinity(photo, EPSILON)
-        price = self.photorealism * UNIT * 255**2 * self.beta_now()
-        return lambda picture: {"photo": price * affinity_loss(picture - photo, models)}
+        photo = run.content_at(scale)
+        models = MattingLaplacian(photo, LAPLACIAN_EPSILON)
+        price = self.photorealism * PHOTOREALISM_SCALE * 255**2 * self.effective_beta()
+        return lambda picture: {"photo": price * matting_loss(picture - photo, models)}
 
-    def canvas(self, sitting: Sitting, scale: int, ground: Tensor) -> Canvas:
+    def parametrize(self, run: OptimizationRun, scale: int, base_image: Tensor) -> LaplacianPyramid:
         if not self.photorealism:
-            return Canvas(ground, LEVELS)
-        return ColourCanvas(ground, LEVELS, sitting.content_at(scale))
+            return LaplacianPyramid(base_image, PYRAMID_LEVELS)
+        return LocalColorPyramid(base_image, PYRAMID_LEVELS, run.content_at(scale))
 
-    def enlarged(self, change: Tensor, coarse: Tensor, fine: Tensor) -> Tensor:
+    def upscale_change(self, change: Tensor, coarse: Tensor, fine: Tensor) -> Tensor:
         if not self.photorealism:
-            return super().enlarged(change, coarse, fine)
-        return fitted(change, coarse, radius_of(coarse), FILTER, fine)
+            return super().upscale_change(change, coarse, fine)
+        return guided_filter(change, coarse, filter_radius(coarse), FILTER_EPSILON, fine)
 
-    def finished(self, sitting: Sitting, scale: int, picture: Tensor) -> Tensor:
+    def output_image(self, run: OptimizationRun, scale: int, image: Tensor) -> Tensor:
         """The picture, its change smoothed along the photograph's edges."""
         if not (self.post_filter and self.photorealism):
-            return picture
-        photo = sitting.content_at(scale)
-        return photo + fitted(picture - photo, photo, radius_of(photo), FILTER)
+            return image
+        photo = run.content_at(scale)
+        return photo + guided_filter(image - photo, photo, filter_radius(photo), FILTER_EPSILON)
 
-    def own_cost(self, setting: Setting) -> tuple[float, float]:
+    def extra_cost(self, setting: ExecutionSettings) -> tuple[float, float]:
         if not self.photorealism:
             return 0.0, 0.0
-        return seconds_per_pixel(setting.device), BYTES
+        return step_seconds_per_pixel(setting.device), EXTRA_BYTES_PER_PX
 
 
-BYTES = 350.0
+EXTRA_BYTES_PER_PX = 350.0
 """Memory for each pixel: weights of the Laplacian, and the maps of colours there and back."""
-_PROBE = 192
+_PROBE_SIDE_PX = 192
 
 
 @functools.cache
-def seconds_per_pixel(device: str) -> float:
+def step_seconds_per_pixel(device: str) -> float:
     """Time of one step's own part, measured now; remembered for the life of the process."""
-    photo = torch.rand(1, 3, _PROBE, _PROBE, device=device)
-    models, canvas = Affinity(photo), ColourCanvas(photo, LEVELS, photo)
+    photo = torch.rand(1, 3, _PROBE_SIDE_PX, _PROBE_SIDE_PX, device=device)
+    models, canvas = MattingLaplacian(photo), LocalColorPyramid(photo, PYRAMID_LEVELS, photo)
     times = []
     for _ in range(4):
         start = time.perf_counter()
-        affinity_loss(canvas() - photo, models).backward()  # type: ignore[no-untyped-call]
+        matting_loss(canvas() - photo, models).backward()  # type: ignore[no-untyped-call]
         if device.startswith("cuda"):
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - start)
-    return min(times) / _PROBE**2
+    return min(times) / _PROBE_SIDE_PX**2
 
 
-def radius_of(photo: Tensor) -> int:
+def filter_radius(photo: Tensor) -> int:
     """Of the windows in which a change of a photograph (1, 3, H, W) is fitted."""
-    return max(1, round(max(photo.shape[2:]) / RADIUS))
+    return max(1, round(max(photo.shape[2:]) / FILTER_RADIUS_DIVISOR))

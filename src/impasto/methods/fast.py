@@ -2,7 +2,7 @@
 
 Johnson, Alahi & Fei-Fei, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution",
 ECCV 2016; Dumoulin, Shlens & Kudlur, "A Learned Representation for Artistic Style", ICLR 2017.
-The network is :class:`impasto.nets.transform_net.Fast`, and :mod:`impasto.train.transform_net`
+The network is :class:`impasto.nets.transform_net.TransformNet`, and :mod:`impasto.train.transform_net`
 teaches it. A style
 is named instead of shown. Strength and blends of styles are shares in one mixture.
 """
@@ -20,29 +20,29 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from impasto.core.card import Card
+from impasto.core.card import MethodCard
 from impasto.core.errors import InputError, KnobError, WeightsError
-from impasto.core.knobs import nearest, strength_knob
+from impasto.core.knobs import closest_name, strength_knob
 from impasto.core.picture import Picture, Pixels
 from impasto.core.request import Request
-from impasto.engines.feedforward.base import FeedForward, Place
-from impasto.nets.transform_net import Fast, Memory, Moments
+from impasto.engines.feedforward.base import DeviceSpec, FeedForwardMethod
+from impasto.nets.transform_net import MomentAverages, Moments, TransformNet
 from impasto.pictures import read, resize
 from impasto.weights import store
-from impasto.weights.model_files import Model
+from impasto.weights.model_files import TrainedModel
 
-APART = 0.08
+MAX_STYLE_DIFFERENCE = 0.08
 """Mean difference from which on two small pictures, in 0..1, are not of the same style."""
-PARTS = ("mean", "variance")
+MOMENT_NAMES = ("mean", "variance")
 """Of a pair of moments."""
 
 
 @dataclass(frozen=True)
-class FastNetwork(FeedForward):
+class FastNetwork(FeedForwardMethod):
     """The knobs of the method, and the method itself."""
 
     name: ClassVar[str] = "fast"
-    card: ClassVar[Card] = Card(
+    card: ClassVar[MethodCard] = MethodCard(
         title="Styles learnt beforehand, in real time",
         good_for="Pictures by the hundred, video and live use, in a style that has been learnt.",
         not_for="A style picture just found: learn it first (impasto train fast), or use adain.",
@@ -59,86 +59,90 @@ class FastNetwork(FeedForward):
 
     strength: float = strength_knob()
 
-    def painter(self, request: Request, place: Place) -> Painter:
+    def build_model(self, request: Request, device_spec: DeviceSpec) -> FastModel:
         """The network, asked for the styles."""
-        painter = Painter(self.weights(request), place)
+        painter = FastModel(self.weights_name(request), device_spec)
         names = [style.name for style in request.styles]
-        painter.mix(names, [self.strength * share for share in request.shares])
+        painter.set_styles(
+            names, [self.strength * share for share in request.normalized_style_weights]
+        )
         return painter
 
     @classmethod
     def known_styles(cls, weights: str = "") -> tuple[str, ...]:
-        """See :class:`impasto.core.request.NamesStyles`."""
+        """See :class:`impasto.core.request.BuiltInStyles`."""
         return tuple(cls._model(weights).about["styles"])
 
     @classmethod
     def named_style(cls, name: str, weights: str = "") -> Picture:
-        """See :class:`impasto.core.request.NamesStyles`."""
+        """See :class:`impasto.core.request.BuiltInStyles`."""
         model = cls._model(weights)
         names = model.about["styles"]
         stem = name if name in names else Path(name).stem
         if stem != name and not Path(name).is_file():
-            near = nearest(stem, names)
+            near = closest_name(stem, names)
             hint = f" Did you mean the learnt style {near}?" if near else ""
             raise InputError(f"Cannot read {name}: there is no such file.{hint}")
-        pixels = _shown(model, _index(names, stem))
+        pixels = _style_picture(model, _style_index(names, stem))
         if stem != name:
-            _check_same(name, stem, pixels)
+            _check_same_style(name, stem, pixels)
         return Picture(pixels, name=stem, sha256=f"{model.sha256}:{stem}")
 
     @classmethod
-    def _model(cls, weights: str) -> Model:
+    def _model(cls, weights: str) -> TrainedModel:
         return store.load_model(weights or cls.card.weights[0], cls.name)
 
 
-def _check_same(path: str, name: str, pixels: Pixels) -> None:
+def _check_same_style(path: str, name: str, pixels: Pixels) -> None:
     """Refuse a file that bears a learnt style's name and is another picture."""
     given = resize(read(path).pixels, *pixels.shape[:2])
-    if np.abs(np.asarray(given) - pixels).mean() > APART:
+    if np.abs(np.asarray(given) - pixels).mean() > MAX_STYLE_DIFFERENCE:
         raise InputError(
             f"{path} is another picture than the style {name} that the fast network has learnt. "
             "Learn it too (impasto train fast), or use --method adain."
         )
 
 
-class Painter:
+class FastModel:
     """The fast network and what is asked of it.
 
-    See :class:`impasto.engines.feedforward.tiling.Painter`.
+    See :class:`impasto.engines.feedforward.tiling.TiledModel`.
 
     Args:
         weights: a model of the kind "fast", by name or path.
-        place: device and precision.
+        device_spec: device and precision.
 
     Raises:
         WeightsError: weights that cannot be used.
     """
 
-    files: Mapping[str, str]
+    digests: Mapping[str, str]
     align = 4
     halo = 64
 
-    def __init__(self, weights: str, place: Place) -> None:
+    def __init__(self, weights: str, device_spec: DeviceSpec) -> None:
         model = store.load_model(weights, "fast")
-        self.files = {model.name: model.sha256}
-        self.names: list[str] = model.about["styles"]
-        self.network = Fast(len(self.names), model.about["widths"], model.about["blocks"])
-        model.fill(self.network)
-        place.network(self.network)
-        self.memory: Memory | None = None
+        self.digests = {model.name: model.sha256}
+        self.style_names: list[str] = model.about["styles"]
+        self.network = TransformNet(
+            len(self.style_names), model.about["widths"], model.about["blocks"]
+        )
+        model.load_into(self.network)
+        device_spec.move(self.network)
+        self.averages: MomentAverages | None = None
 
-    def mix(self, names: Sequence[str], shares: Sequence[float]) -> None:
+    def set_styles(self, names: Sequence[str], weights: Sequence[float]) -> None:
         """Ask for styles by name, each with its share; what is missing to 1 is the content.
 
         Raises:
             InputError: the network has not learnt a style.
         """
-        wanted = torch.zeros(1, len(self.names))
-        for name, share in zip(names, shares, strict=True):
-            wanted[0, _index(self.names, name)] += share
-        self.row = self.network.mixture(wanted.to(self.network.table))
+        wanted = torch.zeros(1, len(self.style_names))
+        for name, share in zip(names, weights, strict=True):
+            wanted[0, _style_index(self.style_names, name)] += share
+        self.style_row = self.network.mix_styles(wanted.to(self.network.table))
 
-    def steady(self, share: float) -> None:
+    def average_moments(self, newest_weight: float) -> None:
         """Take what follows for the frames of a film, and average the moments over them.
 
         Args:
@@ -147,58 +151,62 @@ class Painter:
         Raises:
             KnobError: another share.
         """
-        if not 0 < share <= 1:
-            raise KnobError(f"The newest frame's share must be over 0 and at most 1, not {share}.")
-        self.memory = Memory(share) if share < 1 else None
+        if not 0 < newest_weight <= 1:
+            raise KnobError(
+                f"The newest frame's share must be over 0 and at most 1, not {newest_weight}."
+            )
+        self.averages = MomentAverages(newest_weight) if newest_weight < 1 else None
 
-    def begin(self) -> None:
+    def start_shot(self) -> None:
         """A new shot: what was averaged is forgotten."""
-        if self.memory:
-            self.memory.moments.clear()
+        if self.averages:
+            self.averages.moments.clear()
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """The averages so far, as tensors (C,) by name; none before the first frame."""
-        kept = enumerate(self.memory.moments if self.memory else ())
-        return {f"{name}.{i}": t for i, pair in kept for name, t in zip(PARTS, pair, strict=True)}
+        kept = enumerate(self.averages.moments if self.averages else ())
+        return {
+            f"{name}.{i}": t for i, pair in kept for name, t in zip(MOMENT_NAMES, pair, strict=True)
+        }
 
-    def restore(self, state: Mapping[str, Tensor]) -> None:
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go on with the averages of :meth:`state`, after :meth:`steady`.
 
         Raises:
             InputError: they are of another network.
         """
         sizes = [len(state[f"mean.{i}"]) for i in range(len(state) // 2) if f"mean.{i}" in state]
-        if state and (self.memory is None or sizes != self.network.sizes):
+        if state and (self.averages is None or sizes != self.network.channel_counts):
             raise InputError("The film's state is of another network, and cannot be gone on with.")
-        if self.memory:
-            device = self.row.device
-            self.memory.moments[:] = [
+        if self.averages:
+            device = self.style_row.device
+            self.averages.moments[:] = [
                 (state[f"mean.{i}"].to(device), state[f"variance.{i}"].to(device))
                 for i in range(len(sizes))
             ]
 
-    def statistics(self, frame: Tensor) -> list[Moments]:
+    def statistics(self, padded: Tensor) -> list[Moments]:
         """Mean and variance of every normalisation's input."""
-        return self.network.moments(frame, self.row, self.memory)
+        return self.network.moments(padded, self.style_row, self.averages)
 
-    def __call__(self, frame: Tensor, statistics: Sequence[Moments] | None = None) -> Tensor:
+    def __call__(self, padded: Tensor, statistics: Sequence[Moments] | None = None) -> Tensor:
         """Paint a framed picture (1, 3, H, W), or a part of one whose statistics are known."""
-        painted: Tensor = self.network(frame, self.row, statistics, self.memory)
+        painted: Tensor = self.network(padded, self.style_row, statistics, self.averages)
         return painted
 
 
-def _index(names: Sequence[str], wanted: str) -> int:
-    if wanted in names:
-        return names.index(wanted)
-    near = nearest(wanted, names)
+def _style_index(names: Sequence[str], name: str) -> int:
+    if name in names:
+        return names.index(name)
+    near = closest_name(name, names)
     hint = f"Did you mean {near}? " if near else ""
     raise InputError(
-        f"The fast network has not learnt the style {wanted!r}. {hint}It has learnt "
+        f"The fast network has not learnt the style {name!r}. {hint}It has learnt "
         f"{', '.join(names)}. For any other picture, use --method adain."
     )
 
 
-def _shown(model: Model, index: int) -> Pixels:
+def _style_picture(model: TrainedModel, index: int) -> Pixels:
     """The small picture of a style that the model carries."""
     try:
         data = model.tensors[f"picture.{index}"].numpy().tobytes()

@@ -20,29 +20,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from impasto.core.card import Card
-from impasto.core.knobs import Search, knob, strength_knob, structure_knob
+from impasto.core.card import MethodCard
+from impasto.core.knobs import SearchRange, knob, strength_knob, structure_knob
 from impasto.core.pitfalls import untuned_balance
 from impasto.core.request import Request
-from impasto.engines.optimization.base import OXFORD, STYLE_LAYERS, Optimising, weights_of
-from impasto.engines.optimization.run import COMPACT
+from impasto.engines.optimization.base import (
+    DEFAULT_WEIGHTS,
+    STYLE_LAYERS,
+    OptimizationMethod,
+    weights_name,
+)
+from impasto.engines.optimization.run import COMPACT_WEIGHTS
 from impasto.nets.vgg import layer_warning
 from impasto.weights import store
 
 
 @dataclass(frozen=True)
-class Gatys(Optimising):
+class Gatys(OptimizationMethod):
     """The knobs of the method, and the method itself."""
 
     name: ClassVar[str] = "gatys"
-    card: ClassVar[Card] = Card(
+    card: ClassVar[MethodCard] = MethodCard(
         title="Neural style transfer by optimisation, the original method",
         good_for="One picture at the highest quality, with any style, when minutes do not matter.",
         not_for="Video and previews: every picture takes minutes on a processor.",
         paper="Gatys, Ecker, Bethge: Image Style Transfer Using Convolutional Neural Networks, "
         "CVPR 2016; A Neural Algorithm of Artistic Style, 2015",
         licence="code Apache-2.0; weights as listed by `impasto weights list`",
-        weights=(OXFORD, "torchvision", COMPACT),
+        weights=(DEFAULT_WEIGHTS, "torchvision", COMPACT_WEIGHTS),
         supports=("several styles", "strength", "structure", "masks"),
         figures=(("512 x 341 px, 300 steps a scale, 2 cores with AMX", "96 s, 0.99 GB"),),
     )
@@ -53,12 +58,16 @@ class Gatys(Optimising):
     beta: float | None = knob(None, "β, the weight of the style loss; unset: by structure", low=0)
     tv: float = knob(0.0, "γ, the weight of the total variation, which smooths", low=0)
     steps: int = knob(
-        300, "steps of the optimiser at every scale", low=1, high=100_000, search=Search(draft=30)
+        300,
+        "steps of the optimiser at every scale",
+        low=1,
+        high=100_000,
+        search=SearchRange(trial_value=30),
     )
     content_layers: tuple[str, ...] = knob(("conv4_2",), "layers whose features are the content")
     style_layers: tuple[str, ...] = knob(
         STYLE_LAYERS, "layers whose statistics are the style",
-        search=Search(values=(STYLE_LAYERS, STYLE_LAYERS[:4], STYLE_LAYERS[2:])),
+        search=SearchRange(values=(STYLE_LAYERS, STYLE_LAYERS[:4], STYLE_LAYERS[2:])),
     )  # fmt: skip
     content_layer_weights: tuple[float, ...] = knob(
         (), "a weight for each content layer; empty: equal, with the sum 1", low=0
@@ -74,30 +83,36 @@ class Gatys(Optimising):
     learning_rate: float | None = knob(
         None, "step length; unset: 1 for lbfgs, 0.02 for adam", low=1e-6, high=100
     )
-    history: int = knob(12, "pairs of vectors that lbfgs remembers", low=1, high=1000)
-    averaging: float = knob(
+    lbfgs_history: int = knob(12, "pairs of vectors that lbfgs remembers", low=1, high=1000)
+    ema_decay: float = knob(
         0.0, "decay of the average of iterates that is the result; 0: the last", low=0, high=0.9999
     )
     style_size: int | None = knob(
         None, "long side of the style pictures; unset: the result's", low=16, high=30_000, unit="px"
     )
     style_scale: float = knob(
-        1.0, "times the size of the strokes", low=0.1, high=10, search=Search(0.4, 1.6, log=True)
+        1.0,
+        "times the size of the strokes",
+        low=0.1,
+        high=10,
+        search=SearchRange(0.4, 1.6, log=True),
     )
-    coarsest: int = knob(256, "px where coarse-to-fine begins; 0: full size", low=0, high=30_000)
-    warm_steps: int = knob(0, "steps on the compact encoder before all others", low=0, high=100_000)
+    min_size: int = knob(256, "px where coarse-to-fine begins; 0: full size", low=0, high=30_000)
+    warmup_steps: int = knob(
+        0, "steps on the compact encoder before all others", low=0, high=100_000
+    )
 
     def warnings(self, request: Request) -> tuple[str, ...]:
-        backbone = store.load(weights_of(request)).backbone
+        backbone = store.load_encoder(weights_name(request)).backbone
         moved = layer_warning(backbone, [*self.content_layers, *self.style_layers])
-        strokes, cold = self._stroke_warning(request), self.cold_warning(request)
+        strokes, cold = self._stroke_warning(request), self.warmup_warning(request)
         told = (moved, self._ratio_warning(), strokes, cold, *self.region_warnings(request))
         return tuple(w for w in told if w)
 
     def _ratio_warning(self) -> str | None:
         if self.alpha == 0 or self.strength == 0 or self.style_layer_weights:
             return None
-        return untuned_balance(self.beta_now() / self.alpha)
+        return untuned_balance(self.effective_beta() / self.alpha)
 
     def _stroke_warning(self, request: Request) -> str | None:
         side = (self.style_size or request.long_side) * self.style_scale

@@ -20,45 +20,50 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from impasto.core.card import Card
+from impasto.core.card import MethodCard
 from impasto.core.errors import KnobError
 from impasto.core.knobs import knob, strength_knob, style_size_knob
 from impasto.core.request import Request
-from impasto.engines.feedforward.base import FeedForward, Place, areas_of, looks
-from impasto.engines.feedforward.tiling import CORE
-from impasto.losses.matting import LocalModels, closed_form
-from impasto.nets.decoder import POOLED, Decoder, switches
+from impasto.engines.feedforward.base import (
+    DeviceSpec,
+    FeedForwardMethod,
+    style_inputs,
+    style_pixel_counts,
+)
+from impasto.engines.feedforward.tiling import TILE_SIDE_PX
+from impasto.losses.matting import LocalAffineModels, closed_form_smoothing
+from impasto.nets.decoder import POOLED_LAYERS, Decoder, max_pool_indices
 from impasto.nets.vgg import VGG
-from impasto.ops.feature_transforms import Kind, Statistics, wct
-from impasto.ops.padding import framed
+from impasto.ops.feature_transforms import Statistics, WCTVariant, wct
+from impasto.ops.padding import pad
 from impasto.ops.regional_transforms import (
-    Regional,
-    Shares,
-    regional,
-    split,
-    statistics_of_parts,
-    statistics_of_style,
+    RegionalTransform,
+    StyleWeights,
+    region_statistics,
+    regional_transform,
+    split_masks,
+    style_statistics,
 )
 from impasto.weights import store
-from impasto.weights.vgg_layers import block_of
+from impasto.weights.vgg_layers import block_index
 
-LEVELS = ("conv4_1", "conv3_1", "conv2_1", "conv1_1")
-RADIUS = 32
+LEVEL_LAYERS = ("conv4_1", "conv3_1", "conv2_1", "conv1_1")
+FILTER_RADIUS_PX = 32
 """Of the guided filter's windows, in pixels."""
-EPSILON = 1e-3
+FILTER_EPSILON = 1e-3
 """Of the guided filter: variances of colours above it are edges."""
-COARSER = 4
+COARSENING_FACTOR = 4
 """How many times coarser the guided filter's models are fitted (He & Sun 2015)."""
-SLOW = 384
+SLOW_SIDE_PX = 384
 """Long side in pixels over which the closed form takes more than some ten seconds."""
 
 
 @dataclass(frozen=True)
-class PhotoWCT(FeedForward):
+class PhotoWCT(FeedForwardMethod):
     """The knobs of the method, and the method itself."""
 
     name: ClassVar[str] = "photowct"
-    card: ClassVar[Card] = Card(
+    card: ClassVar[MethodCard] = MethodCard(
         title="Light and colours of another photograph, at once",
         good_for="A photograph that stays one: another time of day, season or weather.",
         not_for="Brushstrokes: for a painting's manner take adain, wct or gatys.",
@@ -80,133 +85,143 @@ class PhotoWCT(FeedForward):
     )  # fmt: skip
     style_size: int = style_size_knob()
 
-    def painter(self, request: Request, place: Place) -> Painter:
+    def build_model(self, request: Request, device_spec: DeviceSpec) -> PhotoWCTModel:
         """Encoder and decoders, with the styles' statistics taken."""
-        if self.smoothing == "exact" and request.long_side > CORE:
+        if self.smoothing == "exact" and request.long_side > TILE_SIDE_PX:
             raise KnobError(
-                f"--smoothing exact takes a whole picture at once, {CORE} px at most: say --size "
-                f"{CORE} or less, or --smoothing guided."
+                f"--smoothing exact takes a whole picture at once, {TILE_SIDE_PX} px at most: say --size "
+                f"{TILE_SIDE_PX} or less, or --smoothing guided."
             )
-        painter = Painter(self.weights(request), place, self)
-        seen = looks(request, self.style_size)
-        painter.look_at(seen.pictures, *seen.shares)
+        painter = PhotoWCTModel(self.weights_name(request), device_spec, self)
+        seen = style_inputs(request, self.style_size)
+        painter.set_styles(seen.images, *seen.weights)
         return painter
 
-    def style_areas(self, request: Request) -> list[int]:
+    def style_pixel_counts(self, request: Request) -> list[int]:
         """They pass the encoder at ``style_size``."""
-        return areas_of(request, self.style_size)
+        return style_pixel_counts(request, self.style_size)
 
     def warnings(self, request: Request) -> tuple[str, ...]:
         told = super().warnings(request)
-        if self.smoothing == "exact" and request.long_side > SLOW:
+        if self.smoothing == "exact" and request.long_side > SLOW_SIDE_PX:
             told += (
-                f"--smoothing exact solves for every pixel at once: over {SLOW} px it takes "
+                f"--smoothing exact solves for every pixel at once: over {SLOW_SIDE_PX} px it takes "
                 "minutes, where guided takes a second.",
             )
         return told
 
 
-class Painter:
+class PhotoWCTModel:
     """Encoder, unpooling decoders and smoothing.
 
-    See :class:`impasto.engines.feedforward.tiling.Painter`.
+    See :class:`impasto.engines.feedforward.tiling.TiledModel`.
 
     Args:
         weights: a model of the kind "photowct", by name or path.
-        place: device and precision.
-        knobs: of the method.
+        device_spec: device and precision.
+        method: of the method.
 
     Raises:
         WeightsError: weights that cannot be used.
     """
 
-    files: Mapping[str, str]
+    digests: Mapping[str, str]
     align = 16
     halo = 192
 
-    def __init__(self, weights: str, place: Place, knobs: PhotoWCT) -> None:
+    def __init__(self, weights: str, device_spec: DeviceSpec, method: PhotoWCT) -> None:
         model, encoder = store.load_decoder(weights, "photowct")
-        self.files = {model.name: model.sha256, encoder.name: encoder.sha256}
-        self.place, self.knobs = place, knobs
-        self.encoder = VGG(encoder, mapped=False)
-        place.network(self.encoder)
+        self.digests = {model.name: model.sha256, encoder.name: encoder.sha256}
+        self.device_spec, self.method = device_spec, method
+        self.encoder = VGG(encoder, map_features=False)
+        device_spec.move(self.encoder)
         channels: list[int] = model.about["channels"]
         self.decoders: dict[str, Decoder] = {}
         for level in range(len(channels), 0, -1):
             decoder = Decoder(channels[level - 1], channels[:level])
-            model.fill(decoder, f"levels.{level - 1}.")
-            place.network(decoder)
+            model.load_into(decoder, f"levels.{level - 1}.")
+            device_spec.move(decoder)
             self.decoders[f"conv{level}_1"] = decoder
 
-    def look_at(self, styles: Sequence[Tensor], *shares: Shares) -> None:
+    def set_styles(self, styles: Sequence[Tensor], *style_weights: StyleWeights) -> None:
         """Take the statistics of style pictures, for each part of the content with their shares.
 
-        See :class:`impasto.ops.regional_transforms.Looks`.
+        See :class:`impasto.ops.regional_transforms.StyleInputs`.
         """
-        self.shares = shares
-        self.styles: dict[str, list[Statistics]] = {name: [] for name in LEVELS}
+        self.style_weights = style_weights
+        self.styles: dict[str, list[Statistics]] = {name: [] for name in LEVEL_LAYERS}
         for style in styles:
-            picture, mask = split(self.place(framed(style, self.align)))
-            for name, features in self.encoder(picture, LEVELS).items():
-                self.styles[name].append(statistics_of_style(features, mask))
+            picture, mask = split_masks(self.device_spec(pad(style, self.align)))
+            for name, features in self.encoder(picture, LEVEL_LAYERS).items():
+                self.styles[name].append(style_statistics(features, mask))
 
-    def statistics(self, frame: Tensor) -> list[Regional]:
+    def statistics(self, padded: Tensor) -> list[RegionalTransform]:
         """What is done at each level, found from a whole picture."""
-        changes: list[Regional] = []
-        picture, masks = split(frame)
-        for name in LEVELS:
-            features = self._seen(picture, name)
-            changes.append(self._change(name, features[name], masks))
-            picture = self._painted(features, name, changes[-1], masks)
+        changes: list[RegionalTransform] = []
+        picture, masks = split_masks(padded)
+        for name in LEVEL_LAYERS:
+            features = self._features(picture, name)
+            changes.append(self._level_transform(name, features[name], masks))
+            picture = self._decode(features, name, changes[-1], masks)
         return changes
 
-    def __call__(self, frame: Tensor, statistics: Sequence[Regional] | None = None) -> Tensor:
+    def __call__(
+        self, padded: Tensor, statistics: Sequence[RegionalTransform] | None = None
+    ) -> Tensor:
         """Paint a framed picture (1, 3, H, W), or a part of one whose changes are known.
 
         With regions, its further channels are the weights of the parts.
         """
-        photo, masks = split(frame)
+        photo, masks = split_masks(padded)
         painted = photo
-        for index, name in enumerate(LEVELS):
-            seen = self._seen(painted, name)
-            change = statistics[index] if statistics else self._change(name, seen[name], masks)
-            painted = self._painted(seen, name, change, masks)
-        return torch.lerp(photo, self._smoothed(painted, photo), self.knobs.strength)
+        for index, name in enumerate(LEVEL_LAYERS):
+            seen = self._features(painted, name)
+            change = (
+                statistics[index] if statistics else self._level_transform(name, seen[name], masks)
+            )
+            painted = self._decode(seen, name, change, masks)
+        return torch.lerp(photo, self._smooth(painted, photo), self.method.strength)
 
-    def _seen(self, picture: Tensor, name: str) -> dict[str, Tensor]:
-        found: dict[str, Tensor] = self.encoder(picture, [name, *_pooled_before(name)])
+    def _features(self, image: Tensor, name: str) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = self.encoder(image, [name, *_pooled_layers_before(name)])
         return found
 
-    def _change(self, name: str, features: Tensor, masks: Tensor | None) -> Regional:
-        content = statistics_of_parts(features, masks)
-        make = partial(wct, kind=cast(Kind, self.knobs.transform))
-        return regional(content, self.styles[name], self.shares, make, 1.0)
+    def _level_transform(
+        self, name: str, features: Tensor, masks: Tensor | None
+    ) -> RegionalTransform:
+        content = region_statistics(features, masks)
+        make = partial(wct, variant=cast(WCTVariant, self.method.transform))
+        return regional_transform(content, self.styles[name], self.style_weights, make, 1.0)
 
-    def _painted(
-        self, features: Mapping[str, Tensor], name: str, change: Regional, masks: Tensor | None
+    def _decode(
+        self,
+        features: Mapping[str, Tensor],
+        name: str,
+        change: RegionalTransform,
+        masks: Tensor | None,
     ) -> Tensor:
         moved = change.apply(features[name], masks)
-        painted: Tensor = self.decoders[name](moved, switches(features, block_of(name)))
+        painted: Tensor = self.decoders[name](moved, max_pool_indices(features, block_index(name)))
         return painted.float()
 
-    def _smoothed(self, painted: Tensor, photo: Tensor) -> Tensor:
-        if self.knobs.smoothing == "guided":
-            return guided(painted, photo)
-        if self.knobs.smoothing == "exact":
-            return closed_form(painted, photo, tolerance=1e-2).float()
+    def _smooth(self, painted: Tensor, photo: Tensor) -> Tensor:
+        if self.method.smoothing == "guided":
+            return fast_guided_filter(painted, photo)
+        if self.method.smoothing == "exact":
+            return closed_form_smoothing(painted, photo, tolerance=1e-2).float()
         return painted
 
 
-def guided(painted: Tensor, photo: Tensor) -> Tensor:
+def fast_guided_filter(stylized: Tensor, photo: Tensor) -> Tensor:
     """A painting (1, 3, H, W) smoothed along a photograph's edges, sides multiples of 4.
 
     He & Sun, "Fast Guided Filter", 2015: the local models are fitted on a coarser grid, and put
     to the photograph at its full size.
     """
-    small, guide = (F.avg_pool2d(x.float(), COARSER) for x in (painted, photo))
-    radius = min(RADIUS // COARSER, (min(small.shape[2:]) - 1) // 2)
-    models = LocalModels(guide, radius, EPSILON)
-    slopes, offsets = models.means(small)
+    small, guide = (F.avg_pool2d(x.float(), COARSENING_FACTOR) for x in (stylized, photo))
+    radius = min(FILTER_RADIUS_PX // COARSENING_FACTOR, (min(small.shape[2:]) - 1) // 2)
+    models = LocalAffineModels(guide, radius, FILTER_EPSILON)
+    slopes, offsets = models.mean_coefficients(small)
     size = photo.shape[2:]
     fine = F.interpolate(slopes.flatten(1, 2).float(), size, mode="bilinear")
     fine = fine.view(1, 3, 3, *size)
@@ -214,5 +229,5 @@ def guided(painted: Tensor, photo: Tensor) -> Tensor:
     return (fine * photo[:, None]).sum(2) + shift
 
 
-def _pooled_before(name: str) -> list[str]:
-    return list(POOLED[len(POOLED) + 1 - block_of(name) :])
+def _pooled_layers_before(name: str) -> list[str]:
+    return list(POOLED_LAYERS[len(POOLED_LAYERS) + 1 - block_index(name) :])

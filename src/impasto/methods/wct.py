@@ -21,43 +21,48 @@ from typing import ClassVar, cast
 
 from torch import Tensor
 
-from impasto.core.card import Card
+from impasto.core.card import MethodCard
 from impasto.core.errors import KnobError
-from impasto.core.knobs import Search, knob, strength_knob, style_size_knob
+from impasto.core.knobs import SearchRange, knob, strength_knob, style_size_knob
 from impasto.core.request import Request
-from impasto.engines.feedforward.base import FeedForward, Place, areas_of, looks
-from impasto.nets.decoder import INVERTING, Decoder
+from impasto.engines.feedforward.base import (
+    DeviceSpec,
+    FeedForwardMethod,
+    style_inputs,
+    style_pixel_counts,
+)
+from impasto.nets.decoder import INVERSION_WIDTHS, Decoder
 from impasto.nets.vgg import VGG, resolve_layers
-from impasto.ops.feature_transforms import Kind, Statistics, wct
-from impasto.ops.padding import framed
+from impasto.ops.feature_transforms import Statistics, WCTVariant, wct
+from impasto.ops.padding import pad
 from impasto.ops.regional_transforms import (
-    Regional,
-    Shares,
-    regional,
-    split,
-    statistics_of_parts,
-    statistics_of_style,
+    RegionalTransform,
+    StyleWeights,
+    region_statistics,
+    regional_transform,
+    split_masks,
+    style_statistics,
 )
 from impasto.weights import store
-from impasto.weights.model_files import Model
-from impasto.weights.vgg_layers import block_of
+from impasto.weights.model_files import TrainedModel
+from impasto.weights.vgg_layers import block_index
 
-LEVELS = ("conv5_1", "conv4_1", "conv3_1", "conv2_1", "conv1_1")
-STRENGTH = 0.6
+LEVEL_LAYERS = ("conv5_1", "conv4_1", "conv3_1", "conv2_1", "conv1_1")
+DEFAULT_LEVEL_STRENGTH = 0.6
 """Of every level, unless asked otherwise."""
-ALIKE = 0.25
+RESIDUAL_DISTANCE_SCALE = 0.25
 """How far a level's map must move its features, in deviations, for its decoder's loss to come
 back by 1 / e only."""
-FAINT = 0.05
+MIN_RESIDUAL_WEIGHT = 0.05
 """What comes back by less than this is left out, and half of the decoder's time saved."""
 
 
 @dataclass(frozen=True)
-class WCT(FeedForward):
+class WCT(FeedForwardMethod):
     """The knobs of the method, and the method itself."""
 
     name: ClassVar[str] = "wct"
-    card: ClassVar[Card] = Card(
+    card: ClassVar[MethodCard] = MethodCard(
         title="Any style at once, by whitening and colouring features on four levels",
         good_for="Any style picture at once, bolder in colour and texture than adain.",
         not_for="Faces, lettering and straight lines, which it bends.",
@@ -70,48 +75,51 @@ class WCT(FeedForward):
     )
 
     strength: float = strength_knob()
-    levels: tuple[str, ...] = knob(LEVELS[1:], "layers that are transformed, in this order")
+    levels: tuple[str, ...] = knob(LEVEL_LAYERS[1:], "layers that are transformed, in this order")
     level_strengths: tuple[float, ...] = knob(
-        (), f"a strength for each level, 0 to 1; empty: {STRENGTH:g} for all", low=0, high=1,
-        search=Search(values=((), (1.0,) * 4, (0.3, 0.6, 1.0, 1.0), (1.0, 0.6, 0.3, 0.3))),
+        (), f"a strength for each level, 0 to 1; empty: {DEFAULT_LEVEL_STRENGTH:g} for all", low=0, high=1,
+        search=SearchRange(values=((), (1.0,) * 4, (0.3, 0.6, 1.0, 1.0), (1.0, 0.6, 0.3, 0.3))),
     )  # fmt: skip
     transform: str = knob(
         "wct", "the map: wct, or transport, which moves the features least",
-        choices=("wct", "transport"), search=Search(values=("wct", "transport")),
+        choices=("wct", "transport"), search=SearchRange(values=("wct", "transport")),
     )  # fmt: skip
     style_size: int = style_size_knob()
 
-    def painter(self, request: Request, place: Place) -> Painter:
+    def build_model(self, request: Request, device_spec: DeviceSpec) -> WCTModel:
         """Encoder and decoders, with the styles' statistics taken."""
-        painter = Painter(
-            self.weights(request), place, self.strengths(), cast(Kind, self.transform)
+        painter = WCTModel(
+            self.weights_name(request),
+            device_spec,
+            self.strengths_by_level(),
+            cast(WCTVariant, self.transform),
         )
-        seen = looks(request, self.style_size)
-        painter.look_at(seen.pictures, *seen.shares)
+        seen = style_inputs(request, self.style_size)
+        painter.set_styles(seen.images, *seen.weights)
         return painter
 
-    def style_areas(self, request: Request) -> list[int]:
+    def style_pixel_counts(self, request: Request) -> list[int]:
         """They pass the encoder at ``style_size``."""
-        return areas_of(request, self.style_size)
+        return style_pixel_counts(request, self.style_size)
 
     def stride(self) -> int:
         """Of the deepest level."""
-        return int(2 ** (max(block_of(name) for name in self.strengths()) - 1))
+        return int(2 ** (max(block_index(name) for name in self.strengths_by_level()) - 1))
 
-    def strengths(self) -> dict[str, float]:
+    def strengths_by_level(self) -> dict[str, float]:
         """Level → its strength, in the order in which they are painted.
 
         Raises:
             KnobError: an unknown level, none, one twice, or another number of strengths.
         """
         levels = resolve_layers("vgg19", self.levels)
-        unknown = [name for name in levels if name not in LEVELS]
+        unknown = [name for name in levels if name not in LEVEL_LAYERS]
         if unknown or not levels or len(set(levels)) < len(levels):
             raise KnobError(
                 f"levels = {', '.join(self.levels) or 'nothing'}: give some of "
-                f"{', '.join(LEVELS)}, each once."
+                f"{', '.join(LEVEL_LAYERS)}, each once."
             )
-        given = self.level_strengths or (STRENGTH,) * len(levels)
+        given = self.level_strengths or (DEFAULT_LEVEL_STRENGTH,) * len(levels)
         if len(given) != len(levels):
             raise KnobError(
                 f"{len(given)} level_strengths for {len(levels)} levels: give one each, or none."
@@ -119,94 +127,111 @@ class WCT(FeedForward):
         return {n: s * self.strength for n, s in zip(levels, given, strict=True)}
 
 
-class Painter:
+class WCTModel:
     """Encoder and decoders, level by level.
 
-    See :class:`impasto.engines.feedforward.tiling.Painter`.
+    See :class:`impasto.engines.feedforward.tiling.TiledModel`.
 
     Args:
         weights: a model of the kind "wct", by name or path.
-        place: device and precision.
+        device_spec: device and precision.
         strengths: level → strength.
-        kind: of the map.
+        variant: of the map.
 
     Raises:
         WeightsError: weights that cannot be used.
     """
 
-    files: Mapping[str, str]
+    digests: Mapping[str, str]
     align = 16
     halo = 192
 
     def __init__(
-        self, weights: str, place: Place, strengths: Mapping[str, float], kind: Kind = "wct"
+        self,
+        weights: str,
+        device_spec: DeviceSpec,
+        strengths: Mapping[str, float],
+        variant: WCTVariant = "wct",
     ) -> None:
         model, encoder = store.load_decoder(weights, "wct")
-        self.files = {model.name: model.sha256, encoder.name: encoder.sha256}
-        self.place, self.strengths, self.kind = place, dict(strengths), kind
-        self.encoder = VGG(encoder, mapped=False)
-        place.network(self.encoder)
-        self.decoders = {name: _decoder(model, name) for name in strengths}
+        self.digests = {model.name: model.sha256, encoder.name: encoder.sha256}
+        self.device_spec, self.strengths, self.variant = device_spec, dict(strengths), variant
+        self.encoder = VGG(encoder, map_features=False)
+        device_spec.move(self.encoder)
+        self.decoders = {name: _load_decoder(model, name) for name in strengths}
         for decoder in self.decoders.values():
-            place.network(decoder)
+            device_spec.move(decoder)
 
-    def look_at(self, styles: Sequence[Tensor], *shares: Shares) -> None:
+    def set_styles(self, styles: Sequence[Tensor], *style_weights: StyleWeights) -> None:
         """Take the statistics of style pictures, for each part of the content with their shares.
 
         They are framed as contents are: a picture in its own style is then the picture itself.
-        See :class:`impasto.ops.regional_transforms.Looks`.
+        See :class:`impasto.ops.regional_transforms.StyleInputs`.
         """
-        self.shares = shares
+        self.style_weights = style_weights
         self.styles: dict[str, list[Statistics]] = {name: [] for name in self.strengths}
         for style in styles:
-            picture, mask = split(self.place(framed(style, self.align)))
+            picture, mask = split_masks(self.device_spec(pad(style, self.align)))
             for name, features in self.encoder(picture, list(self.strengths)).items():
-                self.styles[name].append(statistics_of_style(features, mask))
+                self.styles[name].append(style_statistics(features, mask))
 
-    def statistics(self, frame: Tensor) -> list[Regional]:
+    def statistics(self, padded: Tensor) -> list[RegionalTransform]:
         """What is done at each level, found from a whole picture."""
-        changes: list[Regional] = []
-        picture, masks = split(frame)
+        changes: list[RegionalTransform] = []
+        picture, masks = split_masks(padded)
         for name in self.strengths:
-            features = self._seen(picture, name)
-            changes.append(self._change(name, features, masks))
-            picture = self._painted(picture, features, name, changes[-1], masks)
+            features = self._features(picture, name)
+            changes.append(self._level_transform(name, features, masks))
+            picture = self._decode(picture, features, name, changes[-1], masks)
         return changes
 
-    def __call__(self, frame: Tensor, statistics: Sequence[Regional] | None = None) -> Tensor:
+    def __call__(
+        self, padded: Tensor, statistics: Sequence[RegionalTransform] | None = None
+    ) -> Tensor:
         """Paint a framed picture (1, 3, H, W), or a part of one whose changes are known.
 
         With regions, its further channels are the weights of the parts.
         """
-        picture, masks = split(frame)
+        picture, masks = split_masks(padded)
         for index, name in enumerate(self.strengths):
-            features = self._seen(picture, name)
-            change = statistics[index] if statistics else self._change(name, features, masks)
-            picture = self._painted(picture, features, name, change, masks)
+            features = self._features(picture, name)
+            change = (
+                statistics[index] if statistics else self._level_transform(name, features, masks)
+            )
+            picture = self._decode(picture, features, name, change, masks)
         return picture
 
-    def _seen(self, picture: Tensor, name: str) -> Tensor:
-        features: Tensor = self.encoder(picture, [name])[name]
+    def _features(self, image: Tensor, name: str) -> Tensor:
+        features: Tensor = self.encoder(image, [name])[name]
         return features
 
-    def _change(self, name: str, features: Tensor, masks: Tensor | None) -> Regional:
-        content = statistics_of_parts(features, masks)
-        make = partial(wct, kind=self.kind)
-        return regional(content, self.styles[name], self.shares, make, self.strengths[name])
+    def _level_transform(
+        self, name: str, features: Tensor, masks: Tensor | None
+    ) -> RegionalTransform:
+        content = region_statistics(features, masks)
+        make = partial(wct, variant=self.variant)
+        return regional_transform(
+            content, self.styles[name], self.style_weights, make, self.strengths[name]
+        )
 
-    def _painted(
-        self, picture: Tensor, features: Tensor, name: str, change: Regional, masks: Tensor | None
+    def _decode(
+        self,
+        picture: Tensor,
+        features: Tensor,
+        name: str,
+        change: RegionalTransform,
+        masks: Tensor | None,
     ) -> Tensor:
         decoder = self.decoders[name]
         painted: Tensor = decoder(change.apply(features, masks)).float()
-        most, kept = change.kept(ALIKE, masks)
-        if most > FAINT:
+        most, kept = change.residual_weights(RESIDUAL_DISTANCE_SCALE, masks)
+        if most > MIN_RESIDUAL_WEIGHT:
             painted = painted + kept * (picture - decoder(features))
         return painted
 
 
-def _decoder(model: Model, name: str) -> Decoder:
-    level = block_of(name)
-    decoder = Decoder(model.about["channels"][level - 1], INVERTING[:level])
-    model.fill(decoder, f"levels.{level - 1}.")
+def _load_decoder(model: TrainedModel, name: str) -> Decoder:
+    level = block_index(name)
+    decoder = Decoder(model.about["channels"][level - 1], INVERSION_WIDTHS[:level])
+    model.load_into(decoder, f"levels.{level - 1}.")
     return decoder

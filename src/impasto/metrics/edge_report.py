@@ -13,21 +13,21 @@ import numpy as np
 from impasto.core.picture import Raster
 from impasto.pictures import fit_long_side, resize
 
-SEEN = 1024
+MAX_SIDE_PX = 1024
 """Long side in pixels of the copies that are compared, at most."""
-LEAST = 13
+MIN_SIDE_PX = 13
 """The shorter side in pixels from which on there is something to compare."""
-FLAT = 1 / 255
+MIN_LUMINANCE_RANGE = 1 / 255
 """A content whose luminances lie no further apart has no edges."""
-PHOTOGRAPH = 0.8
+MIN_PHOTOGRAPH_CORRELATION = 0.8
 """Correlation of the edges from which on a painting of a photograph is one itself."""
 
 
-def structure(painting: Raster, content: Raster) -> dict[str, float]:
+def measure_edges(image: Raster, content: Raster) -> dict[str, float]:
     """What is left of the content's edges in a painting, from their luminances.
 
     Args:
-        painting: (height, width, 3) in 0..1.
+        image: (height, width, 3) in 0..1.
         content: of any size; it is brought to the painting's.
 
     Returns:
@@ -38,17 +38,17 @@ def structure(painting: Raster, content: Raster) -> dict[str, float]:
 
     from impasto.metrics.structural_similarity import edge_ssim, gradient_correlation, luminance
 
-    height, width = painting.shape[:2]
-    size = fit_long_side(height, width, min(SEEN, max(height, width)))
-    if min(size) < LEAST:
+    height, width = image.shape[:2]
+    size = fit_long_side(height, width, min(MAX_SIDE_PX, max(height, width)))
+    if min(size) < MIN_SIDE_PX:
         return {}
 
     def seen(raster: Raster) -> torch.Tensor:
         pixels = np.ascontiguousarray(resize(raster, *size), np.float32)
         return luminance(torch.from_numpy(pixels).permute(2, 0, 1)[None])
 
-    found, wanted = seen(painting), seen(content)
-    if float(wanted.max() - wanted.min()) <= FLAT:
+    found, wanted = seen(image), seen(content)
+    if float(wanted.max() - wanted.min()) <= MIN_LUMINANCE_RANGE:
         return {}
     return {
         "edges": round(float(gradient_correlation(found, wanted)), 4),
@@ -56,19 +56,19 @@ def structure(painting: Raster, content: Raster) -> dict[str, float]:
     }
 
 
-def told(found: Mapping[str, float]) -> str:
+def format_edge_report(report: Mapping[str, float]) -> str:
     """The figures in words."""
-    return f"{found['edges']:.2f} of the content's, {found['edge_ssim']:.2f} by their SSIM"
+    return f"{report['edges']:.2f} of the content's, {report['edge_ssim']:.2f} by their SSIM"
 
 
-def verdict(found: Mapping[str, float]) -> str:
+def photograph_verdict(report: Mapping[str, float]) -> str:
     """Whether a painting of a photograph stays one, in a sentence; empty if it is not known."""
-    if not found:
+    if not report:
         return ""
-    edges = found["edges"]
-    if edges >= PHOTOGRAPH:
+    edges = report["edges"]
+    if edges >= MIN_PHOTOGRAPH_CORRELATION:
         return f"It stays a photograph (edges {edges:.2f})."
     return (
-        f"It is no longer a photograph in its edges ({edges:.2f}, and {PHOTOGRAPH} would be one): "
+        f"It is no longer a photograph in its edges ({edges:.2f}, and {MIN_PHOTOGRAPH_CORRELATION} would be one): "
         "a lower --strength, or regions that pair like with like, keep more of them."
     )

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from impasto.core.errors import ImpastoError, InputError, KnobError, MissingExtraError, WeightsError
 from impasto.core.picture import Picture, Raster
-from impasto.metrics.registry import LEAST, METRICS, MOST, chosen
+from impasto.metrics.registry import MAX_SIDE_PX, METRICS, MIN_SIDE_PX, select_metrics
 
 if TYPE_CHECKING:
-    from impasto.metrics.groups import Gauge, Measure, Wanted
+    from impasto.metrics.groups import MetricConfig, MetricFn, MetricGroup
 
-SIZE = 512
+EVALUATION_SIZE_PX = 512
 """Long side in pixels at which paintings are measured."""
-KEPT = 2
+MAX_CACHED_SIZES = 2
 """Sizes whose views are kept."""
 
 
@@ -36,7 +36,7 @@ class Scores:
     notes: tuple[str, ...] = ()
 
 
-class Judge:
+class Evaluator:
     """Measures paintings of one content in the manner of some styles.
 
     Content and styles are looked at once for every size of results. All is computed in fp32 on
@@ -68,26 +68,28 @@ class Judge:
         metrics: Sequence[str] = (),
         text: str = "",
         clip: str = "",
-        size: int = SIZE,
+        size: int = EVALUATION_SIZE_PX,
     ) -> None:
         self.content = content
         self.styles = tuple(styles)
-        self.shares = _shares(self.styles, style_weights)
-        self.size = _checked(size)
-        self.metrics = tuple(m for m in chosen(metrics) if m != "clip_text" or text or metrics)
+        self.style_weights = _normalize_weights(self.styles, style_weights)
+        self.size = _check_size(size)
+        self.metrics = tuple(
+            m for m in select_metrics(metrics) if m != "clip_text" or text or metrics
+        )
         self.missing: dict[str, str] = {}
-        self._gauges = self._load(self._wanted(set(metrics), text, clip))
-        self._views: dict[tuple[int, int], list[Measure]] = {}
+        self._metric_groups = self._load_groups(self._make_config(set(metrics), text, clip))
+        self._cached_metric_fns: dict[tuple[int, int], list[MetricFn]] = {}
 
-    def of(
+    def with_inputs(
         self, content: Picture, styles: Sequence[Picture], style_weights: Sequence[float] = ()
-    ) -> Judge:
+    ) -> Evaluator:
         """A judge of other pictures with the same settings and networks."""
         other = copy.copy(self)
         other.content = content
         other.styles = tuple(styles)
-        other.shares = _shares(other.styles, style_weights)
-        other._views = {}
+        other.style_weights = _normalize_weights(other.styles, style_weights)
+        other._cached_metric_fns = {}
         return other
 
     def __call__(self, result: Picture | Raster) -> Scores:
@@ -98,17 +100,17 @@ class Judge:
         """
         import torch
 
-        from impasto.metrics.inputs import at_size, remarks, size_of
+        from impasto.metrics.inputs import evaluation_size, input_notes, resize_on_white
         from impasto.ops.convert import as_tensor
 
         painting = result if isinstance(result, Picture) else Picture(result, name="the painting")
-        size = size_of(painting, self.content, self.size)
+        size = evaluation_size(painting, self.content, self.size)
         values: dict[str, float] = {}
         layers: dict[str, Mapping[str, float]] = {}
-        notes = remarks(painting, self.content, self.styles, self.size)
+        notes = input_notes(painting, self.content, self.styles, self.size)
         with torch.inference_mode():
-            pixels = as_tensor(at_size(painting, *size))
-            for measure in self._measures(size):
+            pixels = as_tensor(resize_on_white(painting, *size))
+            for measure in self._metric_fns(size):
                 reading = measure(pixels)
                 values |= reading.values
                 layers |= reading.layers
@@ -116,39 +118,41 @@ class Judge:
         wanted = {name: values[name] for name in self.metrics if name in values}
         return Scores(wanted, {k: v for k, v in layers.items() if k in wanted}, tuple(notes))
 
-    def _measures(self, size: tuple[int, int]) -> list[Measure]:
-        from impasto.metrics.inputs import View
+    def _metric_fns(self, size: tuple[int, int]) -> list[MetricFn]:
+        from impasto.metrics.inputs import EvaluationInputs
 
-        if size not in self._views:
-            while len(self._views) >= KEPT:
-                self._views.pop(next(iter(self._views)))
-            view = View.of(self.content, self.styles, self.shares, *size)
-            self._views[size] = [gauge(view) for gauge in self._gauges]
-        return self._views[size]
+        if size not in self._cached_metric_fns:
+            while len(self._cached_metric_fns) >= MAX_CACHED_SIZES:
+                self._cached_metric_fns.pop(next(iter(self._cached_metric_fns)))
+            view = EvaluationInputs.from_pictures(
+                self.content, self.styles, self.style_weights, *size
+            )
+            self._cached_metric_fns[size] = [gauge(view) for gauge in self._metric_groups]
+        return self._cached_metric_fns[size]
 
-    def _wanted(self, named: set[str], text: str, clip: str) -> Wanted:
-        from impasto.metrics.groups import Wanted
+    def _make_config(self, named: set[str], text: str, clip: str) -> MetricConfig:
+        from impasto.metrics.groups import MetricConfig
 
         if "clip_text" in named and not text:
             raise KnobError("clip_text compares with a text: give one with --text.")
         asked = bool(clip or os.environ.get("IMPASTO_CLIP") or text)
         fetch = asked or any(METRICS[name].needs.startswith("CLIP") for name in named)
-        return Wanted(frozenset(self.metrics), text, clip, fetch)
+        return MetricConfig(frozenset(self.metrics), text, clip, fetch)
 
-    def _load(self, wanted: Wanted) -> list[Gauge]:
+    def _load_groups(self, config: MetricConfig) -> list[MetricGroup]:
         """The gauges of the metrics that are wanted; what cannot be loaded is noted."""
-        from impasto.metrics.clip_scores import ClipGauge
-        from impasto.metrics.groups import GAUGES
+        from impasto.metrics.clip_scores import ClipMetrics
+        from impasto.metrics.groups import METRIC_GROUPS
 
-        found: list[Gauge] = []
+        found: list[MetricGroup] = []
         last: ImpastoError | None = None
-        kinds: tuple[type[Gauge], ...] = (*GAUGES, ClipGauge)
+        kinds: tuple[type[MetricGroup], ...] = (*METRIC_GROUPS, ClipMetrics)
         for kind in kinds:
-            mine = [name for name in kind.metrics if name in wanted.metrics]
+            mine = [name for name in kind.metrics if name in config.metrics]
             if not mine:
                 continue
             try:
-                found.append(kind(wanted))
+                found.append(kind(config))
             except (WeightsError, MissingExtraError) as error:
                 last = error
                 self.missing |= dict.fromkeys(mine, str(error))
@@ -157,13 +161,15 @@ class Judge:
         return found
 
 
-def _checked(size: int) -> int:
-    if not LEAST <= size <= MOST:
-        raise KnobError(f"size = {size!r} does not fit: it must be {LEAST} to {MOST} pixels.")
+def _check_size(size: int) -> int:
+    if not MIN_SIDE_PX <= size <= MAX_SIDE_PX:
+        raise KnobError(
+            f"size = {size!r} does not fit: it must be {MIN_SIDE_PX} to {MAX_SIDE_PX} pixels."
+        )
     return size
 
 
-def _shares(styles: Sequence[Picture], weights: Sequence[float]) -> tuple[float, ...]:
+def _normalize_weights(styles: Sequence[Picture], weights: Sequence[float]) -> tuple[float, ...]:
     if not styles:
         raise InputError("No style picture: give at least one.")
     given = tuple(weights) or (1.0,) * len(styles)

@@ -15,51 +15,51 @@ from torch import Tensor
 
 from impasto.core.errors import InputError
 from impasto.core.picture import Picture, Pixels
-from impasto.metrics.registry import LEAST
+from impasto.metrics.registry import MIN_SIDE_PX
 from impasto.ops.convert import as_tensor
 from impasto.pictures import fit_long_side, resize
-from impasto.pictures.disk_array import bands
+from impasto.pictures.disk_array import row_chunks
 
-SHAPES_DIFFER = 0.02
+ASPECT_TOLERANCE = 0.02
 """Aspect ratios this far apart are no longer the same picture at another size."""
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class EvaluationInputs:
     """Content and styles as a result of one size is compared with them.
 
     Attributes:
         content: (1, 3, H, W), RGB 0..1, at the result's size.
         styles: (1, 3, h, w) each.
-        shares: of each style; their sum is 1.
+        style_weights: of each style; their sum is 1.
     """
 
     content: Tensor
     styles: tuple[Tensor, ...]
-    shares: tuple[float, ...]
+    style_weights: tuple[float, ...]
 
     @classmethod
-    def of(
+    def from_pictures(
         cls,
         content: Picture,
         styles: Sequence[Picture],
-        shares: Sequence[float],
+        style_weights: Sequence[float],
         height: int,
         width: int,
-    ) -> View:
+    ) -> EvaluationInputs:
         """The view for results of this height and width.
 
         Raises:
             InputError: a style that is too narrow to be measured.
         """
         return cls(
-            as_tensor(at_size(content, height, width)),
-            tuple(as_tensor(_style(style, max(height, width))) for style in styles),
-            tuple(shares),
+            as_tensor(resize_on_white(content, height, width)),
+            tuple(as_tensor(_style_pixels(style, max(height, width))) for style in styles),
+            tuple(style_weights),
         )
 
 
-def size_of(result: Picture, content: Picture, long_side: int) -> tuple[int, int]:
+def evaluation_size(result: Picture, content: Picture, long_side: int) -> tuple[int, int]:
     """(height, width) at which a result is measured.
 
     Raises:
@@ -68,16 +68,16 @@ def size_of(result: Picture, content: Picture, long_side: int) -> tuple[int, int
     ratio = result.width / result.height
     wanted = content.width / content.height
     # Whole pixels cannot meet a ratio exactly: half a pixel of the shorter side is no difference.
-    slack = SHAPES_DIFFER + 0.5 / min(result.height, result.width)
+    slack = ASPECT_TOLERANCE + 0.5 / min(result.height, result.width)
     if abs(ratio / wanted - 1) > slack:
         raise InputError(
-            f"{result.name} is {_size(result)}, but the content {content.name} is "
-            f"{_size(content)}: another shape. Give a painting of this content, uncut."
+            f"{result.name} is {_format_size(result)}, but the content {content.name} is "
+            f"{_format_size(content)}: another shape. Give a painting of this content, uncut."
         )
-    return _fitting(result, long_side, "painting")
+    return _limited_size(result, long_side, "painting")
 
 
-def at_size(picture: Picture, height: int, width: int) -> Pixels:
+def resize_on_white(picture: Picture, height: int, width: int) -> Pixels:
     """The pixels on white at a height and width, all in memory."""
     pixels = np.asarray(resize(picture.pixels, height, width))
     if picture.alpha is None:
@@ -86,7 +86,7 @@ def at_size(picture: Picture, height: int, width: int) -> Pixels:
     return pixels * cover + (1 - cover)
 
 
-def remarks(
+def input_notes(
     result: Picture, content: Picture, styles: Sequence[Picture], long_side: int
 ) -> list[str]:
     """What a user may want to know of the pictures that are measured."""
@@ -96,25 +96,25 @@ def remarks(
     ]
     if (result.height, result.width) != (content.height, content.width):
         notes.append(
-            f"{content.name} is {_size(content)}: it was measured at the painting's size, "
-            f"{_size(result)} or smaller."
+            f"{content.name} is {_format_size(content)}: it was measured at the painting's size, "
+            f"{_format_size(result)} or smaller."
         )
-    if same(result, content):
+    if is_same_picture(result, content):
         notes.append(f"{result.name} is the content itself, pixel for pixel.")
     for style in styles:
         if style.long_side < min(long_side, result.long_side):
             notes.append(
-                f"The style {style.name} has only {_size(style)} pixels: its strokes are coarser "
+                f"The style {style.name} has only {_format_size(style)} pixels: its strokes are coarser "
                 "there than at the painting's size, and the figures of style come out too high."
             )
-        if same(result, style):
+        if is_same_picture(result, style):
             notes.append(f"{result.name} is the style {style.name} itself, pixel for pixel.")
-        if same(content, style):
+        if is_same_picture(content, style):
             notes.append(f"The content and the style {style.name} are the same picture.")
     return notes
 
 
-def same(a: Picture, b: Picture) -> bool:
+def is_same_picture(a: Picture, b: Picture) -> bool:
     """Whether two pictures are the same file, or have the same pixels."""
     if a.sha256 and a.sha256 == b.sha256:
         return True
@@ -123,23 +123,23 @@ def same(a: Picture, b: Picture) -> bool:
     height, width = a.pixels.shape[:2]
     return all(
         np.array_equal(a.pixels[top:bottom, 0:width], b.pixels[top:bottom, 0:width])
-        for top, bottom in bands(height, width)
+        for top, bottom in row_chunks(height, width)
     )
 
 
-def _style(style: Picture, long_side: int) -> Pixels:
-    return at_size(style, *_fitting(style, long_side, "style"))
+def _style_pixels(style: Picture, long_side: int) -> Pixels:
+    return resize_on_white(style, *_limited_size(style, long_side, "style"))
 
 
-def _fitting(picture: Picture, long_side: int, role: str) -> tuple[int, int]:
+def _limited_size(picture: Picture, long_side: int, role: str) -> tuple[int, int]:
     height, width = fit_long_side(picture.height, picture.width, min(long_side, picture.long_side))
-    if min(height, width) < LEAST:
+    if min(height, width) < MIN_SIDE_PX:
         raise InputError(
             f"The {role} {picture.name} is measured at {width} x {height} pixels, which is too "
-            f"small: no side may be under {LEAST}."
+            f"small: no side may be under {MIN_SIDE_PX}."
         )
     return height, width
 
 
-def _size(picture: Picture) -> str:
+def _format_size(picture: Picture) -> str:
     return f"{picture.width} x {picture.height}"

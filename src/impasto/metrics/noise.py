@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-NORMAL_MEDIAN = 0.6744897501960817
+NORMAL_ABS_MEDIAN = 0.6744897501960817
 """The median of the absolute value of a normal variable, in standard deviations."""
 
 
@@ -24,4 +24,4 @@ def noise_sigma(luminance: Tensor) -> Tensor:
     height, width = (side // 2 * 2 for side in luminance.shape[2:])
     even, odd = luminance[..., 0:height:2, :width], luminance[..., 1:height:2, :width]
     diagonal = (even[..., 0::2] - even[..., 1::2] - odd[..., 0::2] + odd[..., 1::2]) / 2
-    return diagonal.abs().flatten(1).median(dim=1).values / NORMAL_MEDIAN
+    return diagonal.abs().flatten(1).median(dim=1).values / NORMAL_ABS_MEDIAN

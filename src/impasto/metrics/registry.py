@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from impasto.core.errors import KnobError
-from impasto.core.knobs import nearest
+from impasto.core.knobs import closest_name
 
-LEAST, MOST = 32, 2048
+MIN_SIDE_PX, MAX_SIDE_PX = 32, 2048
 """Pixels of the shortest side that every network can look at, and of the longest that is of use."""
 
 
@@ -42,7 +42,7 @@ class Metric:
         return "↑" if self.better == "higher" else "↓"
 
 
-_ALL = (
+_METRIC_LIST = (
     Metric(
         "ssim",
         "SSIM",
@@ -141,11 +141,11 @@ _ALL = (
     ),
 )
 
-METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
+METRICS: dict[str, Metric] = {metric.name: metric for metric in _METRIC_LIST}
 """Name → metric, in the order of a table: content, style, CLIP, noise."""
 
 
-def chosen(names: Iterable[str]) -> tuple[str, ...]:
+def select_metrics(names: Iterable[str]) -> tuple[str, ...]:
     """These metrics in the order of a table; none named: all.
 
     Raises:
@@ -154,7 +154,7 @@ def chosen(names: Iterable[str]) -> tuple[str, ...]:
     wanted = set(names)
     for name in wanted:
         if name not in METRICS:
-            near = nearest(name, METRICS)
+            near = closest_name(name, METRICS)
             hint = f"did you mean {near}?" if near else f"there is {', '.join(METRICS)}."
             raise KnobError(f"There is no metric {name!r}: {hint}")
     return tuple(name for name in METRICS if not wanted or name in wanted)

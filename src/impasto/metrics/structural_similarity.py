@@ -15,20 +15,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LUMA = (0.2126, 0.7152, 0.0722)
+LUMA_WEIGHTS = (0.2126, 0.7152, 0.0722)
 """Of red, green and blue (Rec. 709)."""
-WINDOW = 11
-SIGMA = 1.5
+WINDOW_SIDE_PX = 11
+WINDOW_SIGMA_PX = 1.5
 """The Gaussian window of Wang et al. 2004, in pixels."""
 C1, C2 = 0.01**2, 0.03**2
 """Their K₁ = 0.01 and K₂ = 0.03, for a range of 1."""
-FLAT = 1e-5
+MIN_EDGE_SLOPE = 1e-5
 """A slope per pixel below which there is no edge: a four-hundredth of a step of 8 bits."""
 
 
-def luminance(pictures: Tensor) -> Tensor:
+def luminance(images: Tensor) -> Tensor:
     """The luma (N, 1, H, W) of RGB pictures (N, 3, H, W)."""
-    return (pictures * pictures.new_tensor(LUMA).view(3, 1, 1)).sum(1, keepdim=True)
+    return (images * images.new_tensor(LUMA_WEIGHTS).view(3, 1, 1)).sum(1, keepdim=True)
 
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:
@@ -52,12 +52,14 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     return (luminances * structures).mean((1, 2, 3))
 
 
-def gradient(a: Tensor) -> Tensor:
+def gradient_magnitude(a: Tensor) -> Tensor:
     """The magnitude (N, 1, H - 2, W - 2) of the Sobel gradient, in units of range per pixel."""
     smooth, slope = a.new_tensor([1.0, 2.0, 1.0]) / 4, a.new_tensor([-1.0, 0.0, 1.0]) / 2
     across = F.conv2d(a, torch.outer(smooth, slope)[None, None])
     down = F.conv2d(a, torch.outer(slope, smooth)[None, None])
-    return (across.square() + down.square() + (0.1 * FLAT) ** 2).sqrt()  # with a slope at 0 too
+    return (
+        across.square() + down.square() + (0.1 * MIN_EDGE_SLOPE) ** 2
+    ).sqrt()  # with a slope at 0 too
 
 
 def gradient_correlation(a: Tensor, b: Tensor) -> Tensor:
@@ -74,13 +76,13 @@ def gradient_correlation(a: Tensor, b: Tensor) -> Tensor:
     Returns:
         Shape (N,), -1..1.
     """
-    edges_a, edges_b = gradient(a).flatten(1), gradient(b).flatten(1)
+    edges_a, edges_b = gradient_magnitude(a).flatten(1), gradient_magnitude(b).flatten(1)
     apart_a = edges_a - edges_a.mean(1, keepdim=True)
     apart_b = edges_b - edges_b.mean(1, keepdim=True)
     least = torch.finfo(a.dtype).tiny
     sizes = (apart_a.square().sum(1) * apart_b.square().sum(1)).clamp_min(least).sqrt()
     found = (apart_a * apart_b).sum(1) / sizes
-    flat_a, flat_b = edges_a.amax(1) < FLAT, edges_b.amax(1) < FLAT
+    flat_a, flat_b = edges_a.amax(1) < MIN_EDGE_SLOPE, edges_b.amax(1) < MIN_EDGE_SLOPE
     found = torch.where(flat_a | flat_b, torch.zeros_like(found), found)
     return torch.where(flat_a & flat_b, torch.ones_like(found), found)
 
@@ -97,12 +99,12 @@ def edge_ssim(a: Tensor, b: Tensor) -> Tensor:
     Returns:
         Shape (N,), -1..1; 1 if the edges are the same.
     """
-    return ssim(gradient(a), gradient(b))
+    return ssim(gradient_magnitude(a), gradient_magnitude(b))
 
 
 def _blur(a: Tensor) -> Tensor:
     """Means over the Gaussian window, where it lies inside the picture."""
-    at = torch.arange(WINDOW, dtype=a.dtype, device=a.device) - WINDOW // 2
-    window = torch.exp(-(at**2) / (2 * SIGMA**2))
+    at = torch.arange(WINDOW_SIDE_PX, dtype=a.dtype, device=a.device) - WINDOW_SIDE_PX // 2
+    window = torch.exp(-(at**2) / (2 * WINDOW_SIGMA_PX**2))
     window = window / window.sum()
     return F.conv2d(F.conv2d(a, window.view(1, 1, 1, -1)), window.view(1, 1, -1, 1))

@@ -22,7 +22,7 @@ from torch import Tensor
 from impasto.core.picture import Pixels
 from impasto.ops.convert import as_tensor
 from impasto.ops.flow_estimation import Flow
-from impasto.ops.warping import light, resized, trusted, warp
+from impasto.ops.warping import fit_gain_offset, reliability_mask, resize_flow, warp
 from impasto.pictures import fit_long_side, resize
 
 DISTANCES = (1, 5)
@@ -119,15 +119,15 @@ class Gauge:
             flow = self._flow(now.frame, then.frame)
         else:
             now, then = then, now
-            flow = resized(true, *now.painted.shape[2:])
-        known = trusted(flow, self._flow(then.frame, now.frame))
+            flow = resize_flow(true, *now.painted.shape[2:])
+        known = reliability_mask(flow, self._flow(then.frame, now.frame))
         share = float(known.mean())
         if share < LEAST:
             return
         film, brought = as_tensor(now.frame), warp(as_tensor(then.frame), flow)
-        lit = light(brought, film, known)
+        lit = fit_gain_offset(brought, film, known)
         painted = warp(then.painted, flow)
-        followed = light(painted, now.painted, known).at_most(lit)
+        followed = fit_gain_offset(painted, now.painted, known).clamp_to(lit)
         error = _mean_square(followed(painted) - now.painted, known)
         self._squares.setdefault(name, []).append(error)
         if name == "warping_1":

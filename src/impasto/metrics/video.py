@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from impasto.core.picture import Picture, Pixels
-from impasto.metrics.evaluator import Judge
+from impasto.metrics.evaluator import Evaluator
 from impasto.metrics.temporal import MEASURES, Gauge, Truth
 from impasto.ops.flow_estimation import DIS, find
 
-STYLE = {"style_error": "style error on SqueezeNet, of a few frames; 1 is the unstyled film"}
-FILM_MEASURES: Mapping[str, str] = {**MEASURES, **STYLE}
+STYLE_METRICS = {
+    "style_error": "style error on SqueezeNet, of a few frames; 1 is the unstyled film"
+}
+VIDEO_METRICS: Mapping[str, str] = {**MEASURES, **STYLE_METRICS}
 """Name → what it is, in the order of a table."""
-JUDGED = 6
+FIRST_STYLE_FRAME = 6
 """Frame at which the style is looked at first; then after twice as many, and ever more rarely."""
 
 
-class FilmGauge:
+class VideoEvaluator:
     """Measures a film while it is painted, or afterwards.
 
     Args:
@@ -24,8 +26,8 @@ class FilmGauge:
         style_weights: share of each style; empty means equal shares.
         flow: "auto", "dis", or a checkpoint of RAFT.
         size: long side in pixels at which frames are compared; None: as they were painted.
-        every: only every so many frames are compared.
-        truth: the true flow where it is known.
+        frame_step: only every so many frames are compared.
+        true_flow: the true flow where it is known.
 
     Raises:
         MissingExtraError: what the flow needs is not installed.
@@ -39,40 +41,44 @@ class FilmGauge:
         *,
         flow: str = "auto",
         size: int | None = 320,
-        every: int = 1,
-        truth: Truth | None = None,
+        frame_step: int = 1,
+        true_flow: Truth | None = None,
     ) -> None:
-        self._styles, self._shares = tuple(styles), tuple(style_weights)
-        self._gauge = Gauge(find(flow) or DIS(), size=size, every=every, truth=truth)
-        self._judge: Judge | None = None
-        self._errors: list[float] = []
-        self._count, self._next = 0, JUDGED
+        self._styles, self._style_weights = tuple(styles), tuple(style_weights)
+        self._temporal_metrics = Gauge(
+            find(flow) or DIS(), size=size, every=frame_step, truth=true_flow
+        )
+        self._evaluator: Evaluator | None = None
+        self._style_errors: list[float] = []
+        self._frame_count, self._next_style_frame = 0, FIRST_STYLE_FRAME
 
-    def begin(self) -> None:
+    def start_shot(self) -> None:
         """A new shot starts: nothing is compared across it."""
-        self._gauge.begin()
+        self._temporal_metrics.begin()
 
-    def add(self, frame: Pixels, painted: Pixels) -> None:
+    def update(self, frame: Pixels, stylized: Pixels) -> None:
         """The next frame of the film (H, W, 3) in 0..1, and its painting, of any size."""
-        self._gauge.add(frame, painted)
-        if self._count == self._next:
-            self._look(frame, painted)
-            self._next = max(self._next + 2 * JUDGED, self._next * 3 // 2)
-        self._count += 1
+        self._temporal_metrics.add(frame, stylized)
+        if self._frame_count == self._next_style_frame:
+            self._measure_style(frame, stylized)
+            self._next_style_frame = max(
+                self._next_style_frame + 2 * FIRST_STYLE_FRAME, self._next_style_frame * 3 // 2
+            )
+        self._frame_count += 1
 
-    def measures(self) -> dict[str, float]:
-        """What was measured so far, of :data:`FILM_MEASURES`; what could not be is left out."""
-        found = self._gauge.measures()
-        if self._errors:
-            found["style_error"] = sum(self._errors) / len(self._errors)
+    def compute(self) -> dict[str, float]:
+        """What was measured so far, of :data:`VIDEO_METRICS`; what could not be is left out."""
+        found = self._temporal_metrics.measures()
+        if self._style_errors:
+            found["style_error"] = sum(self._style_errors) / len(self._style_errors)
         return found
 
-    def _look(self, frame: Pixels, painted: Pixels) -> None:
+    def _measure_style(self, frame: Pixels, stylized: Pixels) -> None:
         content = Picture(frame, name="a frame")
-        if self._judge is None:
-            self._judge = Judge(
-                content, self._styles, style_weights=self._shares, metrics=["style_error"]
+        if self._evaluator is None:
+            self._evaluator = Evaluator(
+                content, self._styles, style_weights=self._style_weights, metrics=["style_error"]
             )
-        judge = self._judge.of(content, self._styles, self._shares)
-        values = judge(painted).values
-        self._errors += [values[name] for name in STYLE if name in values]
+        judge = self._evaluator.with_inputs(content, self._styles, self._style_weights)
+        values = judge(stylized).values
+        self._style_errors += [values[name] for name in STYLE_METRICS if name in values]

@@ -18,30 +18,30 @@ from typing import cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from impasto.nets.fused import conv_relu, upsampled
+from impasto.nets.fused import conv_relu, upsample_conv
 
-INVERTING = (16, 32, 64, 128, 128)
+INVERSION_WIDTHS = (16, 32, 64, 128, 128)
 """Widths of WCT's decoders, which only invert: at full resolution, at half of it, and so on."""
-CONVOLUTIONS = {1: 1, 2: 2, 3: 2, 4: 4, 5: 4}
+CONVS_PER_BLOCK = {1: 1, 2: 2, 3: 2, 4: 4, 5: 4}
 """Block whose first layer is decoded → convolutions that are run at the resolution of its maps,
 as many as the encoder has between its first layer and the next block's."""
 
 
-POOLED = ("conv3_4", "conv2_2", "conv1_2")
+POOLED_LAYERS = ("conv3_4", "conv2_2", "conv1_2")
 """What is pooled before conv4_1, conv3_1 and conv2_1 in VGG-19."""
 
 
-def switches(features: Mapping[str, Tensor], level: int) -> list[Tensor]:
+def max_pool_indices(features: Mapping[str, Tensor], level: int) -> list[Tensor]:
     """Where the encoder's poolings before conv{level}_1 found their maxima, the last one first.
 
     Args:
-        features: with those of :data:`POOLED` that lie before the level, (N, C, H, W), even sides.
+        features: with those of :data:`POOLED_LAYERS` that lie before the level, (N, C, H, W), even sides.
         level: 1 to 4.
 
     Returns:
         Indices (N, C, H / 2, W / 2), as :func:`torch.nn.functional.max_unpool2d` takes them.
     """
-    before = POOLED[len(POOLED) + 1 - level :]
+    before = POOLED_LAYERS[len(POOLED_LAYERS) + 1 - level :]
     return [F.max_pool2d(features[name], 2, return_indices=True)[1] for name in before]
 
 
@@ -62,7 +62,7 @@ class Decoder(nn.Module):
         before = channels
         for block in range(level, 0, -1):
             # The encoder's first convolution of a block belongs to the resolution below it.
-            count = 1 if block == level else CONVOLUTIONS[block + 1]
+            count = 1 if block == level else CONVS_PER_BLOCK[block + 1]
             stage = nn.ModuleList()
             for index in range(count):
                 last = index + 1 == count and block > 1
@@ -72,14 +72,14 @@ class Decoder(nn.Module):
             self.stages.append(stage)
         self.last = nn.Conv2d(before, 3, 3, padding=1)
 
-    def forward(self, features: Tensor, switches: Sequence[Tensor] = ()) -> Tensor:
+    def forward(self, features: Tensor, pool_indices: Sequence[Tensor] = ()) -> Tensor:
         """Features (N, channels, h, w) to pictures (N, 3, h·2^(level - 1), w·2^(level - 1)).
 
         The pictures are about 0..1, but not cut to it.
 
         Args:
             features: of conv{level}_1.
-            switches: of the level - 1 poolings before it, the last one first, by :func:`switches`;
+            pool_indices: of the level - 1 poolings before it, the last one first, by :func:`max_pool_indices`;
                 none: nearest upsampling.
         """
         x = features
@@ -87,10 +87,10 @@ class Decoder(nn.Module):
             first, *others = cast(list[nn.Conv2d], list(stage.children()))
             if not index:
                 x = conv_relu(first, x)
-            elif switches:
-                x = conv_relu(first, F.max_unpool2d(x, switches[index - 1], [2, 2]))
+            elif pool_indices:
+                x = conv_relu(first, F.max_unpool2d(x, pool_indices[index - 1], [2, 2]))
             else:
-                x = F.relu_(upsampled(first, x))
+                x = F.relu_(upsample_conv(first, x))
             for conv in others:
                 x = conv_relu(conv, x)
         pictures: Tensor = self.last(x)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 def conv_relu(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """ReLU of a convolution of (N, C, H, W); on a processor in one pass, bit for bit the same."""
-    if not _fuses(conv, x):
+    if not _can_fuse(conv, x):
         return F.relu_(conv(x))
     fused: Tensor = torch.ops.mkldnn._convolution_pointwise(
         x,
@@ -32,7 +32,7 @@ def conv_relu(conv: nn.Conv2d, x: Tensor) -> Tensor:
     return fused
 
 
-def upsampled(conv: nn.Conv2d, x: Tensor) -> Tensor:
+def upsample_conv(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """A convolution of 3 x 3, padded by zeros, of (N, C, H, W) after nearest upsampling by two.
 
     Without gradients it is one transposed convolution of 4 x 4 that holds both: along each side,
@@ -41,19 +41,19 @@ def upsampled(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """
     if torch.is_grad_enabled():
         return conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))  # type: ignore[no-any-return]
-    both = _pairs(_pairs(conv.weight.float(), 2), 3).transpose(0, 1)
+    both = _pair_sums(_pair_sums(conv.weight.float(), 2), 3).transpose(0, 1)
     both = both.to(x.dtype, memory_format=torch.channels_last)
     return F.conv_transpose2d(x, both, conv.bias, stride=2, padding=1)
 
 
-def _pairs(weight: Tensor, side: int) -> Tensor:
+def _pair_sums(weight: Tensor, side: int) -> Tensor:
     """Weights w0, w1, w2 along a side as w2, w2 + w1, w1 + w0, w0."""
     mirrored = weight.flip(side)
     wide = [0, 0] * (4 - 1 - side)
     return F.pad(mirrored, [*wide, 0, 1]) + F.pad(mirrored, [*wide, 1, 0])
 
 
-def _fuses(conv: nn.Conv2d, x: Tensor) -> bool:
+def _can_fuse(conv: nn.Conv2d, x: Tensor) -> bool:
     return (
         not torch.is_grad_enabled()
         and x.device.type == "cpu"

@@ -15,13 +15,13 @@ from impasto.core.errors import InputError
 from impasto.nets.fused import conv_relu
 from impasto.weights.loading import LoadedWeights
 
-LEAST = 31
+MIN_SIDE_PX = 31
 """Pixels that each side of a picture must have: with fewer, nothing is left after the poolings."""
 
-WIDTHS = (64, 192, 384, 256, 256)
+CONV_CHANNELS = (64, 192, 384, 256, 256)
 """Channels of AlexNet's five convolutions."""
 
-POOLED = (1, 2)
+POOLED_CONVS = (1, 2)
 """Convolutions that a pooling precedes, counted from 0."""
 
 
@@ -31,20 +31,20 @@ class LPIPS(nn.Module):
     Args:
         weights: from ``store.load_network("lpips")``.
 
-    ``origin`` is the weights' name → sha256.
+    ``digests`` is the weights' name → sha256.
     """
 
     def __init__(self, weights: LoadedWeights) -> None:
         super().__init__()
-        self.origin = {weights.name: weights.sha256}
+        self.digests = {weights.name: weights.sha256}
         self.preprocessing = weights.preprocessing
         with torch.device("meta"):
-            self.conv1 = nn.Conv2d(3, WIDTHS[0], 11, stride=4, padding=2)
-            self.conv2 = nn.Conv2d(WIDTHS[0], WIDTHS[1], 5, padding=2)
-            self.conv3 = nn.Conv2d(WIDTHS[1], WIDTHS[2], 3, padding=1)
-            self.conv4 = nn.Conv2d(WIDTHS[2], WIDTHS[3], 3, padding=1)
-            self.conv5 = nn.Conv2d(WIDTHS[3], WIDTHS[4], 3, padding=1)
-            for index, width in enumerate(WIDTHS, start=1):
+            self.conv1 = nn.Conv2d(3, CONV_CHANNELS[0], 11, stride=4, padding=2)
+            self.conv2 = nn.Conv2d(CONV_CHANNELS[0], CONV_CHANNELS[1], 5, padding=2)
+            self.conv3 = nn.Conv2d(CONV_CHANNELS[1], CONV_CHANNELS[2], 3, padding=1)
+            self.conv4 = nn.Conv2d(CONV_CHANNELS[2], CONV_CHANNELS[3], 3, padding=1)
+            self.conv5 = nn.Conv2d(CONV_CHANNELS[3], CONV_CHANNELS[4], 3, padding=1)
+            for index, width in enumerate(CONV_CHANNELS, start=1):
                 self.add_module(f"head{index}", nn.Conv2d(width, 1, 1, bias=False))
         self.load_state_dict(weights.tensors, assign=True)
         self.requires_grad_(False).eval()
@@ -63,7 +63,7 @@ class LPIPS(nn.Module):
         Raises:
             InputError: pictures of another shape, of unlike shapes, or too small.
         """
-        _check(x, y)
+        _check_pair(x, y)
         total = x.new_zeros(len(x))
         for index, (a, b) in enumerate(zip(self._features(x), self._features(y), strict=True), 1):
             differences = (F.normalize(a, eps=1e-10) - F.normalize(b, eps=1e-10)) ** 2
@@ -76,12 +76,12 @@ class LPIPS(nn.Module):
         x = self.preprocessing(x)
         convs = (self.conv1, self.conv2, self.conv3, self.conv4, self.conv5)
         for index, conv in enumerate(convs):
-            x = conv_relu(conv, F.max_pool2d(x, 3, 2) if index in POOLED else x)
+            x = conv_relu(conv, F.max_pool2d(x, 3, 2) if index in POOLED_CONVS else x)
             found.append(x)
         return found
 
 
-def _check(x: Tensor, y: Tensor) -> None:
+def _check_pair(x: Tensor, y: Tensor) -> None:
     if x.ndim != 4 or x.shape[1] != 3:
         raise InputError(f"LPIPS takes pictures of shape (N, 3, H, W), not {tuple(x.shape)}.")
     if x.shape != y.shape:
@@ -89,8 +89,8 @@ def _check(x: Tensor, y: Tensor) -> None:
             "LPIPS compares pictures of one size, not "
             f"{x.shape[3]} x {x.shape[2]} and {y.shape[-1]} x {y.shape[-2]} pixels."
         )
-    if min(x.shape[2:]) < LEAST:
+    if min(x.shape[2:]) < MIN_SIDE_PX:
         raise InputError(
             f"A picture of {x.shape[3]} x {x.shape[2]} pixels is too small for LPIPS: it must be "
-            f"at least {LEAST} x {LEAST}."
+            f"at least {MIN_SIDE_PX} x {MIN_SIDE_PX}."
         )

@@ -21,7 +21,7 @@ from impasto.core.errors import InputError, KnobError
 from impasto.nets.fused import conv_relu
 from impasto.weights.loading import LoadedWeights
 
-WIDTHS = {
+FIRE_CHANNELS = {
     "fire2": (16, 64),
     "fire3": (16, 64),
     "fire4": (32, 128),
@@ -33,7 +33,7 @@ WIDTHS = {
 }
 """Channels that a fire module squeezes to, and that each of its two convolutions expands to."""
 
-POOLED = ("conv1", "fire3", "fire5")
+POOLED_LAYERS = ("conv1", "fire3", "fire5")
 """Layers that a pooling follows."""
 
 
@@ -43,20 +43,20 @@ class SqueezeNet(nn.Module):
     Args:
         weights: from ``store.load_network("squeezenet")``.
 
-    ``layers`` are the names of its activations, "conv1" and "fire2" to "fire9"; ``origin`` is
+    ``layers`` are the names of its activations, "conv1" and "fire2" to "fire9"; ``digests`` is
     the weights' name → sha256.
     """
 
-    layers = ("conv1", *WIDTHS)
+    layers = ("conv1", *FIRE_CHANNELS)
 
     def __init__(self, weights: LoadedWeights) -> None:
         super().__init__()
-        self.origin = {weights.name: weights.sha256}
+        self.digests = {weights.name: weights.sha256}
         self.preprocessing = weights.preprocessing
         with torch.device("meta"):
             self.conv1 = nn.Conv2d(3, 64, 3, stride=2)
             channels = 64
-            for name, (squeezed, expanded) in WIDTHS.items():
+            for name, (squeezed, expanded) in FIRE_CHANNELS.items():
                 self.add_module(name, _Fire(channels, squeezed, expanded))
                 channels = 2 * expanded
         tensors = {name: weights.tensors[name] for name in self.state_dict()}
@@ -78,7 +78,7 @@ class SqueezeNet(nn.Module):
             KnobError: no layer, or one that this network does not have.
             InputError: another shape, or a picture too small for the deepest layer.
         """
-        deepest = self._deepest(layers)
+        deepest = self._deepest_index(layers)
         self._check_size(x, self.layers[deepest])
         found: dict[str, Tensor] = {}
         x = conv_relu(self.conv1, self.preprocessing(x))
@@ -87,11 +87,11 @@ class SqueezeNet(nn.Module):
                 x = self.get_submodule(name)(x)
             if name in layers:
                 found[name] = x
-            if name in POOLED and place < deepest:
+            if name in POOLED_LAYERS and place < deepest:
                 x = F.max_pool2d(x, 3, 2, ceil_mode=True)
         return found
 
-    def _deepest(self, layers: Sequence[str]) -> int:
+    def _deepest_index(self, layers: Sequence[str]) -> int:
         if not layers:
             raise KnobError("No layer of SqueezeNet was asked for; at least one is needed.")
         for name in layers:
@@ -108,7 +108,7 @@ class SqueezeNet(nn.Module):
                 f"SqueezeNet takes pictures of shape (N, 3, H, W), not {tuple(x.shape)}."
             )
         before = cls.layers[: cls.layers.index(deepest)]
-        least = 2 ** (1 + sum(name in POOLED for name in before)) + 1
+        least = 2 ** (1 + sum(name in POOLED_LAYERS for name in before)) + 1
         height, width = x.shape[2:]
         if min(height, width) < least:
             raise InputError(

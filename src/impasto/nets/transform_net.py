@@ -9,7 +9,7 @@ normalisation, and mixing those mixes the styles).
 What is ours: a style has two more numbers per colour, how much of the picture itself goes into
 the painting and how much of what the network painted. The style "content" is (1, 0): it gives
 the picture back, and strength is the share of a style in a mixture with it. In a film, the moments
-can be averaged over the frames (:class:`Memory`), so that what enters at the edge of a frame does
+can be averaged over the frames (:class:`MomentAverages`), so that what enters at the edge of a frame does
 not change the colours of all of it at once.
 """
 
@@ -23,31 +23,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from impasto.nets.fused import upsampled
+from impasto.nets.fused import upsample_conv
 
 Moments = tuple[Tensor, Tensor]
 """Mean and variance (C,) of each channel."""
-WIDTHS = (16, 32, 64)
+DEFAULT_WIDTHS = (16, 32, 64)
 """Channels at full, half and quarter resolution."""
-BLOCKS = 5
+DEFAULT_BLOCKS = 5
 """Residual blocks."""
 EPS = 1e-5
 
 
 @dataclass
-class Memory:
+class MomentAverages:
     """What the network remembers of the frames of a shot: the average of its moments.
 
     Attributes:
-        share: of the newest frame in the exponential average, over 0 to 1.
+        newest_weight: of the newest frame in the exponential average, over 0 to 1.
         moments: of every normalisation, in their order; empty before the first frame.
     """
 
-    share: float
+    newest_weight: float
     moments: list[Moments] = field(default_factory=list)
 
 
-class Fast(nn.Module):
+class TransformNet(nn.Module):
     """The network, with a table of styles.
 
     Args:
@@ -60,7 +60,9 @@ class Fast(nn.Module):
     :meth:`forward` takes.
     """
 
-    def __init__(self, styles: int, widths: Sequence[int] = WIDTHS, blocks: int = BLOCKS) -> None:
+    def __init__(
+        self, styles: int, widths: Sequence[int] = DEFAULT_WIDTHS, blocks: int = DEFAULT_BLOCKS
+    ) -> None:
         super().__init__()
         self.widths, self.blocks = tuple(widths), blocks
         full, half, quarter = widths
@@ -76,64 +78,74 @@ class Fast(nn.Module):
         self.last = nn.Conv2d(full, 3, 5, padding=2)
         self.last.weight.data.mul_(0.3)
         convs = (*self.down, *self.body, *self.up)
-        self.sizes = [conv.out_channels for conv in convs if isinstance(conv, nn.Conv2d)]
-        plain = torch.cat([self.unpainted()[:-6], torch.tensor([0.3] * 3 + [1.0] * 3)])
+        self.channel_counts = [conv.out_channels for conv in convs if isinstance(conv, nn.Conv2d)]
+        plain = torch.cat([self.identity_row()[:-6], torch.tensor([0.3] * 3 + [1.0] * 3)])
         self.table = nn.Parameter(plain.repeat(styles, 1))
 
-    def unpainted(self) -> Tensor:
+    def identity_row(self) -> Tensor:
         """The row that gives the picture back."""
-        plain = [torch.tensor([1.0, 0.0]).repeat_interleave(n) for n in self.sizes]
+        plain = [torch.tensor([1.0, 0.0]).repeat_interleave(n) for n in self.channel_counts]
         return torch.cat([*plain, torch.tensor([1.0] * 3 + [0.0] * 3)])
 
-    def mixture(self, shares: Tensor) -> Tensor:
+    def mix_styles(self, weights: Tensor) -> Tensor:
         """Rows (N, numbers) from shares (N, styles); what they lack of 1 is the picture itself."""
-        plain = self.unpainted().to(self.table)
-        return plain + shares @ (self.table - plain)
+        plain = self.identity_row().to(self.table)
+        return plain + weights @ (self.table - plain)
 
     def forward(
         self,
-        pictures: Tensor,
-        rows: Tensor,
-        known: Sequence[Moments] | None = None,
-        memory: Memory | None = None,
+        images: Tensor,
+        style_rows: Tensor,
+        fixed_moments: Sequence[Moments] | None = None,
+        averages: MomentAverages | None = None,
     ) -> Tensor:
         """Paint pictures (N, 3, H, W) in 0..1, sides multiples of 4, each by its row (N, numbers).
 
         With the moments of a whole picture (N = 1), paint a part of it. With a memory, the picture
         (N = 1) is the next frame of a shot. The paintings are about 0..1, but not cut to it.
         """
-        norm = _Known(known) if known else _Averaged(memory) if memory else _Own()
-        painted, kept = self._painted(pictures, rows, norm)
-        return 0.5 + kept * (pictures - 0.5) + painted
+        norm = (
+            _FixedMomentNorm(fixed_moments)
+            if fixed_moments
+            else _MomentAveragingNorm(averages)
+            if averages
+            else _ConditionalInstanceNorm()
+        )
+        painted, kept = self._run(images, style_rows, norm)
+        return 0.5 + kept * (images - 0.5) + painted
 
-    def moments(self, picture: Tensor, row: Tensor, memory: Memory | None = None) -> list[Moments]:
+    def moments(
+        self, image: Tensor, style_row: Tensor, averages: MomentAverages | None = None
+    ) -> list[Moments]:
         """Mean and variance of every normalisation's input, for one picture (1, 3, H, W).
 
         With a memory, the picture is the next frame of a shot, and the moments are the averages.
         """
-        if memory:
-            self._painted(picture, row, _Averaged(memory))
-            return memory.moments
-        seen = _Seen()
-        self._painted(picture, row, seen)
+        if averages:
+            self._run(image, style_row, _MomentAveragingNorm(averages))
+            return averages.moments
+        seen = _MomentRecordingNorm()
+        self._run(image, style_row, seen)
         return seen.moments
 
-    def _painted(self, pictures: Tensor, rows: Tensor, norm: _Own) -> tuple[Tensor, Tensor]:
+    def _run(
+        self, images: Tensor, style_rows: Tensor, norm: _ConditionalInstanceNorm
+    ) -> tuple[Tensor, Tensor]:
         """What is painted (N, 3, H, W), and how much of the picture is kept (N, 3, 1, 1)."""
-        parts = iter(torch.split(rows, [2 * n for n in self.sizes] + [6], dim=1))
-        x = (pictures - 0.5).to(self.last.weight.dtype)
+        parts = iter(torch.split(style_rows, [2 * n for n in self.channel_counts] + [6], dim=1))
+        x = (images - 0.5).to(self.last.weight.dtype)
         for conv in self.down:
             x = F.relu(norm(conv(x), next(parts)))
         for first, second in zip(self.body[::2], self.body[1::2], strict=True):
             y = F.relu(norm(first(x), next(parts)))
             x = norm(second(y), next(parts)).add_(x)
         for conv in self.up:
-            x = F.relu(norm(upsampled(cast(nn.Conv2d, conv), x), next(parts)))
+            x = F.relu(norm(upsample_conv(cast(nn.Conv2d, conv), x), next(parts)))
         kept, painted = next(parts)[:, :, None, None].to(x.dtype).chunk(2, dim=1)
         return painted * self.last(x), kept
 
 
-class _Own:
+class _ConditionalInstanceNorm:
     """Conditional instance normalisation (Dumoulin et al. 2017, eq. 5)."""
 
     def __call__(self, x: Tensor, row: Tensor) -> Tensor:
@@ -144,7 +156,7 @@ class _Own:
         return F.instance_norm(x, eps=EPS) * scale + shift
 
 
-class _Seen(_Own):
+class _MomentRecordingNorm(_ConditionalInstanceNorm):
     """The same, and the moments are kept."""
 
     def __init__(self) -> None:
@@ -156,16 +168,16 @@ class _Seen(_Own):
         return super().__call__(x, row)
 
 
-class _Averaged(_Own):
+class _MomentAveragingNorm(_ConditionalInstanceNorm):
     """The same with moments averaged over the frames of a shot, this one included.
 
     One pass normalises by the frame's own moments and tells them; from there to the averages it
     is another scale and shift.
     """
 
-    def __init__(self, memory: Memory) -> None:
-        self.share, self.moments = memory.share, memory.moments
-        self.first, self.index = not memory.moments, -1
+    def __init__(self, averages: MomentAverages) -> None:
+        self.newest_weight, self.moments = averages.newest_weight, averages.moments
+        self.first, self.index = not averages.moments, -1
 
     def __call__(self, x: Tensor, row: Tensor) -> Tensor:
         self.index += 1
@@ -179,7 +191,10 @@ class _Averaged(_Own):
             self.moments.append(now)
             return own
         before = self.moments[self.index]
-        average = before[0].lerp(now[0], self.share), before[1].lerp(now[1], self.share)
+        average = (
+            before[0].lerp(now[0], self.newest_weight),
+            before[1].lerp(now[1], self.newest_weight),
+        )
         self.moments[self.index] = average
         steeper = torch.rsqrt(average[1] + EPS)
         factor = steeper / steepness
@@ -188,7 +203,7 @@ class _Averaged(_Own):
         return torch.addcmul(summand, own, factor)
 
 
-class _Known(_Own):
+class _FixedMomentNorm(_ConditionalInstanceNorm):
     """The same with moments that are known: of a thumbnail, for a tile."""
 
     def __init__(self, moments: Sequence[Moments]) -> None:

@@ -20,16 +20,16 @@ from torch import Tensor, nn
 
 from impasto.core import pitfalls
 from impasto.core.errors import InputError, KnobError
-from impasto.core.knobs import nearest
+from impasto.core.knobs import closest_name
 from impasto.nets.fused import conv_relu
 from impasto.weights.loading import LoadedWeights
-from impasto.weights.vgg_layers import WIDTHS, block_of, conv_names, title
+from impasto.weights.vgg_layers import BLOCK_CHANNELS, backbone_title, block_index, conv_names
 
 Pooling = Literal["max", "average", "l2"]
 Padding = Literal["zeros", "replicate"]
 
-AVERAGE_SCALES = (1.31, 1.50, 1.30, 1.98)
-L2_SCALES = (0.62, 0.675, 0.62, 0.795)
+AVERAGE_POOL_SCALES = (1.31, 1.50, 1.30, 1.98)
+L2_POOL_SCALES = (0.62, 0.675, 0.62, 0.795)
 """What the pooling after blocks 1 to 4 is multiplied by, so that activations keep their scale.
 
 Measured with the oxford weights on 26 photographs of 256 and 512 pixels, pooling by pooling: the
@@ -37,26 +37,26 @@ factor at which the root mean square of the next convolution's activations equal
 max pooling. One set of photographs, or size, differed from these values by up to 4 %.
 """
 
-_ALIAS = re.compile(r"(?:conv|relu|r|block)?_?([1-5])_?(?:conv|relu)?([1-4])")
+_LAYER_ALIAS = re.compile(r"(?:conv|relu|r|block)?_?([1-5])_?(?:conv|relu)?([1-4])")
 
 
 class VGG(nn.Module):
     """VGG-19 or VGG-16, convolutions only, frozen.
 
     Args:
-        weights: from :func:`impasto.weights.store.load`. They may be narrower than the
+        weights: from :func:`impasto.weights.store.load_encoder`. They may be narrower than the
             original, and may stop after any convolution.
         pooling: "max" as trained; "average" (smoother results, Gatys et al. 2015, section
             Methods) or "l2" (root of the sum of squares), both rescaled so that activations
             keep the scale they have with max pooling.
         padding: "zeros" as trained, or "replicate", which repeats the border and so avoids
             artefacts at the picture's edges.
-        mapped: whether a compact encoder's features are mapped, so that losses of them have the
+        map_features: whether a compact encoder's features are mapped, so that losses of them have the
             size, and nearly the value, of those of the full network (Wang et al. 2020, section
             3.2). Without it they are its own activations, which a decoder reads.
 
     Device, dtype and memory format are set as for any module: ``.to(device, torch.bfloat16,
-    memory_format=torch.channels_last)``. ``origin`` is the weights' name → sha256.
+    memory_format=torch.channels_last)``. ``digests`` is the weights' name → sha256.
     """
 
     def __init__(
@@ -65,10 +65,10 @@ class VGG(nn.Module):
         *,
         pooling: Pooling = "max",
         padding: Padding = "zeros",
-        mapped: bool = True,
+        map_features: bool = True,
     ) -> None:
         super().__init__()
-        self.origin = {weights.name: weights.sha256}
+        self.digests = {weights.name: weights.sha256}
         self.backbone = weights.backbone
         self.pooling = pooling
         self.padding = padding
@@ -81,9 +81,9 @@ class VGG(nn.Module):
                 weights.tensors[f"{name}.weight"], weights.tensors[f"{name}.bias"], padding
             )
             self.add_module(name, conv)
-        self.mapped = mapped and f"{self.layers[0]}.map" in weights.tensors
-        for name in self.layers if self.mapped else ():
-            self.add_module(f"{name}_map", _map(weights.tensors[f"{name}.map"], name))
+        self.map_features = map_features and f"{self.layers[0]}.map" in weights.tensors
+        for name in self.layers if self.map_features else ():
+            self.add_module(f"{name}_map", _map_conv(weights.tensors[f"{name}.map"], name))
 
     def forward(self, x: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         """The activations of ``layers``, from one pass that stops at the deepest of them.
@@ -102,18 +102,18 @@ class VGG(nn.Module):
             KnobError: no layer, or one that this network does not have.
             InputError: another shape, or a picture too small for the deepest layer.
         """
-        deepest = self._deepest(layers)
+        deepest = self._deepest_index(layers)
         self._check_size(x, self.layers[deepest])
         found: dict[str, Tensor] = {}
-        x = self._prepare(x)
+        x = self._normalize(x)
         block = 1
         for name in self.layers[: deepest + 1]:
-            if block_of(name) > block:
+            if block_index(name) > block:
                 x = pool(x, self.pooling, block)
                 block += 1
             x = conv_relu(cast(nn.Conv2d, self.get_submodule(name)), x)
             if name in layers:
-                found[name] = self.get_submodule(f"{name}_map")(x) if self.mapped else x
+                found[name] = self.get_submodule(f"{name}_map")(x) if self.map_features else x
         return found
 
     def channels(self, layer: str) -> int:
@@ -124,7 +124,7 @@ class VGG(nn.Module):
 
     def full_channels(self, layer: str) -> int:
         """How many feature maps the layer's losses count with: the full network's if mapped."""
-        return WIDTHS[block_of(layer) - 1] if self.mapped else self.channels(layer)
+        return BLOCK_CHANNELS[block_index(layer) - 1] if self.map_features else self.channels(layer)
 
     def resolve(self, names: Iterable[str]) -> tuple[str, ...]:
         """Layer names as :func:`resolve_layers` gives them, each of which this network has.
@@ -137,13 +137,13 @@ class VGG(nn.Module):
             self._check_layer(name)
         return found
 
-    def _prepare(self, x: Tensor) -> Tensor:
+    def _normalize(self, x: Tensor) -> Tensor:
         mean = x.new_tensor(self.preprocessing.mean).view(3, 1, 1)
         std = x.new_tensor(self.preprocessing.std).view(3, 1, 1)
         dtype = next(self.parameters()).dtype
         return ((x - mean) / std).to(dtype, memory_format=torch.channels_last)
 
-    def _deepest(self, layers: Sequence[str]) -> int:
+    def _deepest_index(self, layers: Sequence[str]) -> int:
         if not layers:
             raise KnobError("No layer of VGG was asked for; at least one is needed.")
         for name in layers:
@@ -152,9 +152,9 @@ class VGG(nn.Module):
 
     def _check_layer(self, name: str) -> None:
         if name not in self.layers:
-            (given,) = self.origin
+            (given,) = self.digests
             raise KnobError(
-                f"The {title(self.backbone)} {given} has {self.layers[0]} to {self.layers[-1]}, "
+                f"The {backbone_title(self.backbone)} {given} has {self.layers[0]} to {self.layers[-1]}, "
                 f"but no layer {name!r}."
             )
 
@@ -162,7 +162,7 @@ class VGG(nn.Module):
     def _check_size(x: Tensor, deepest: str) -> None:
         if x.ndim != 4 or x.shape[1] != 3:
             raise InputError(f"VGG takes pictures of shape (N, 3, H, W), not {tuple(x.shape)}.")
-        least = 2 ** (block_of(deepest) - 1)
+        least = 2 ** (block_index(deepest) - 1)
         height, width = x.shape[2:]
         if min(height, width) < least:
             raise InputError(
@@ -171,27 +171,27 @@ class VGG(nn.Module):
             )
 
 
-def place(encoder: nn.Module, device: str, precision: str) -> None:
+def move_network(network: nn.Module, device: str, precision: str) -> None:
     """Move a network to a device, in "fp32" or "bf16", with its weights as channels_last.
 
     That is the memory format in which convolutions are fastest on processors and GPUs alike.
     """
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-    encoder.to(device=device, dtype=dtype)
-    for parameter in encoder.parameters():
+    network.to(device=device, dtype=dtype)
+    for parameter in network.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
-def pool(x: Tensor, kind: Pooling, block: int) -> Tensor:
+def pool(x: Tensor, pooling: Pooling, block: int) -> Tensor:
     """Halve (N, C, H, W) to (N, C, H // 2, W // 2) by windows of 2 x 2, after ``block`` (1 to 4).
 
     "average" and "l2" are multiplied by the constant that keeps the scale of max pooling.
     """
-    if kind == "average":
-        return AVERAGE_SCALES[block - 1] * F.avg_pool2d(x, 2)
-    if kind == "l2":
-        return L2_SCALES[block - 1] * F.lp_pool2d(x, 2.0, 2)
+    if pooling == "average":
+        return AVERAGE_POOL_SCALES[block - 1] * F.avg_pool2d(x, 2)
+    if pooling == "l2":
+        return L2_POOL_SCALES[block - 1] * F.lp_pool2d(x, 2.0, 2)
     return F.max_pool2d(x, 2)
 
 
@@ -216,22 +216,24 @@ def layer_warning(backbone: str, names: Iterable[str]) -> str | None:
         KnobError: no such layer in the backbone.
     """
     known, paper = conv_names(backbone), conv_names("vgg19")
-    return pitfalls.moved_layers(title(backbone), resolve_layers(backbone, names), known, paper)
+    return pitfalls.moved_layers(
+        backbone_title(backbone), resolve_layers(backbone, names), known, paper
+    )
 
 
 def _resolve(backbone: str, name: str) -> str:
     known, paper = conv_names(backbone), conv_names("vgg19")
-    match = _ALIAS.fullmatch(name.strip().lower())
+    match = _LAYER_ALIAS.fullmatch(name.strip().lower())
     plain = f"conv{match[1]}_{match[2]}" if match else name
     if plain in known:
         return plain
     if plain in paper:
         hint = f"The layer at the nearest depth is {_same_depth(plain, paper, known)}."
-    elif near := nearest(plain, known):
+    elif near := closest_name(plain, known):
         hint = f"Did you mean {near}?"
     else:
         hint = f"It has {', '.join(known)}."
-    raise KnobError(f"{title(backbone)} has no layer {name!r}. {hint}")
+    raise KnobError(f"{backbone_title(backbone)} has no layer {name!r}. {hint}")
 
 
 def _same_depth(name: str, paper: tuple[str, ...], known: tuple[str, ...]) -> str:
@@ -250,12 +252,12 @@ def _frozen_conv(weight: Tensor, bias: Tensor, padding: Padding) -> nn.Conv2d:
     return conv
 
 
-def _map(matrix: Tensor, layer: str) -> nn.Conv2d:
+def _map_conv(matrix: Tensor, layer: str) -> nn.Conv2d:
     """A (n, n) map of features as a 1 x 1 convolution, scaled so that means over n are over N.
 
     The N channels of the full network hold N / n times the energy a channel of what is mapped.
     """
-    scaled = matrix * (len(matrix) / WIDTHS[block_of(layer) - 1]) ** 0.5
+    scaled = matrix * (len(matrix) / BLOCK_CHANNELS[block_index(layer) - 1]) ** 0.5
     conv = nn.Conv2d(len(matrix), len(matrix), 1, bias=False, device="meta")
     conv.weight = nn.Parameter(scaled[:, :, None, None].contiguous(), requires_grad=False)
     return conv

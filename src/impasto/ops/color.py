@@ -24,128 +24,128 @@ from numpy.typing import NDArray
 from impasto.core.errors import InputError
 from impasto.core.picture import Pixels
 
-Keep = Literal["none", "luminance", "yuv", "histogram", "covariance"]
-ColourMap = Callable[[Pixels], Pixels]
+ColorMode = Literal["none", "luminance", "yuv", "histogram", "covariance"]
+ColorTransfer = Callable[[Pixels], Pixels]
 """Takes pixels (..., 3) in 0..1 to others, cut to 0..1."""
 
-QUANTILES = 1025
+HISTOGRAM_KNOTS = 1025
 """Knots of a channel's histogram: a step of a quarter of one of 8 bits, at most, when even."""
-LEAST_VARIANCE = 1e-8
+MIN_VARIANCE = 1e-8
 """Added to the variances of colours, so that a picture of one colour has a map too."""
-ROUNDING = 1e-4
+GAMUT_TOLERANCE = 1e-4
 """How far outside of sRGB, in linear light, a colour lies at most that is only cut to it."""
 
 Matrix = NDArray[np.float64]
 
-_YUV: Matrix = np.array(
+_RGB_TO_YUV: Matrix = np.array(
     [[0.299, 0.587, 0.114], [-0.14714119, -0.28886916, 0.43601035],
      [0.61497538, -0.51496512, -0.10001026]]
 )  # fmt: skip
 """Of BT.470 (PAL), as in scikit-image."""
-_TO_CONES: Matrix = np.array(
+_RGB_TO_LMS: Matrix = np.array(
     [[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566],
      [0.0883024619, 0.2817188376, 0.6299787005]]
 )  # fmt: skip
-_TO_LAB: Matrix = np.array(
+_LMS_TO_OKLAB: Matrix = np.array(
     [[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -2.4285922050, 0.4505937099],
      [0.0259040371, 0.7827717662, -0.8086757660]]
 )  # fmt: skip
 
 
-def with_luminance(colours: Pixels, light: Pixels, keep: Keep = "luminance") -> Pixels:
+def replace_luminance(colours: Pixels, luminance: Pixels, mode: ColorMode = "luminance") -> Pixels:
     """The hue and chroma of one picture with the luminance of another.
 
     Args:
         colours: (H, W, 3), sRGB 0..1.
-        light: the same shape.
-        keep: "luminance" (OKLab) or "yuv".
+        luminance: the same shape.
+        mode: "luminance" (OKLab) or "yuv".
     """
-    there, back = (oklab, from_oklab) if keep == "luminance" else (yuv, from_yuv)
-    return back(np.concatenate([there(light)[..., :1], there(colours)[..., 1:]], -1))
+    there, back = (rgb_to_oklab, oklab_to_rgb) if mode == "luminance" else (rgb_to_yuv, yuv_to_rgb)
+    return back(np.concatenate([there(luminance)[..., :1], there(colours)[..., 1:]], -1))
 
 
-def colour_map(
+def fit_color_transfer(
     picture: Pixels,
     reference: Pixels,
-    keep: Keep,
+    mode: ColorMode,
     weights: Pixels | None = None,
     reference_weights: Pixels | None = None,
-) -> ColourMap:
+) -> ColorTransfer:
     """The map that gives a picture the colours of another.
 
     Args:
         picture: (H, W, 3), sRGB 0..1: what will be mapped, or a small version of it.
         reference: (h, w, 3): whose colours it takes.
-        keep: "histogram" or "covariance".
+        mode: "histogram" or "covariance".
         weights: (H, W), at least 0: how much each pixel counts; None: all alike.
         reference_weights: (h, w), the same for the reference.
 
     Raises:
         InputError: weights that are 0 everywhere.
     """  # fmt: skip
-    a, b = _weighted(picture, weights), _weighted(reference, reference_weights)
-    return _histograms(*a, *b) if keep == "histogram" else _monge_kantorovich(*a, *b)
+    a, b = _flatten_weighted(picture, weights), _flatten_weighted(reference, reference_weights)
+    return _histogram_transfer(*a, *b) if mode == "histogram" else _monge_kantorovich(*a, *b)
 
 
-def mixed(before: Pixels, after: Pixels, share: float | Pixels) -> Pixels:
+def blend_colors(before: Pixels, after: Pixels, weight: float | Pixels) -> Pixels:
     """``after`` to the share 0..1, a number or (H, W), and ``before`` to the rest."""
-    part = np.asarray(share, np.float32)
+    part = np.asarray(weight, np.float32)
     part = part[..., None] if part.ndim else part
     whole: Pixels = before + part * (after - before)
     return whole
 
 
-def yuv(pixels: Pixels) -> Pixels:
+def rgb_to_yuv(pixels: Pixels) -> Pixels:
     """Y'UV of sRGB (..., 3)."""
-    return (pixels @ _YUV.T).astype(np.float32)
+    return (pixels @ _RGB_TO_YUV.T).astype(np.float32)
 
 
-def from_yuv(pixels: Pixels) -> Pixels:
+def yuv_to_rgb(pixels: Pixels) -> Pixels:
     """Y'UV (..., 3) to sRGB, cut to 0..1."""
-    return (pixels @ np.linalg.inv(_YUV).T).clip(0, 1).astype(np.float32)
+    return (pixels @ np.linalg.inv(_RGB_TO_YUV).T).clip(0, 1).astype(np.float32)
 
 
-def oklab(pixels: Pixels) -> Pixels:
+def rgb_to_oklab(pixels: Pixels) -> Pixels:
     """OKLab of sRGB (..., 3): lightness 0..1, and two axes of hue and chroma."""
     linear = np.where(pixels <= 0.04045, pixels / 12.92, ((pixels + 0.055) / 1.055) ** 2.4)
-    return (np.cbrt(linear @ _TO_CONES.T) @ _TO_LAB.T).astype(np.float32)
+    return (np.cbrt(linear @ _RGB_TO_LMS.T) @ _LMS_TO_OKLAB.T).astype(np.float32)
 
 
-def from_oklab(pixels: Pixels) -> Pixels:
+def oklab_to_rgb(pixels: Pixels) -> Pixels:
     """OKLab (..., 3) to sRGB; what lies outside of it loses chroma, not lightness or hue."""
-    rgb = _linear_from_oklab(pixels)
-    outside = ((rgb < -ROUNDING) | (rgb > 1 + ROUNDING)).any(-1)
+    rgb = _oklab_to_linear_rgb(pixels)
+    outside = ((rgb < -GAMUT_TOLERANCE) | (rgb > 1 + GAMUT_TOLERANCE)).any(-1)
     if outside.any():
-        rgb[outside] = _desaturated(pixels[outside])
+        rgb[outside] = _reduce_chroma(pixels[outside])
     rgb = rgb.clip(0, 1)
     encoded = np.where(rgb <= 0.0031308, 12.92 * rgb, 1.055 * rgb ** (1 / 2.4) - 0.055)
     return encoded.clip(0, 1).astype(np.float32)
 
 
-def _linear_from_oklab(pixels: Pixels) -> Matrix:
-    cones = (pixels @ np.linalg.inv(_TO_LAB).T) ** 3
-    linear: Matrix = cones @ np.linalg.inv(_TO_CONES).T
+def _oklab_to_linear_rgb(pixels: Pixels) -> Matrix:
+    cones = (pixels @ np.linalg.inv(_LMS_TO_OKLAB).T) ** 3
+    linear: Matrix = cones @ np.linalg.inv(_RGB_TO_LMS).T
     return linear
 
 
-def _desaturated(pixels: Pixels) -> Matrix:
+def _reduce_chroma(pixels: Pixels) -> Matrix:
     """Linear RGB of OKLab colours (n, 3), with as much of their chroma as sRGB holds."""
     low, high = np.zeros(len(pixels)), np.ones(len(pixels))
     for _ in range(10):  # to a thousandth
         middle = (low + high) / 2
-        rgb = _linear_from_oklab(_with_chroma(pixels, middle))
-        fits = ((rgb >= -ROUNDING) & (rgb <= 1 + ROUNDING)).all(-1)
+        rgb = _oklab_to_linear_rgb(_scale_chroma(pixels, middle))
+        fits = ((rgb >= -GAMUT_TOLERANCE) & (rgb <= 1 + GAMUT_TOLERANCE)).all(-1)
         low, high = np.where(fits, middle, low), np.where(fits, high, middle)
-    return _linear_from_oklab(_with_chroma(pixels, low))
+    return _oklab_to_linear_rgb(_scale_chroma(pixels, low))
 
 
-def _with_chroma(pixels: Pixels, share: Matrix) -> Pixels:
+def _scale_chroma(pixels: Pixels, factor: Matrix) -> Pixels:
     scaled = pixels.copy()
-    scaled[:, 1:] *= share[:, None].astype(np.float32)
+    scaled[:, 1:] *= factor[:, None].astype(np.float32)
     return scaled
 
 
-def _weighted(pixels: Pixels, weights: Pixels | None) -> tuple[Matrix, Matrix]:
+def _flatten_weighted(pixels: Pixels, weights: Pixels | None) -> tuple[Matrix, Matrix]:
     """Colours (n, 3) and their weights (n,), which add up to 1."""
     colours = np.asarray(pixels, np.float64).reshape(-1, 3)
     given = np.ones(len(colours)) if weights is None else np.asarray(weights, np.float64).ravel()
@@ -154,14 +154,17 @@ def _weighted(pixels: Pixels, weights: Pixels | None) -> tuple[Matrix, Matrix]:
     return colours[given > 0], given[given > 0] / given.sum()
 
 
-def _histograms(colours: Matrix, weights: Matrix, wanted: Matrix, their: Matrix) -> ColourMap:
+def _histogram_transfer(
+    colours: Matrix, weights: Matrix, target_colors: Matrix, target_weights: Matrix
+) -> ColorTransfer:
     tables = [
-        (_quantiles(colours[:, c], weights), _quantiles(wanted[:, c], their)) for c in range(3)
+        (_quantiles(colours[:, c], weights), _quantiles(target_colors[:, c], target_weights))
+        for c in range(3)
     ]
 
     def apply(pixels: Pixels) -> Pixels:
         channels = [
-            np.interp(pixels[..., c], *_strictly(source, target))
+            np.interp(pixels[..., c], *_merge_equal_knots(source, target))
             for c, (source, target) in enumerate(tables)
         ]
         return np.stack(channels, -1).astype(np.float32)
@@ -173,24 +176,27 @@ def _quantiles(values: Matrix, weights: Matrix) -> Matrix:
     """The values below which 0, 1 / (n - 1), ... of the weight lie."""
     order = np.argsort(values)
     below = np.cumsum(weights[order]) - weights[order] / 2
-    knots: Matrix = np.interp(np.linspace(0, 1, QUANTILES), below, values[order])
+    knots: Matrix = np.interp(np.linspace(0, 1, HISTOGRAM_KNOTS), below, values[order])
     return knots
 
 
-def _strictly(source: Matrix, target: Matrix) -> tuple[Matrix, Matrix]:
+def _merge_equal_knots(source: Matrix, target: Matrix) -> tuple[Matrix, Matrix]:
     """The knots with equal sources made one: their targets' mean."""
     values, places, counts = np.unique(source, return_inverse=True, return_counts=True)
     return values, np.bincount(places, target) / counts
 
 
 def _monge_kantorovich(
-    colours: Matrix, weights: Matrix, wanted: Matrix, their: Matrix
-) -> ColourMap:
+    colours: Matrix, weights: Matrix, target_colors: Matrix, target_weights: Matrix
+) -> ColorTransfer:
     """The map x → μ_t + A (x - μ_s), A = Σ_s^-½ (Σ_s^½ Σ_t Σ_s^½)^½ Σ_s^-½."""
-    (mean, spread), (aim, their_spread) = _moments(colours, weights), _moments(wanted, their)
-    root = _power(spread, 0.5)
-    away = _power(spread, -0.5)
-    matrix = away @ _power(root @ their_spread @ root, 0.5) @ away
+    (mean, spread), (aim, their_spread) = (
+        _moments(colours, weights),
+        _moments(target_colors, target_weights),
+    )
+    root = _matrix_power(spread, 0.5)
+    away = _matrix_power(spread, -0.5)
+    matrix = away @ _matrix_power(root @ their_spread @ root, 0.5) @ away
 
     def apply(pixels: Pixels) -> Pixels:
         return ((pixels - mean) @ matrix + aim).clip(0, 1).astype(np.float32)
@@ -201,10 +207,10 @@ def _monge_kantorovich(
 def _moments(colours: Matrix, weights: Matrix) -> tuple[Matrix, Matrix]:
     mean = weights @ colours
     centred = colours - mean
-    return mean, (centred * weights[:, None]).T @ centred + LEAST_VARIANCE * np.eye(3)
+    return mean, (centred * weights[:, None]).T @ centred + MIN_VARIANCE * np.eye(3)
 
 
-def _power(matrix: Matrix, exponent: float) -> Matrix:
+def _matrix_power(matrix: Matrix, exponent: float) -> Matrix:
     """Of a symmetric, positive definite matrix."""
     values, vectors = np.linalg.eigh(matrix)
     power: Matrix = (vectors * values.clip(1e-12) ** exponent) @ vectors.T

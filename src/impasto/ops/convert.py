@@ -14,7 +14,7 @@ def as_tensor(pixels: Raster) -> Tensor:
     return torch.from_numpy(np.asarray(pixels, np.float32)).permute(2, 0, 1)[None]
 
 
-def as_pixels(pictures: Tensor) -> Pixels:
+def as_pixels(images: Tensor) -> Pixels:
     """A tensor (1, 3, H, W) as pixels (H, W, 3), cut to 0..1."""
-    array: Pixels = pictures[0].permute(1, 2, 0).float().clamp(0, 1).cpu().numpy()
+    array: Pixels = images[0].permute(1, 2, 0).float().clamp(0, 1).cpu().numpy()
     return array

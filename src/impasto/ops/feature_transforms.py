@@ -2,7 +2,7 @@
 
 A transform is found from the statistics of whole pictures and then applied to any part of one,
 so that pictures of any size can be restyled tile by tile: the statistics of the tiles are
-:func:`merged`, one :class:`Affine` map is made of them (by :func:`adain` or :func:`wct`), and
+:func:`merge_statistics`, one :class:`Affine` map is made of them (by :func:`adain` or :func:`wct`), and
 every tile goes through it.
 
 Throughout, a vector (C,) in the place of a (C, C) matrix stands for a diagonal one: AdaIN needs
@@ -20,9 +20,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Kind = Literal["wct", "transport"]
+WCTVariant = Literal["wct", "transport"]
 
-GAIN = 100.0
+MAX_GAIN = 100.0
 """How many times a deviation of the content from its mean is amplified at most.
 
 Of VGG-19's features of nine pairs of pictures, conv1_1 to conv4_1, covariances of full rank asked
@@ -36,7 +36,7 @@ In the same pairs, at 384 pixels, the covariance after "wct" differed from the s
 (Frobenius norm) at conv4_1, and by less than 0.1 % at conv1_1. Ten times as much: 5 to 11 %.
 """
 
-ROWS = 2**14
+CHUNK_ROWS = 2**14
 """Positions taken into float64 at once: 64 MiB of them at 512 channels."""
 
 _TINY = torch.finfo(torch.float64).tiny
@@ -60,7 +60,7 @@ class Statistics:
     covariance: Tensor
 
     @classmethod
-    def of(
+    def from_features(
         cls, features: Tensor, weights: Tensor | None = None, *, diagonal: bool = False
     ) -> Statistics:
         """The statistics of a feature map, correct to the precision of float64.
@@ -75,16 +75,18 @@ class Statistics:
         Raises:
             ValueError: there is no position, or none that counts.
         """
-        rows = positions(features)
+        rows = flatten_positions(features)
         if weights is None:
-            return _merged_rows(rows, diagonal)
-        flat = _exact(weights.reshape(-1))
+            return _statistics_of_rows(rows, diagonal)
+        flat = _to_float64(weights.reshape(-1))
         inside = flat > 0
         rows, flat = rows[inside.to(rows.device)], flat[inside]
         if bool((flat == 1).all()):
-            return _merged_rows(rows, diagonal)
-        parts = zip(torch.split(rows, ROWS), torch.split(flat, ROWS), strict=True)
-        return merged(_of_weighted(_exact(part), share, diagonal) for part, share in parts)
+            return _statistics_of_rows(rows, diagonal)
+        parts = zip(torch.split(rows, CHUNK_ROWS), torch.split(flat, CHUNK_ROWS), strict=True)
+        return merge_statistics(
+            _weighted_row_statistics(_to_float64(part), share, diagonal) for part, share in parts
+        )
 
     @property
     def variance(self) -> Tensor:
@@ -92,7 +94,7 @@ class Statistics:
         return self.covariance if self.covariance.ndim == 1 else self.covariance.diagonal()
 
 
-def merged(parts: Iterable[Statistics]) -> Statistics:
+def merge_statistics(parts: Iterable[Statistics]) -> Statistics:
     """The statistics of all parts together, exactly: neither order nor grouping matters.
 
     Source: Chan, Golub & LeVeque, "Updating formulae and a pairwise algorithm for computing
@@ -101,10 +103,10 @@ def merged(parts: Iterable[Statistics]) -> Statistics:
     Args:
         parts: at least one; of as many channels, and all with or all without covariances.
     """
-    return reduce(_merged_pair, parts)
+    return reduce(_merge_pair, parts)
 
 
-def _merged_pair(a: Statistics, b: Statistics) -> Statistics:
+def _merge_pair(a: Statistics, b: Statistics) -> Statistics:
     assert a.covariance.shape == b.covariance.shape
     count = a.count + b.count
     share = b.count / count
@@ -114,13 +116,15 @@ def _merged_pair(a: Statistics, b: Statistics) -> Statistics:
     return Statistics(count, a.mean + share * apart, within + share * (1 - share) * between)
 
 
-def _merged_rows(rows: Tensor, diagonal: bool) -> Statistics:
+def _statistics_of_rows(rows: Tensor, diagonal: bool) -> Statistics:
     if not len(rows):
         raise ValueError("Features without a single position have no statistics.")
-    return merged(_of_rows(_exact(part), diagonal) for part in torch.split(rows, ROWS))
+    return merge_statistics(
+        _row_statistics(_to_float64(part), diagonal) for part in torch.split(rows, CHUNK_ROWS)
+    )
 
 
-def _of_weighted(rows: Tensor, weights: Tensor, diagonal: bool) -> Statistics:
+def _weighted_row_statistics(rows: Tensor, weights: Tensor, diagonal: bool) -> Statistics:
     """The statistics of feature vectors (M, C) with weights (M,) above 0."""
     count = weights.sum()
     shares = (weights / count)[:, None]
@@ -131,7 +135,7 @@ def _of_weighted(rows: Tensor, weights: Tensor, diagonal: bool) -> Statistics:
     return Statistics(float(count), mean, covariance)
 
 
-def _of_rows(rows: Tensor, diagonal: bool) -> Statistics:
+def _row_statistics(rows: Tensor, diagonal: bool) -> Statistics:
     """The statistics of feature vectors (M, C); centred first, for the sake of precision."""
     mean = rows.mean(dim=0)
     rows = rows - mean
@@ -152,7 +156,7 @@ class Affine:
     shift: Tensor
 
     @classmethod
-    def between(cls, source: Tensor, target: Tensor, matrix: Tensor) -> Affine:
+    def from_means(cls, source: Tensor, target: Tensor, matrix: Tensor) -> Affine:
         """The map with this matrix that takes the mean ``source`` to the mean ``target``."""
         moved = matrix * source if matrix.ndim == 1 else matrix @ source
         return cls(matrix, target - moved)
@@ -169,18 +173,18 @@ class Affine:
             the result.
         """
         n, c, h, w = features.shape
-        parts = torch.split(positions(features), ROWS)
-        rows = torch.cat([self.of_rows(part).to(features.dtype) for part in parts])
+        parts = torch.split(flatten_positions(features), CHUNK_ROWS)
+        rows = torch.cat([self.apply_rows(part).to(features.dtype) for part in parts])
         return rows.view(n, h, w, c).permute(0, 3, 1, 2)
 
-    def of_rows(self, rows: Tensor) -> Tensor:
+    def apply_rows(self, rows: Tensor) -> Tensor:
         """The map of feature vectors (M, C), in float32 at least."""
         dtype = torch.promote_types(rows.dtype, torch.float32)
         matrix, shift = (a.to(rows.device, dtype) for a in (self.matrix, self.shift))
         rows = rows.to(dtype)
         return shift + (rows * matrix if matrix.ndim == 1 else rows @ matrix.T)
 
-    def towards_identity(self, strength: float) -> Affine:
+    def lerp_from_identity(self, strength: float) -> Affine:
         """The map x → (1 - s) x + s (A x + b): the whole map at s = 1, exactly x at s = 0."""
         if strength == 0:
             return Affine(torch.ones_like(self.shift), torch.zeros_like(self.shift))
@@ -206,8 +210,8 @@ class Affine:
         return float((moved / content.variance.maximum(floor)).clamp(0, 100).mean().sqrt())
 
 
-def blend(maps: Sequence[Affine], shares: Sequence[float]) -> Affine:
-    """The map whose result is the mean of the results of several maps, weighted by ``shares``.
+def blend(maps: Sequence[Affine], weights: Sequence[float]) -> Affine:
+    """The map whose result is the mean of the results of several maps, weighted by ``weights``.
 
     So are several styles mixed by Huang & Belongie 2017 (eq. 15) and Li et al. 2017 (texture
     interpolation). For AdaIN it is the same as to take the weighted means of the styles' means
@@ -216,22 +220,22 @@ def blend(maps: Sequence[Affine], shares: Sequence[float]) -> Affine:
 
     Args:
         maps: at least one, of as many channels.
-        shares: one per map, at least 0, not all 0; only their proportions matter.
+        weights: one per map, at least 0, not all 0; only their proportions matter.
 
     Raises:
         ValueError: no such shares.
     """
-    if len(maps) != len(shares) or not 0 < math.fsum(shares) < math.inf or min(shares) < 0:
+    if len(maps) != len(weights) or not 0 < math.fsum(weights) < math.inf or min(weights) < 0:
         raise ValueError("A blend needs a share of at least 0 per map, and not all of them 0.")
     full = any(m.matrix.ndim == 2 for m in maps)
     matrices = [m.matrix.diag() if full and m.matrix.ndim == 1 else m.matrix for m in maps]
     shifts = [m.shift for m in maps]
-    parts = shifts[0].new_tensor(shares) / math.fsum(shares)
+    parts = shifts[0].new_tensor(weights) / math.fsum(weights)
     matrix, shift = (torch.tensordot(parts, torch.stack(a), 1) for a in (matrices, shifts))
     return Affine(matrix, shift)
 
 
-def adain(content: Statistics, style: Statistics, *, gain: float = GAIN) -> Affine:
+def adain(content: Statistics, style: Statistics, *, max_gain: float = MAX_GAIN) -> Affine:
     """Adaptive instance normalisation: every channel takes the style's mean and deviation.
 
     x → σ_s / σ_c (x - μ_c) + μ_s   (Huang & Belongie, "Arbitrary Style Transfer in Real-time
@@ -242,22 +246,22 @@ def adain(content: Statistics, style: Statistics, *, gain: float = GAIN) -> Affi
     Args:
         content: of the whole picture; without covariances is enough.
         style: likewise.
-        gain: the most that σ_s / σ_c may be, so that a channel in which the content is all but
+        max_gain: the most that σ_s / σ_c may be, so that a channel in which the content is all but
             constant keeps its noise small.
     """
     deviation = style.variance.sqrt()
-    floor = (deviation / gain).clamp_min(_TINY)
+    floor = (deviation / max_gain).clamp_min(_TINY)
     scale = deviation / content.variance.sqrt().maximum(floor)
-    return Affine.between(content.mean, style.mean, scale)
+    return Affine.from_means(content.mean, style.mean, scale)
 
 
 def wct(
     content: Statistics,
     style: Statistics,
     *,
-    kind: Kind = "wct",
+    variant: WCTVariant = "wct",
     shrinkage: float = SHRINKAGE,
-    gain: float = GAIN,
+    max_gain: float = MAX_GAIN,
 ) -> Affine:
     """A map that gives the content's features the style's mean and covariance.
 
@@ -279,9 +283,9 @@ def wct(
     Args:
         content: of the whole picture, with covariance.
         style: likewise.
-        kind: which of the maps.
+        variant: which of the maps.
         shrinkage: κ, at least 0; 0 takes the covariances as they are.
-        gain: how much each of the directions in which the content is taken apart is amplified
+        max_gain: how much each of the directions in which the content is taken apart is amplified
             at most, so that those without variance keep their noise small.
 
     Returns:
@@ -294,50 +298,50 @@ def wct(
     """
     if content.covariance.ndim == 1 or style.covariance.ndim == 1:
         raise ValueError("WCT needs whole covariances; these statistics have variances only.")
-    source, target = _shrunk(content, shrinkage), _shrunk(style, shrinkage)
+    source, target = _shrink_covariance(content, shrinkage), _shrink_covariance(style, shrinkage)
     try:
-        matrix = (_transport if kind == "transport" else _colouring)(source, target, gain)
+        matrix = (_transport if variant == "transport" else _colouring)(source, target, max_gain)
     except _LinAlgError:
-        return adain(content, style, gain=gain)
-    return Affine.between(content.mean, style.mean, matrix)
+        return adain(content, style, max_gain=max_gain)
+    return Affine.from_means(content.mean, style.mean, matrix)
 
 
-def _shrunk(statistics: Statistics, shrinkage: float) -> Tensor:
+def _shrink_covariance(statistics: Statistics, shrinkage: float) -> Tensor:
     weight = shrinkage * len(statistics.mean)
     rho = weight / (weight + statistics.count)
     return torch.lerp(statistics.covariance, statistics.variance.diag(), rho)
 
 
-def _colouring(source: Tensor, target: Tensor, gain: float) -> Tensor:
+def _colouring(source: Tensor, target: Tensor, max_gain: float) -> Tensor:
     """Σ_s^½ Σ_c^-½ = Σ_s^½ (U Λ^-½ Uᵀ)."""
-    variances, vectors = _spectrum(source)
-    return _bounded(_root(target) @ vectors, variances.sqrt(), vectors, gain)
+    variances, vectors = _eigh(source)
+    return _bounded_product(_matrix_sqrt(target) @ vectors, variances.sqrt(), vectors, max_gain)
 
 
-def _transport(source: Tensor, target: Tensor, gain: float) -> Tensor:
+def _transport(source: Tensor, target: Tensor, max_gain: float) -> Tensor:
     """Σ_s^½ (Σ_s^½ Σ_c Σ_s^½)^-½ Σ_s^½, by the singular values of Σ_c^½ Σ_s^½.
 
     The root of the product would be known to half as many digits.
     """
-    root = _root(target)
-    _, deviations, vectors = torch.linalg.svd(_root(source) @ root)
+    root = _matrix_sqrt(target)
+    _, deviations, vectors = torch.linalg.svd(_matrix_sqrt(source) @ root)
     arms = root @ vectors.T
-    return _bounded(arms, deviations, arms, gain)
+    return _bounded_product(arms, deviations, arms, max_gain)
 
 
-def _bounded(left: Tensor, deviations: Tensor, right: Tensor, gain: float) -> Tensor:
-    """Σ_i left_i right_iᵀ / deviation_i, each of these terms of norm ``gain`` at most."""
-    floor = left.norm(dim=0) * right.norm(dim=0) / gain
+def _bounded_product(left: Tensor, deviations: Tensor, right: Tensor, max_gain: float) -> Tensor:
+    """Σ_i left_i right_iᵀ / deviation_i, each of these terms of norm ``max_gain`` at most."""
+    floor = left.norm(dim=0) * right.norm(dim=0) / max_gain
     return (left / deviations.maximum(floor).clamp_min(_TINY)) @ right.T
 
 
-def _root(a: Tensor) -> Tensor:
+def _matrix_sqrt(a: Tensor) -> Tensor:
     """The symmetric square root of a covariance."""
-    values, vectors = _spectrum(a)
+    values, vectors = _eigh(a)
     return (vectors * values.sqrt()) @ vectors.T
 
 
-def _spectrum(a: Tensor) -> tuple[Tensor, Tensor]:
+def _eigh(a: Tensor) -> tuple[Tensor, Tensor]:
     """Eigenvalues (C,), none below the rounding error of the largest, and vectors (C, C)."""
     error = len(a) * torch.finfo(a.dtype).eps
     try:
@@ -348,11 +352,11 @@ def _spectrum(a: Tensor) -> tuple[Tensor, Tensor]:
     return values.maximum(error * values.abs().max()), vectors
 
 
-def positions(features: Tensor) -> Tensor:
+def flatten_positions(features: Tensor) -> Tensor:
     """(N, C, H, W) as (N·H·W, C): a view when the memory format is channels_last."""
     return features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
 
 
-def _exact(a: Tensor) -> Tensor:
+def _to_float64(a: Tensor) -> Tensor:
     """The tensor in float64, on the processor where the device has no such numbers."""
     return (a.cpu() if a.device.type == "mps" else a).double()

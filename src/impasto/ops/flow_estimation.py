@@ -20,7 +20,7 @@ from torch import Tensor
 from impasto.core.errors import InputError, KnobError, MissingExtraError, WeightsError
 from impasto.core.picture import Pixels
 from impasto.ops.convert import as_tensor
-from impasto.ops.warping import resized
+from impasto.ops.warping import resize_flow
 from impasto.pictures import fit_long_side, resize
 
 SEEN = 640
@@ -96,7 +96,7 @@ class DIS:
             return torch.zeros(1, 2, height, width)
         grey = [np.uint8(np.rint(255 * (_at(f, small) @ GREY).clip(0, 1))) for f in (first, second)]
         found = torch.from_numpy(self._dis.calc(*grey, None))
-        return resized(found.permute(2, 0, 1)[None].contiguous(), height, width)
+        return resize_flow(found.permute(2, 0, 1)[None].contiguous(), height, width)
 
 
 class RAFT:
@@ -145,7 +145,7 @@ class RAFT:
         beyond = (0, max(-w % 8, RAFT_SIDE - w), 0, max(-h % 8, RAFT_SIDE - h))
         frames = F.pad(2 * frames - 1, beyond, mode="replicate")
         found: Tensor = self._network(frames[:1], frames[1:])[-1][:, :, :h, :w]
-        return resized(found.float().cpu(), height, width)
+        return resize_flow(found.float().cpu(), height, width)
 
 
 def read_flow(file: Path) -> Tensor:

@@ -10,7 +10,14 @@ from torch import Tensor
 from impasto.core.picture import Pixels
 from impasto.ops.convert import as_tensor
 from impasto.ops.flow_estimation import Flow
-from impasto.ops.warping import Light, boundaries, consistent, light, warp, within
+from impasto.ops.warping import (
+    GainOffset,
+    fit_gain_offset,
+    forward_backward_consistent,
+    in_bounds,
+    motion_boundaries,
+    warp,
+)
 
 AGREE = 0.1
 """Two frames that differ by this along the flow, in 0..1, are trusted 1 / e."""
@@ -32,16 +39,16 @@ class Followed:
     back: Tensor
     trust: Tensor
     sure: Tensor
-    light: Light
+    light: GainOffset
 
 
 def follow(frame: Pixels, before: Pixels, flow: Flow) -> Followed:
     """Find what a frame (H, W, 3) in 0..1 shows of an earlier one of the same size."""
     back, ahead = flow(frame, before), flow(before, frame)
-    known = within(back) & consistent(back, ahead)
-    inside = (known & ~boundaries(back)).to(back.dtype)
+    known = in_bounds(back) & forward_backward_consistent(back, ahead)
+    inside = (known & ~motion_boundaries(back)).to(back.dtype)
     now, then = as_tensor(frame), warp(as_tensor(before), back)
-    lit = light(then, now, inside)
+    lit = fit_gain_offset(then, now, inside)
     agree = _alike(lit(then), now)
     return Followed(back, _soft(known) * agree, inside * agree, lit)
 

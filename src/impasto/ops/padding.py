@@ -9,32 +9,32 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-WIDTH = 32
+PADDING_PX = 32
 """Of the frame, in pixels: with half as much, the edges of some paintings were lighter."""
 
 
-def framed(pictures: Tensor, multiple: int, width: int = WIDTH) -> Tensor:
+def pad(images: Tensor, multiple: int, padding: int = PADDING_PX) -> Tensor:
     """Extend (N, C, H, W) by a mirrored frame; below and right as far as sides divide evenly.
 
     Where a side is too short to be mirrored, the edge is repeated.
     """
-    height, breadth = pictures.shape[2:]
-    below, right = (_beyond(side, multiple, width) for side in (height, breadth))
-    mode = "reflect" if mirrors(height, breadth, multiple, width) else "replicate"
-    return F.pad(pictures, (width, right, width, below), mode=mode)
+    height, breadth = images.shape[2:]
+    below, right = (_end_padding(side, multiple, padding) for side in (height, breadth))
+    mode = "reflect" if can_reflect(height, breadth, multiple, padding) else "replicate"
+    return F.pad(images, (padding, right, padding, below), mode=mode)
 
 
-def mirrors(height: int, breadth: int, multiple: int, width: int = WIDTH) -> bool:
+def can_reflect(height: int, width: int, multiple: int, padding: int = PADDING_PX) -> bool:
     """Whether a picture of this size is long enough on both sides to be mirrored in its frame."""
-    longest = max(_beyond(side, multiple, width) for side in (height, breadth))
-    return min(height, breadth) > longest
+    longest = max(_end_padding(side, multiple, padding) for side in (height, width))
+    return min(height, width) > longest
 
 
-def _beyond(side: int, multiple: int, width: int) -> int:
+def _end_padding(side: int, multiple: int, padding: int) -> int:
     """How far the frame reaches below or to the right."""
-    return width + -(side + 2 * width) % multiple
+    return padding + -(side + 2 * padding) % multiple
 
 
-def unframed(pictures: Tensor, height: int, breadth: int, width: int = WIDTH) -> Tensor:
+def unpad(images: Tensor, height: int, width: int, padding: int = PADDING_PX) -> Tensor:
     """Take the frame off again: (N, C, height, breadth)."""
-    return pictures[:, :, width : width + height, width : width + breadth]
+    return images[:, :, padding : padding + height, padding : padding + width]

@@ -19,35 +19,35 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from impasto.ops.feature_transforms import ROWS, Affine, Statistics, blend, positions
+from impasto.ops.feature_transforms import CHUNK_ROWS, Affine, Statistics, blend, flatten_positions
 
-LEAST = 16.0
+MIN_POSITIONS = 16.0
 """Positions that statistics need at least; what a region lacks, it takes from all of its picture.
 With so few, "wct" is all but AdaIN (see ``SHRINKAGE``), which needs no more."""
 
-Shares = Sequence[float]
+StyleWeights = Sequence[float]
 
 
 @dataclass(frozen=True)
-class Looks:
+class StyleInputs:
     """The style pictures, as the parts of a content want to see them.
 
     Attributes:
-        pictures: (1, 3, h, w), or (1, 4, h, w): the fourth channel is the mask of what is looked
+        images: (1, 3, h, w), or (1, 4, h, w): the fourth channel is the mask of what is looked
             at.
-        shares: for every part of the content a share of each picture; of a rest that is kept, none.
+        weights: for every part of the content a share of each picture; of a rest that is kept, none.
     """
 
-    pictures: tuple[Tensor, ...]
-    shares: tuple[Shares, ...]
+    images: tuple[Tensor, ...]
+    weights: tuple[StyleWeights, ...]
 
 
-def split(frame: Tensor) -> tuple[Tensor, Tensor | None]:
+def split_masks(padded: Tensor) -> tuple[Tensor, Tensor | None]:
     """The picture (1, 3, H, W) in a frame, and its masks (1, P, H, W) if it has some."""
-    return frame[:, :3], frame[:, 3:] if frame.shape[1] > 3 else None
+    return padded[:, :3], padded[:, 3:] if padded.shape[1] > 3 else None
 
 
-def at_layer(masks: Tensor, features: Tensor) -> Tensor:
+def masks_at_layer(masks: Tensor, features: Tensor) -> Tensor:
     """Masks (1, P, H, W) at the size of features (N, C, h, w): means over what a position pools.
 
     An encoder that halves drops a last odd row or column, and so does this.
@@ -57,52 +57,60 @@ def at_layer(masks: Tensor, features: Tensor) -> Tensor:
     return F.avg_pool2d(masks.float(), factor)[:, :, :height, :width]
 
 
-def inside(mask: Tensor) -> Tensor:
+def erode_mask(mask: Tensor) -> Tensor:
     """A mask (1, 1, h, w) of a style without its outermost positions, if enough are left.
 
     A position at the edge has seen what lies beyond it. Gatys et al. 2017 erode their guides too.
     Only styles are: of the content, every position has to be guided.
     """
     eroded = -F.max_pool2d(-mask, 3, 1, 1)
-    return eroded if eroded.sum() >= LEAST else mask
+    return eroded if eroded.sum() >= MIN_POSITIONS else mask
 
 
-def enough(weights: Tensor) -> Tensor:
-    """Weights (1, 1, h, w) that count :data:`LEAST` positions at least.
+def ensure_min_positions(weights: Tensor) -> Tensor:
+    """Weights (1, 1, h, w) that count :data:`MIN_POSITIONS` positions at least.
 
     What is missing comes from all positions alike. So the statistics of a region of a few
     positions are shrunk towards those of its picture, and those of an empty one are its picture's.
     """
-    missing = LEAST - weights.sum()
+    missing = MIN_POSITIONS - weights.sum()
     return weights + missing / weights.numel() if missing > 0 else weights
 
 
-def statistics_of_style(
+def style_statistics(
     features: Tensor, mask: Tensor | None, *, diagonal: bool = False
 ) -> Statistics:
     """The statistics of features (1, C, h, w), of what a mask (1, 1, H, W) shows of them."""
     if mask is None:
-        return Statistics.of(features, diagonal=diagonal)
-    return Statistics.of(features, enough(inside(at_layer(mask, features))), diagonal=diagonal)
+        return Statistics.from_features(features, diagonal=diagonal)
+    return Statistics.from_features(
+        features,
+        ensure_min_positions(erode_mask(masks_at_layer(mask, features))),
+        diagonal=diagonal,
+    )
 
 
-Parts = tuple[Statistics | None, ...]
+RegionStatistics = tuple[Statistics | None, ...]
 """The statistics of each part of a content; None: it has no position."""
 
 
-def statistics_of_parts(features: Tensor, masks: Tensor | None, *, diagonal: bool = False) -> Parts:
+def region_statistics(
+    features: Tensor, masks: Tensor | None, *, diagonal: bool = False
+) -> RegionStatistics:
     """The statistics of features (1, C, h, w) in each of the parts of masks (1, P, H, W)."""
     if masks is None:
-        return (Statistics.of(features, diagonal=diagonal),)
-    weights = torch.split(at_layer(masks, features), 1, dim=1)
+        return (Statistics.from_features(features, diagonal=diagonal),)
+    weights = torch.split(masks_at_layer(masks, features), 1, dim=1)
     return tuple(
-        Statistics.of(features, enough(each), diagonal=diagonal) if each.any() else None
+        Statistics.from_features(features, ensure_min_positions(each), diagonal=diagonal)
+        if each.any()
+        else None
         for each in weights
     )
 
 
 @dataclass(frozen=True)
-class Regional:
+class RegionalTransform:
     """A map of features for each part of a picture, and how far each moves them.
 
     Attributes:
@@ -120,47 +128,52 @@ class Regional:
         """
         if masks is None:
             return self.maps[0].apply(features)
-        rows, weights = positions(features), positions(at_layer(masks, features))
-        pairs = zip(torch.split(rows, ROWS), torch.split(weights, ROWS), strict=True)
-        moved = torch.cat([self._of_rows(*pair).to(features.dtype) for pair in pairs])
+        rows, weights = (
+            flatten_positions(features),
+            flatten_positions(masks_at_layer(masks, features)),
+        )
+        pairs = zip(torch.split(rows, CHUNK_ROWS), torch.split(weights, CHUNK_ROWS), strict=True)
+        moved = torch.cat([self._apply_rows(*pair).to(features.dtype) for pair in pairs])
         n, c, h, w = features.shape
         return moved.view(n, h, w, c).permute(0, 3, 1, 2)
 
-    def _of_rows(self, rows: Tensor, weights: Tensor) -> Tensor:
+    def _apply_rows(self, rows: Tensor, weights: Tensor) -> Tensor:
         """The same for feature vectors (M, C) and their weights (M, P)."""
         moved = torch.zeros_like(rows, dtype=torch.promote_types(rows.dtype, torch.float32))
         for one, weight in zip(self.maps, weights.T, strict=True):
             where = weight.nonzero()[:, 0]
-            moved.index_add_(0, where, weight[where, None] * one.of_rows(rows[where]))
+            moved.index_add_(0, where, weight[where, None] * one.apply_rows(rows[where]))
         return moved
 
-    def kept(self, alike: float, masks: Tensor | None) -> tuple[float, float | Tensor]:
+    def residual_weights(
+        self, distance_scale: float, masks: Tensor | None
+    ) -> tuple[float, float | Tensor]:
         """Of what a decoder loses, how much comes back: exp(-(δ / alike)²) of each part.
 
         Returns:
             The most of any part, and what holds at each place: one number, or (1, 1, H, W).
         """
-        back = torch.tensor(self.distances).div(alike).square().neg().exp()
+        back = torch.tensor(self.distances).div(distance_scale).square().neg().exp()
         if masks is None:
             return float(back[0]), float(back[0])
         shares = (back[:, None, None].to(masks) * masks[0]).sum(0)
         return float(back.max()), shares[None, None]
 
 
-def regional(
-    content: Parts,
+def regional_transform(
+    content: RegionStatistics,
     styles: Sequence[Statistics],
-    shares: Sequence[Shares],
-    make: Callable[[Statistics, Statistics], Affine],
+    style_weights: Sequence[StyleWeights],
+    make_transform: Callable[[Statistics, Statistics], Affine],
     strength: float,
-) -> Regional:
+) -> RegionalTransform:
     """What is done to the features of each part.
 
     Args:
         content: the statistics of the parts.
         styles: those of the style pictures.
-        shares: for each part the share of every style, as in :class:`Looks`.
-        make: the map from one to the other.
+        style_weights: for each part the share of every style, as in :class:`StyleInputs`.
+        make_transform: the map from one to the other.
         strength: of all of them, 0 to 1.
 
     Returns:
@@ -169,16 +182,16 @@ def regional(
     """
     identity = Affine(torch.ones_like(styles[0].mean), torch.zeros_like(styles[0].mean))
     maps: list[Affine] = []
-    for part, share in zip(content, shares, strict=True):
+    for part, share in zip(content, style_weights, strict=True):
         if not share:
             there = [m for m, p in zip(maps, content, strict=False) if p is not None]
             maps.append(blend(there, [1.0] * len(there)) if there else identity)
         elif part is None:
             maps.append(identity)
         else:
-            several = [make(part, s) for s, w in zip(styles, share, strict=True) if w]
+            several = [make_transform(part, s) for s, w in zip(styles, share, strict=True) if w]
             blended = blend(several, [w for w in share if w])
-            maps.append(blended.towards_identity(strength))
+            maps.append(blended.lerp_from_identity(strength))
     pairs = zip(maps, content, strict=True)
     far = tuple(0.0 if p is None else m.distance(p) for m, p in pairs)
-    return Regional(tuple(maps), far)
+    return RegionalTransform(tuple(maps), far)

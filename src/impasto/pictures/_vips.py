@@ -7,10 +7,10 @@ import pyvips
 # The cache of past operations would keep whole pictures alive that nobody asks for again.
 pyvips.cache_set_max(0)
 
-__all__ = ["pyvips", "why"]
+__all__ = ["pyvips", "vips_message"]
 
 
-def why(error: pyvips.Error) -> str:
+def vips_message(error: pyvips.Error) -> str:
     """The last thing libvips said that means something to a reader, on one line."""
     lines = [line.strip() for line in str(error.detail).splitlines() if "bad seek" not in line]
     return next((line for line in reversed(lines) if line), str(error.message))

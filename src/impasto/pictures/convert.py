@@ -14,15 +14,15 @@ from PIL import Image
 
 from impasto.core.errors import InputError
 from impasto.core.picture import Picture
-from impasto.pictures.decoded import Samples, from_pillow
+from impasto.pictures.decoded import DecodedImage, from_pillow
 from impasto.pictures.read import read
 
 
-def from_any(thing: object, name: str = "picture") -> Picture:
+def as_picture(image: object, name: str = "picture") -> Picture:
     """A picture from whatever a caller has at hand.
 
     Args:
-        thing: a path (see :func:`read`); a :class:`Picture`, returned as it is; a Pillow image,
+        image: a path (see :func:`read`); a :class:`Picture`, returned as it is; a Pillow image,
             with its orientation, profile and transparency; an array (height, width) or
             (height, width, 1, 3 or 4) of uint8, uint16, or floats in 0..1, taken as sRGB, a
             fourth channel as alpha; a tensor (3, height, width) or (1, 3, height, width) likewise.
@@ -31,30 +31,30 @@ def from_any(thing: object, name: str = "picture") -> Picture:
     Raises:
         InputError: another type, shape or number type; NaN; floats outside 0..1.
     """
-    if isinstance(thing, Picture):
-        return thing
-    if isinstance(thing, (str, os.PathLike)):
-        return read(thing)
+    if isinstance(image, Picture):
+        return image
+    if isinstance(image, (str, os.PathLike)):
+        return read(image)
     torch = sys.modules.get("torch")
-    if isinstance(thing, Image.Image):
-        samples = from_pillow(thing, name)
-    elif isinstance(thing, np.ndarray):
-        samples = _array(thing, name)
-    elif torch is not None and isinstance(thing, torch.Tensor):
-        samples = _tensor(thing, name)
+    if isinstance(image, Image.Image):
+        samples = from_pillow(image, name)
+    elif isinstance(image, np.ndarray):
+        samples = _decode_array(image, name)
+    elif torch is not None and isinstance(image, torch.Tensor):
+        samples = _decode_tensor(image, name)
     else:
         raise InputError(
-            f"Cannot use {name}: it is a {type(thing).__name__}; "
+            f"Cannot use {name}: it is a {type(image).__name__}; "
             "give a path, a Pillow image, an array or a tensor."
         )
-    picture = samples.picture(name, "")
+    picture = samples.to_picture(name, "")
     digest = hashlib.sha256(np.asarray(picture.pixels).tobytes())
     if picture.alpha is not None:
         digest.update(np.asarray(picture.alpha).tobytes())
     return dataclasses.replace(picture, sha256=digest.hexdigest())
 
 
-def _array(values: NDArray[Any], name: str) -> Samples:
+def _decode_array(values: NDArray[Any], name: str) -> DecodedImage:
     if values.ndim == 2:
         values = values[:, :, None]
     if values.ndim != 3 or values.shape[2] not in (1, 3, 4) or 0 in values.shape:
@@ -63,17 +63,17 @@ def _array(values: NDArray[Any], name: str) -> Samples:
             "(height, width) or (height, width, 1, 3 or 4)."
         )
     if values.dtype == np.uint8:
-        return Samples(values)
+        return DecodedImage(values)
     if values.dtype == np.uint16:
-        return Samples(values, top=65535.0)
+        return DecodedImage(values, max_value=65535.0)
     if values.dtype.kind == "f":
-        return Samples(values.astype(np.float32), top=1.0)
+        return DecodedImage(values.astype(np.float32), max_value=1.0)
     raise InputError(
         f"Cannot use {name}: its numbers are {values.dtype}; give uint8, uint16, or floats in 0..1."
     )
 
 
-def _tensor(tensor: Any, name: str) -> Samples:
+def _decode_tensor(tensor: Any, name: str) -> DecodedImage:
     shape = tuple(tensor.shape)
     if shape[-3:-2] != (3,) or shape[:-3] not in ((), (1,)):
         raise InputError(
@@ -82,4 +82,4 @@ def _tensor(tensor: Any, name: str) -> Samples:
         )
     tensor = tensor.detach().cpu().reshape(shape[-3:])
     values = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
-    return _array(np.moveaxis(values, 0, 2), name)
+    return _decode_array(np.moveaxis(values, 0, 2), name)

@@ -17,44 +17,44 @@ from impasto.pictures.icc import to_srgb
 MAX_MEGAPIXELS = 400.0
 """What is read unless asked otherwise: a picture of 20,000 by 20,000."""
 
-DECODING = 36
+DECODE_BYTES_PER_PIXEL = 36
 """Bytes per pixel that decoding takes at most. Measured: 15 with 8 bits, 25 with 8 bits of another
 profile, 35 with 16 bits of another profile."""
 
-SPOOLING = 12
+DISK_DECODE_BYTES_PER_PIXEL = 12
 """The same for a picture that is decoded to disk. Measured: 2 as a rule, 8 for WebP, progressive
 JPEG and interlaced PNG, which are decoded as a whole."""
 
-SPOOLING_AVIF = 24
+AVIF_DISK_DECODE_BYTES_PER_PIXEL = 24
 """The same for AVIF. Measured: 14 with 8 bits, 20 with 10 bits and alpha."""
 
-UPRIGHT = "turned upright"
-_ORIENTATION = 0x0112
-_SLACK = 1e-3
-_MODES = {"1": "L", "La": "LA", "RGBa": "RGBA", "PA": "RGBA", "P": "RGB", "RGBX": "RGB",
+UPRIGHT_NOTE = "turned upright"
+_EXIF_ORIENTATION_TAG = 0x0112
+_RANGE_TOLERANCE = 1e-3
+_PILLOW_CONVERSIONS = {"1": "L", "La": "LA", "RGBa": "RGBA", "PA": "RGBA", "P": "RGB", "RGBX": "RGB",
           "YCbCr": "RGB", "HSV": "RGB"}  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Samples:
+class DecodedImage:
     """A decoded picture, upright, in its own colours.
 
     Attributes:
         values: (height, width, n) of uint8, uint16 or float32; n counts the colour channels
             (1 grey, 3 RGB, 4 CMYK), an alpha channel, and any further ones, which are dropped.
-        cmyk: whether the colour is CMYK.
-        top: the value that stands for 1.
+        is_cmyk: whether the colour is CMYK.
+        max_value: the value that stands for 1.
         profile: the bytes of the ICC profile, None if there is none.
         notes: what was done so far.
     """
 
     values: NDArray[Any]
-    cmyk: bool = False
-    top: float = 255.0
+    is_cmyk: bool = False
+    max_value: float = 255.0
     profile: bytes | None = None
     notes: tuple[str, ...] = ()
 
-    def picture(self, name: str, sha256: str) -> Picture:
+    def to_picture(self, name: str, sha256: str) -> Picture:
         """The samples as a picture in sRGB.
 
         Raises:
@@ -62,13 +62,13 @@ class Samples:
         """
         values = self.values
         if values.dtype == np.float32:
-            values = _checked(values, name)
+            values = _check_range(values, name)
         channels = values.shape[2]
-        colours = 4 if self.cmyk else 3 if channels >= 3 else 1
-        pixels, notes = to_srgb(values[:, :, :colours], self.top, self.profile or None)
+        colours = 4 if self.is_cmyk else 3 if channels >= 3 else 1
+        pixels, notes = to_srgb(values[:, :, :colours], self.max_value, self.profile or None)
         alpha = None
         if channels > colours:
-            alpha = values[:, :, colours].astype(np.float32, order="C") / np.float32(self.top)
+            alpha = values[:, :, colours].astype(np.float32, order="C") / np.float32(self.max_value)
         if channels > colours + 1:
             notes += (f"dropped {channels - colours - 1} further channels",)
         bits = 8 if values.dtype == np.uint8 else 16
@@ -76,7 +76,11 @@ class Samples:
 
 
 def check_size(
-    width: int, height: int, max_megapixels: float, name: str, per_pixel: int = DECODING
+    width: int,
+    height: int,
+    max_megapixels: float,
+    name: str,
+    bytes_per_pixel: int = DECODE_BYTES_PER_PIXEL,
 ) -> None:
     """Refuse a picture without pixels, or one so large that decoding it could fill the memory.
 
@@ -85,7 +89,7 @@ def check_size(
         height: in px.
         max_megapixels: the most that is allowed.
         name: of the file, for the messages.
-        per_pixel: bytes of memory that decoding takes at most for a pixel.
+        bytes_per_pixel: bytes of memory that decoding takes at most for a pixel.
 
     Raises:
         InputError: no pixels, or more than are allowed; says the size, and how to allow it.
@@ -101,27 +105,27 @@ def check_size(
             "it in Python with impasto.read(path, max_megapixels=...)."
         )
     free = devices.available_bytes("cpu")
-    if width * height * per_pixel > free:
+    if width * height * bytes_per_pixel > free:
         raise ResourceError(
             f"Cannot read {name}: decoding {width} x {height} may take "
-            f"{width * height * per_pixel / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are "
+            f"{width * height * bytes_per_pixel / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are "
             "free; close other programs, or make the picture smaller."
         )
 
 
-def from_pillow(image: Image.Image, name: str) -> Samples:
+def from_pillow(image: Image.Image, name: str) -> DecodedImage:
     """The samples of a Pillow image of any mode, turned upright by its EXIF orientation.
 
     Raises:
         InputError: a damaged file behind it, or a mode that has no colours (or 32-bit integers).
     """
     try:
-        turned = image.getexif().get(_ORIENTATION, 1) in range(2, 9)
+        turned = image.getexif().get(_EXIF_ORIENTATION_TAG, 1) in range(2, 9)
         if turned:
             image = ImageOps.exif_transpose(image)
         see_through = "transparency" in image.info
         profile = image.info.get("icc_profile")
-        mode = _MODES.get(image.mode, image.mode)
+        mode = _PILLOW_CONVERSIONS.get(image.mode, image.mode)
         if see_through and mode in ("L", "RGB"):
             mode = "LA" if mode == "L" else "RGBA"
         if mode != image.mode:
@@ -137,16 +141,16 @@ def from_pillow(image: Image.Image, name: str) -> Samples:
         top = 1.0 if mode == "F" else 255.0
     else:
         raise InputError(f"Cannot read {name}: mode {image.mode} is unsupported; convert to RGB.")
-    notes = (UPRIGHT,) if turned else ()
-    return Samples(np.atleast_3d(values), mode == "CMYK", top, profile, notes)
+    notes = (UPRIGHT_NOTE,) if turned else ()
+    return DecodedImage(np.atleast_3d(values), mode == "CMYK", top, profile, notes)
 
 
-def _checked(values: NDArray[np.float32], name: str) -> NDArray[np.float32]:
+def _check_range(values: NDArray[np.float32], name: str) -> NDArray[np.float32]:
     """Floats in 0..1, forgiving what rounding leaves outside."""
     if not np.isfinite(values).all():
         raise InputError(f"Cannot use {name}: it holds NaN or infinite values.")
     low, high = float(values.min()), float(values.max())
-    if low < -_SLACK or high > 1 + _SLACK:
+    if low < -_RANGE_TOLERANCE or high > 1 + _RANGE_TOLERANCE:
         hint = "divide by 255, or give uint8" if 64 < high <= 255 else "rescale it"
         raise InputError(
             f"Cannot use {name}: its values run from {low:g} to {high:g}, "

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from impasto.core.errors import InputError
 
-HEAD = 4096
-"""How many first bytes :func:`kind_of` needs at most."""
+SIGNATURE_BYTES = 4096
+"""How many first bytes :func:`detect_format` needs at most."""
 
-_READ = (
+_SIGNATURES = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
     (b"GIF8", "GIF"),
@@ -21,12 +21,12 @@ _READ = (
     (b"MM\0+", "TIFF"),
     (b"BM", "BMP"),
 )
-_BRANDS = {
+_FTYP_BRANDS = {
     b"avif": "AVIF", b"avis": "AVIF",
     b"heic": "HEIC", b"heix": "HEIC", b"heim": "HEIC", b"heis": "HEIC",
     b"hevc": "HEIC", b"hevx": "HEIC",
 }  # fmt: skip
-_OTHERS = (
+_FOREIGN_SIGNATURES = (
     (b"%PDF", "a PDF document"),
     (b"%!PS", "a PostScript document"),
     (b"8BPS", "a Photoshop document"),
@@ -52,14 +52,26 @@ _OTHERS = (
     (b"<html", "a web page"),
     (b"version https://git-lfs", "a Git LFS pointer (git lfs pull fetches the picture)"),
 )
-_RAW = {".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw"}
+_RAW_SUFFIXES = {
+    ".arw",
+    ".cr2",
+    ".cr3",
+    ".dng",
+    ".nef",
+    ".nrw",
+    ".orf",
+    ".pef",
+    ".raf",
+    ".rw2",
+    ".srw",
+}
 
 
-def kind_of(head: bytes, path: str | os.PathLike[str]) -> str:
+def detect_format(head: bytes, path: str | os.PathLike[str]) -> str:
     """The kind of picture that a file is.
 
     Args:
-        head: its first bytes, up to :data:`HEAD` of them.
+        head: its first bytes, up to :data:`SIGNATURE_BYTES` of them.
         path: its name, for the messages and to know camera raw files, which look like TIFF.
 
     Returns:
@@ -70,31 +82,33 @@ def kind_of(head: bytes, path: str | os.PathLike[str]) -> str:
     """
     if not head:
         raise InputError(f"Cannot read {path}: the file is empty; take a fresh copy.")
-    if Path(path).suffix.lower() in _RAW:
-        raise _wrong(path, "a camera raw file")
+    if Path(path).suffix.lower() in _RAW_SUFFIXES:
+        raise _unsupported_error(path, "a camera raw file")
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WebP"
     if head[4:8] == b"ftyp":
-        return _by_brand(head, path)
-    for magic, kind in _READ:
+        return _detect_by_brand(head, path)
+    for magic, kind in _SIGNATURES:
         if head.startswith(magic):
             return kind
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith(b"<?xml") and b"<svg" in text:
-        raise _wrong(path, "an SVG drawing")
-    for magic, what in _OTHERS:
+        raise _unsupported_error(path, "an SVG drawing")
+    for magic, what in _FOREIGN_SIGNATURES:
         if head.startswith(magic) or text.startswith(magic):
-            raise _wrong(path, what)
-    raise _wrong(path, "a text file" if _is_text(head) else "a file of an unknown kind")
+            raise _unsupported_error(path, what)
+    raise _unsupported_error(path, "a text file" if _is_text(head) else "a file of an unknown kind")
 
 
-def _by_brand(head: bytes, path: str | os.PathLike[str]) -> str:
+def _detect_by_brand(head: bytes, path: str | os.PathLike[str]) -> str:
     """The kind by the brands in an ISO "ftyp" box: the major brand, then the compatible ones."""
     box = head[: int.from_bytes(head[:4], "big")]
     for at in (8, *range(16, len(box), 4)):
-        if kind := _BRANDS.get(box[at : at + 4]):
+        if kind := _FTYP_BRANDS.get(box[at : at + 4]):
             return kind
-    raise _wrong(path, "a video (impasto video paints those), or HEIF of an unknown kind")
+    raise _unsupported_error(
+        path, "a video (impasto video paints those), or HEIF of an unknown kind"
+    )
 
 
 def _is_text(head: bytes) -> bool:
@@ -107,7 +121,7 @@ def _is_text(head: bytes) -> bool:
     return True
 
 
-def _wrong(path: str | os.PathLike[str], what: str) -> InputError:
+def _unsupported_error(path: str | os.PathLike[str], what: str) -> InputError:
     return InputError(
         f"Cannot read {path}: it seems to be {what}; "
         "give a JPEG, PNG, WebP, AVIF, TIFF, HEIC, GIF or BMP picture."
@@ -120,13 +134,13 @@ class Format:
 
     name: str
     bits: tuple[int, ...]
-    longest: int
-    alpha: bool = True
+    max_side_px: int
+    has_alpha: bool = True
 
 
-_JPEG = Format("JPEG", (8,), 65_500, alpha=False)  # by libjpeg; the format itself: 65,535
+_JPEG = Format("JPEG", (8,), 65_500, has_alpha=False)  # by libjpeg; the format itself: 65,535
 _TIFF = Format("TIFF", (8, 16), 10_000_000)
-_WRITTEN = {
+_WRITABLE_FORMATS = {
     ".jpg": _JPEG,
     ".jpeg": _JPEG,
     ".png": Format("PNG", (8, 16), 10_000_000),
@@ -137,9 +151,9 @@ _WRITTEN = {
 }
 
 
-def deepest_bits(path: str | os.PathLike[str]) -> int:
+def max_bits(path: str | os.PathLike[str]) -> int:
     """The most bits per channel that the format of the suffix holds; 8 if it is unknown."""
-    form = _WRITTEN.get(Path(path).suffix.lower())
+    form = _WRITABLE_FORMATS.get(Path(path).suffix.lower())
     return max(form.bits) if form else 8
 
 
@@ -150,8 +164,8 @@ def format_for(path: str | os.PathLike[str], bits: int) -> Format:
         InputError: a missing or unknown suffix, or too many bits for the format; lists what works.
     """
     suffix = Path(path).suffix.lower()
-    form = _WRITTEN.get(suffix)
-    fitting = [s for s, f in _WRITTEN.items() if bits in f.bits]
+    form = _WRITABLE_FORMATS.get(suffix)
+    fitting = [s for s, f in _WRITABLE_FORMATS.items() if bits in f.bits]
     if not fitting:
         raise InputError(f"Cannot write {path} with {bits} bits per channel; it must be 8 or 16.")
     works = ", ".join(fitting)

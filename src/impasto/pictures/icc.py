@@ -14,14 +14,14 @@ from PIL import ImageCms
 from impasto.core.picture import Pixels
 from impasto.pictures._vips import pyvips
 
-CONVERTED = "converted from"
-_SPACES = {1: b"GRAY", 3: b"RGB ", 4: b"CMYK"}
-_MODES = {b"GRAY": "L", b"RGB ": "RGB", b"CMYK": "CMYK"}
-_INTENT = {"intent": "relative", "black_point_compensation": True}
+CONVERTED_NOTE = "converted from"
+_ICC_SPACES = {1: b"GRAY", 3: b"RGB ", 4: b"CMYK"}
+_PILLOW_MODES = {b"GRAY": "L", b"RGB ": "RGB", b"CMYK": "CMYK"}
+_TRANSFORM_OPTIONS = {"intent": "relative", "black_point_compensation": True}
 
 
 def to_srgb(
-    samples: NDArray[Any], top: float, profile: bytes | None
+    samples: NDArray[Any], max_value: float, profile: bytes | None
 ) -> tuple[Pixels, tuple[str, ...]]:
     """Colour samples as sRGB. Samples that already are sRGB only become ``sample / top``.
 
@@ -31,7 +31,7 @@ def to_srgb(
 
     Args:
         samples: (height, width, n) of uint8, uint16 or float32; n = 1 grey, 3 RGB, 4 CMYK.
-        top: the sample value that stands for 1.
+        max_value: the sample value that stands for 1.
         profile: the bytes of the ICC profile, None if there is none.
 
     Returns:
@@ -39,19 +39,21 @@ def to_srgb(
     """
     if profile is None:
         if samples.shape[2] != 4:
-            return _plain(samples, top), ()
-        press = _transform(_integers(samples, top), None)
-        return _plain(press, 65535.0), (f"{CONVERTED} CMYK of a common press: no profile",)
+            return _scale_to_unit(samples, max_value), ()
+        press = _transform(_to_integers(samples, max_value), None)
+        return _scale_to_unit(press, 65535.0), (
+            f"{CONVERTED_NOTE} CMYK of a common press: no profile",
+        )
     name, space = profile_name(profile), profile[16:20]
     if samples.shape[2] == 1 and space == b"RGB ":
         samples = np.repeat(samples, 3, axis=2)
-    if name is not None and space == _SPACES[samples.shape[2]]:
+    if name is not None and space == _ICC_SPACES[samples.shape[2]]:
         with suppress(pyvips.Error):
             if is_srgb(profile):
-                return _plain(samples, top), ()
-            converted = _transform(_integers(samples, top), profile)
-            return _plain(converted, 65535.0), (f"{CONVERTED} {name}",)
-    pixels, notes = to_srgb(samples, top, None)
+                return _scale_to_unit(samples, max_value), ()
+            converted = _transform(_to_integers(samples, max_value), profile)
+            return _scale_to_unit(converted, 65535.0), (f"{CONVERTED_NOTE} {name}",)
+    pixels, notes = to_srgb(samples, max_value, None)
     return pixels, ("ignored its colour profile: damaged, or for other colours", *notes)
 
 
@@ -64,7 +66,7 @@ def profile_name(profile: bytes) -> str | None:
     try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         srgb = ImageCms.createProfile("sRGB")
-        ImageCms.buildTransform(opened, srgb, _MODES.get(profile[16:20], ""), "RGB")
+        ImageCms.buildTransform(opened, srgb, _PILLOW_MODES.get(profile[16:20], ""), "RGB")
         return ImageCms.getProfileDescription(opened).strip() or "an unnamed profile"
     except (ImageCms.PyCMSError, OSError, ValueError):
         return None
@@ -99,23 +101,23 @@ def _transform(samples: NDArray[Any], profile: bytes | None, depth: int = 16) ->
         # A profile of a matrix and curves: in one step Little CMS would put 16-bit samples
         # through a table of 33 points a side, which is off by up to 10 of 255 steps; by way of
         # floating-point CIELAB it is not.
-        image = image.icc_import(**source, **_INTENT)
-        image = image.icc_export(output_profile="srgb", depth=depth, **_INTENT)
+        image = image.icc_import(**source, **_TRANSFORM_OPTIONS)
+        image = image.icc_export(output_profile="srgb", depth=depth, **_TRANSFORM_OPTIONS)
     else:
-        image = image.icc_transform("srgb", depth=depth, **source, **_INTENT)
+        image = image.icc_transform("srgb", depth=depth, **source, **_TRANSFORM_OPTIONS)
     out = np.frombuffer(image.write_to_memory(), np.uint16 if depth == 16 else np.uint8)
     return out.reshape(height, width, 3) if image.bands == 3 else out.reshape(height, width, 1)
 
 
-def _integers(samples: NDArray[Any], top: float) -> NDArray[Any]:
+def _to_integers(samples: NDArray[Any], max_value: float) -> NDArray[Any]:
     """Samples that fill the whole range of uint8 or uint16."""
-    if samples.dtype == np.uint8 or (samples.dtype == np.uint16 and top == 65535):
+    if samples.dtype == np.uint8 or (samples.dtype == np.uint16 and max_value == 65535):
         return samples
-    return np.rint(samples * np.float32(65535 / top)).clip(0, 65535).astype(np.uint16)
+    return np.rint(samples * np.float32(65535 / max_value)).clip(0, 65535).astype(np.uint16)
 
 
-def _plain(samples: NDArray[Any], top: float) -> Pixels:
+def _scale_to_unit(samples: NDArray[Any], max_value: float) -> Pixels:
     """Samples / top as float32 with three channels, each value rounded once."""
     pixels = np.array(samples, dtype=np.float32, order="C")
-    pixels /= np.float32(top)
+    pixels /= np.float32(max_value)
     return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels

@@ -1,7 +1,7 @@
 """Colour look-up tables: the colour part of a change, for video and photo editors.
 
 A table holds a colour at every point of a grid over the RGB cube, and stands for the colours
-between by trilinear interpolation. :func:`fit` finds the table that takes one picture's colours to
+between by trilinear interpolation. :func:`fit_lut` finds the table that takes one picture's colours to
 another's, pixel by pixel; where no pixel lies, the change is continued as evenly as possible. The
 file is a `.cube` ("Cube LUT Specification", version 1.0, Adobe 2013), which most editors read.
 """
@@ -17,41 +17,43 @@ from numpy.typing import NDArray
 
 from impasto.core.errors import InputError
 from impasto.core.picture import Pixels
-from impasto.pictures.write import replacing
+from impasto.pictures.write import atomic_write
 
-SIZE = 33
+GRID_SIZE = 33
 """Points along each side: what editors expect."""
-SAMPLES = 50_000
+MAX_FIT_PIXELS = 50_000
 """Pixels that a table is fitted to; of more, evenly spaced ones are taken."""
-EVENNESS = 5.0
+SMOOTHNESS_WEIGHT = 5.0
 """Price of a bend of the table, relative to an error of one of the pixels of a mean cell.
 
 With a hundredth of it, skies had bands, and the error was less by a fifteenth only."""
-STEPS = 80
+MAX_CG_STEPS = 80
 """Of conjugate gradients on each grid; they begin with what the grid twice as coarse found."""
-TOLERANCE = 1e-5
+CG_TOLERANCE = 1e-5
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class ColorLut:
     """A fitted table.
 
     Attributes:
         colours: (n, n, n, 3) in 0..1, indexed by red, green and blue.
         error: root mean square by which it misses the pixels it was fitted to, in 0..1.
-        explained: share of the change between the two pictures that it explains, at most 1.
+        explained_fraction: share of the change between the two pictures that it explains, at most 1.
     """
 
     colours: Array
     error: float
-    explained: float
+    explained_fraction: float
 
     def __call__(self, pixels: Pixels) -> Pixels:
         """Pixels (..., 3) in 0..1 through the table, cut to 0..1."""
-        places, shares = _corners(pixels.reshape(-1, 3).astype(np.float64), len(self.colours))
-        found = _gather(self.colours.reshape(-1, 3), places, shares)
+        places, shares = _trilinear_corners(
+            pixels.reshape(-1, 3).astype(np.float64), len(self.colours)
+        )
+        found = _interpolate(self.colours.reshape(-1, 3), places, shares)
         return found.reshape(pixels.shape).clip(0, 1).astype(np.float32)
 
     def write(self, path: str | Path, title: str) -> None:
@@ -66,11 +68,11 @@ class Table:
         lines = [f'TITLE "{name}"', f"LUT_3D_SIZE {len(self.colours)}"]
         rows = self.colours.transpose(2, 1, 0, 3).reshape(-1, 3).clip(0, 1)
         lines += [f"{r:.6f} {g:.6f} {b:.6f}" for r, g, b in rows]
-        with replacing(Path(path)) as file:
+        with atomic_write(Path(path)) as file:
             file.write(("\n".join(lines) + "\n").encode("utf-8"))
 
 
-def fit(before: Pixels, after: Pixels, size: int = SIZE) -> Table:
+def fit_lut(before: Pixels, after: Pixels, size: int = GRID_SIZE) -> ColorLut:
     """The table that takes the colours of one picture to those of another of the same size.
 
     Args:
@@ -78,36 +80,42 @@ def fit(before: Pixels, after: Pixels, size: int = SIZE) -> Table:
         after: the same shape.
         size: points along each side, 2 to 129.
     """
-    step = max(1, before[..., 0].size // SAMPLES)
+    step = max(1, before[..., 0].size // MAX_FIT_PIXELS)
     source = before.reshape(-1, 3)[::step].astype(np.float64)
     change = after.reshape(-1, 3)[::step].astype(np.float64) - source
-    moved = _change(source, change, size)
-    places, shares = _corners(source, size)
-    missed = change - _gather(moved, places, shares)
+    moved = _fit_offsets(source, change, size)
+    places, shares = _trilinear_corners(source, size)
+    missed = change - _interpolate(moved, places, shares)
     spread = float(np.square(change).mean())
     left = float(np.square(missed).mean())
     grid = np.stack(np.meshgrid(*[np.linspace(0, 1, size)] * 3, indexing="ij"), -1)
     colours = (grid + moved.reshape(grid.shape)).clip(0, 1)
-    return Table(colours, left**0.5, 1 - left / spread if spread > 1e-12 else 1.0)
+    return ColorLut(colours, left**0.5, 1 - left / spread if spread > 1e-12 else 1.0)
 
 
-def _change(source: Array, change: Array, size: int) -> Array:
+def _fit_offsets(source: Array, change: Array, size: int) -> Array:
     """The flat table (size³, 3) of what is added to colours, from coarse to fine."""
     start = np.zeros((size**3, 3))
     if size % 2 and size > 3:
         coarse = (size + 1) // 2
-        start = _doubled(_change(source, change, coarse).reshape(coarse, coarse, coarse, 3))
-    places, shares = _corners(source, size)
-    price = EVENNESS * len(source) / size**3
+        start = _upsample_grid(
+            _fit_offsets(source, change, coarse).reshape(coarse, coarse, coarse, 3)
+        )
+    places, shares = _trilinear_corners(source, size)
+    price = SMOOTHNESS_WEIGHT * len(source) / size**3
 
     def system(table: Array) -> Array:
-        seen = _scatter(_gather(table, places, shares), places, shares, size)
-        return seen + price * _bends(table.reshape(size, size, size, 3)).reshape(-1, 3)
+        seen = _scatter(_interpolate(table, places, shares), places, shares, size)
+        return seen + price * _smoothness_gradient(table.reshape(size, size, size, 3)).reshape(
+            -1, 3
+        )
 
-    return _solved(system, _scatter(change, places, shares, size), start.reshape(-1, 3))
+    return _conjugate_gradients(
+        system, _scatter(change, places, shares, size), start.reshape(-1, 3)
+    )
 
 
-def _doubled(table: Array) -> Array:
+def _upsample_grid(table: Array) -> Array:
     """A table with a point between each two, halfway."""
     for axis in range(3):
         part = np.moveaxis(table, axis, 0)
@@ -118,7 +126,7 @@ def _doubled(table: Array) -> Array:
     return table
 
 
-def _corners(colours: Array, size: int) -> tuple[NDArray[np.int64], Array]:
+def _trilinear_corners(colours: Array, size: int) -> tuple[NDArray[np.int64], Array]:
     """For colours (n, 3): the flat places of the 8 grid points around each, and their shares."""
     scaled = colours.clip(0, 1) * (size - 1)
     low = np.minimum(scaled.astype(np.int64), size - 2)
@@ -132,20 +140,20 @@ def _corners(colours: Array, size: int) -> tuple[NDArray[np.int64], Array]:
     return np.stack(places), np.stack(shares)
 
 
-def _gather(table: Array, places: NDArray[np.int64], shares: Array) -> Array:
+def _interpolate(table: Array, corners: NDArray[np.int64], weights: Array) -> Array:
     """Trilinear interpolation: (n, 3) from a flat table (size³, 3)."""
-    found: Array = np.einsum("kn,knc->nc", shares, table[places])
+    found: Array = np.einsum("kn,knc->nc", weights, table[corners])
     return found
 
 
-def _scatter(values: Array, places: NDArray[np.int64], shares: Array, size: int) -> Array:
-    """The transpose of :func:`_gather`: (n, 3) to (size³, 3)."""
-    flat = places.ravel()
-    sums = [np.bincount(flat, (shares * v).ravel(), size**3) for v in values.T]
+def _scatter(values: Array, corners: NDArray[np.int64], weights: Array, size: int) -> Array:
+    """The transpose of :func:`_interpolate`: (n, 3) to (size³, 3)."""
+    flat = corners.ravel()
+    sums = [np.bincount(flat, (weights * v).ravel(), size**3) for v in values.T]
     return np.stack(sums, -1)
 
 
-def _bends(table: Array) -> Array:
+def _smoothness_gradient(table: Array) -> Array:
     """The gradient of half the sum of squared second differences, with a little of the values.
 
     Without pixels, and so without a bend, the change is the nearest one continued; the little of
@@ -163,16 +171,16 @@ def _bends(table: Array) -> Array:
     return total
 
 
-def _solved(system: Callable[[Array], Array], wanted: Array, x: Array) -> Array:
+def _conjugate_gradients(system: Callable[[Array], Array], target: Array, x: Array) -> Array:
     """The table with system(table) = wanted, by conjugate gradients from x on.
 
     Hestenes & Stiefel 1952; red, green and blue are three systems side by side.
     """
-    residual = wanted - system(x)
+    residual = target - system(x)
     direction = residual
     power = np.square(residual).sum(0)
-    enough = TOLERANCE**2 * np.square(wanted).sum(0)
-    for _ in range(STEPS):
+    enough = CG_TOLERANCE**2 * np.square(target).sum(0)
+    for _ in range(MAX_CG_STEPS):
         if (power <= enough).all():
             break
         product = system(direction)

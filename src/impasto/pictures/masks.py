@@ -17,13 +17,13 @@ from PIL import Image
 
 from impasto.core.picture import Pixels, Raster
 
-READ = 1 << 23
+MAX_READ_PIXELS = 1 << 23
 """Pixels of a mask that are read at a time to resize it."""
-NOTHING = 1e-6
+MIN_WEIGHT = 1e-6
 """Weights below it are rounding errors, and are none."""
 
 
-class View(ABC):
+class LazyRaster(ABC):
     """A raster whose pixels are computed when they are asked for."""
 
     shape: tuple[int, ...]
@@ -43,28 +43,28 @@ class View(ABC):
         return whole
 
 
-class Label(View):
+class LabelMask(LazyRaster):
     """Where a label picture has a label: 1 there, 0 elsewhere.
 
     Args:
         labels: (height, width) of small integers.
-        number: the label.
+        label: the label.
     """
 
-    def __init__(self, labels: NDArray[Any], number: int) -> None:
-        self.labels, self.number = labels, number
+    def __init__(self, labels: NDArray[Any], label: int) -> None:
+        self.labels, self.label = labels, label
         self.shape = labels.shape
 
     def window(self, top: int, bottom: int, left: int, right: int) -> Pixels:
-        there: Pixels = (self.labels[top:bottom, left:right] == self.number).astype(np.float32)
+        there: Pixels = (self.labels[top:bottom, left:right] == self.label).astype(np.float32)
         return there
 
 
-class Soft(View):
+class FeatheredMask(LazyRaster):
     """A mask with a ramp in the place of its edges.
 
     The ramp is an S of two parabolas: twice the mean over a square. It lies half on either side of
-    the edge; so masks that add up to 1 still do. ``inwards`` moves all of it inside: what was 0
+    the edge; so masks that add up to 1 still do. ``inward`` moves all of it inside: what was 0
     stays 0.
 
     Args:
@@ -72,26 +72,28 @@ class Soft(View):
         feather: width of the ramp in pixels; more than twice the mask's long side counts as that.
     """
 
-    def __init__(self, mask: Raster, feather: float, *, inwards: bool = False) -> None:
-        self.mask, self.inwards, self.shape = mask, inwards, mask.shape
+    def __init__(self, mask: Raster, feather: float, *, inward: bool = False) -> None:
+        self.mask, self.inward, self.shape = mask, inward, mask.shape
         # A window is read with margins of it: without a bound, a small mask would fill the memory.
-        self.side = max(1, min(round(feather / 2), max(mask.shape)))
+        self.box_side = max(1, min(round(feather / 2), max(mask.shape)))
 
     def window(self, top: int, bottom: int, left: int, right: int) -> Pixels:
-        reach = self.side - 1
-        margin = reach * (2 if self.inwards else 1)
-        mask = _beyond(self.mask, top - margin, bottom + margin, left - margin, right + margin)
-        if self.inwards:
-            mask = _least(_least(mask, 2 * reach + 1, 0), 2 * reach + 1, 1)
+        reach = self.box_side - 1
+        margin = reach * (2 if self.inward else 1)
+        mask = _padded_window(
+            self.mask, top - margin, bottom + margin, left - margin, right + margin
+        )
+        if self.inward:
+            mask = _sliding_min(_sliding_min(mask, 2 * reach + 1, 0), 2 * reach + 1, 1)
         sums = mask.astype(np.float64)  # of hard masks they are whole numbers, and exact
         for axis in (0, 0, 1, 1):
-            sums = _sums(sums, self.side, axis)
-        soft = sums / self.side**4
-        soft[soft < NOTHING] = 0
+            sums = _box_sums(sums, self.box_side, axis)
+        soft = sums / self.box_side**4
+        soft[soft < MIN_WEIGHT] = 0
         return soft.astype(np.float32)
 
 
-def _beyond(mask: Raster, top: int, bottom: int, left: int, right: int) -> Pixels:
+def _padded_window(mask: Raster, top: int, bottom: int, left: int, right: int) -> Pixels:
     """A window that may lie beyond the edges, where the mask is as at its edge."""
     height, width = mask.shape[:2]
     inside = mask[max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
@@ -99,7 +101,7 @@ def _beyond(mask: Raster, top: int, bottom: int, left: int, right: int) -> Pixel
     return np.pad(inside, (rows, (max(-left, 0), max(right - width, 0))), mode="edge")
 
 
-def _sums(values: NDArray[Any], side: int, axis: int) -> NDArray[Any]:
+def _box_sums(values: NDArray[Any], side: int, axis: int) -> NDArray[Any]:
     """Sums of ``side`` neighbours along an axis, wherever that many are there."""
     sums = np.cumsum(values, axis=axis)
     length = values.shape[axis]
@@ -110,7 +112,7 @@ def _sums(values: NDArray[Any], side: int, axis: int) -> NDArray[Any]:
     return found
 
 
-def _least(values: Pixels, side: int, axis: int) -> Pixels:
+def _sliding_min(values: Pixels, side: int, axis: int) -> Pixels:
     """The least of ``side`` neighbours along an axis, wherever that many are there."""
     known = 1
     while known < side:  # of windows of this many; two of them make a longer one
@@ -122,7 +124,7 @@ def _least(values: Pixels, side: int, axis: int) -> Pixels:
     return values
 
 
-class Sized(View):
+class ResizedMask(LazyRaster):
     """A mask at another size, by a triangular filter that is widened when shrinking.
 
     It neither overshoots nor changes sums: masks that add up to 1 still do.
@@ -133,8 +135,8 @@ class Sized(View):
 
     def window(self, top: int, bottom: int, left: int, right: int) -> Pixels:
         spans = zip(self.mask.shape, self.shape, ((top, bottom), (left, right)), strict=True)
-        (first, last, y, y_end), (start, end, x, x_end) = (_span(*each) for each in spans)
-        if (last - first) * (end - start) > READ and bottom - top > 1:
+        (first, last, y, y_end), (start, end, x, x_end) = (_source_span(*each) for each in spans)
+        if (last - first) * (end - start) > MAX_READ_PIXELS and bottom - top > 1:
             middle = (top + bottom) // 2
             halves = ((top, middle), (middle, bottom))
             return np.concatenate([self.window(*half, left, right) for half in halves])
@@ -144,18 +146,18 @@ class Sized(View):
         return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box)).clip(0, 1)
 
 
-def _span(
-    length: int, wanted: int, span: tuple[int, int]
+def _source_span(
+    length: int, new_length: int, span: tuple[int, int]
 ) -> tuple[int, int, float, float]:  # fmt: skip
     """What is read along one side for a span of the result, and where the span lies in that."""
-    scale = length / wanted
+    scale = length / new_length
     reach = max(scale, 1.0) + 1
     first = max(0, math.floor(span[0] * scale - reach))
     last = min(length, math.ceil(span[1] * scale + reach))
     return first, last, span[0] * scale - first, min(span[1] * scale, length) - first
 
 
-class Parts(View):
+class RegionWeights(LazyRaster):
     """What each part of a painting counts at every pixel: (height, width, regions + 1), the sum 1.
 
     Where regions overlap they share; the last channel is the rest, what they leave over.
@@ -169,11 +171,11 @@ class Parts(View):
         masks = np.dstack([mask[top:bottom, left:right] for mask in self.masks])
         total = masks.sum(axis=2, keepdims=True)
         rest = 1 - total
-        rest[rest < NOTHING] = 0
+        rest[rest < MIN_WEIGHT] = 0
         return np.dstack([masks / np.maximum(total, 1), rest]).astype(np.float32, copy=False)
 
 
-class Cover(View):
+class Coverage(LazyRaster):
     """How much all regions together cover of every pixel: (height, width), 1 at most."""
 
     def __init__(self, masks: Sequence[Raster]) -> None:
@@ -184,7 +186,7 @@ class Cover(View):
         return np.minimum(np.asarray(total, np.float32), 1)
 
 
-class Stack(View):
+class ChannelStack(LazyRaster):
     """The channels of several rasters of one size, one after the other."""
 
     def __init__(self, *rasters: Raster) -> None:
@@ -195,14 +197,14 @@ class Stack(View):
         return np.dstack([raster[top:bottom, left:right] for raster in self.rasters])
 
 
-def sized(mask: Raster, height: int, width: int) -> Raster:
+def resize_mask(mask: Raster, height: int, width: int) -> Raster:
     """The mask at a size; the same size is the mask itself."""
-    return mask if mask.shape[:2] == (height, width) else Sized(mask, height, width)
+    return mask if mask.shape[:2] == (height, width) else ResizedMask(mask, height, width)
 
 
-def area(mask: Raster, long_side: int = 256) -> float:
+def coverage_fraction(mask: Raster, long_side: int = 256) -> float:
     """The share of a picture that a mask covers, 0 to 1, measured on a small copy of large ones."""
     height, width = mask.shape[:2]
     scale = min(1.0, long_side / max(height, width))
-    small = sized(mask, max(1, round(height * scale)), max(1, round(width * scale)))
+    small = resize_mask(mask, max(1, round(height * scale)), max(1, round(width * scale)))
     return float(np.asarray(small).mean(dtype=np.float64))

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from impasto.pictures._vips import pyvips
 
-_COLOURS = {3: 2, 4: 6}
+_PNG_COLOR_TYPES = {3: 2, 4: 6}
 """PNG's numbers for RGB and RGBA."""
 
 
 @contextlib.contextmanager
-def streamed(
+def image_from_rows(
     rows: Iterator[NDArray[Any]], shape: tuple[int, int, int], bits: int
 ) -> Iterator[pyvips.Image]:
     """A libvips image whose pixels are made while it is written, from top to bottom.
@@ -35,7 +35,7 @@ def streamed(
         pyvips.Error: in the block, what libvips says.
         Exception: whatever ``rows`` raised, in place of what libvips says of it.
     """
-    parts = _png(rows, shape, bits)
+    parts = _png_chunks(rows, shape, bits)
     rest = memoryview(b"")
     failure: list[BaseException] = []
 
@@ -59,10 +59,12 @@ def streamed(
         raise
 
 
-def _png(rows: Iterator[NDArray[Any]], shape: tuple[int, int, int], bits: int) -> Iterator[bytes]:
+def _png_chunks(
+    rows: Iterator[NDArray[Any]], shape: tuple[int, int, int], bits: int
+) -> Iterator[bytes]:
     """The parts of a PNG file that holds the rows as they are."""
     height, width, channels = shape
-    head = struct.pack(">IIBBBBB", width, height, bits, _COLOURS[channels], 0, 0, 0)
+    head = struct.pack(">IIBBBBB", width, height, bits, _PNG_COLOR_TYPES[channels], 0, 0, 0)
     yield b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head)
     packer = zlib.compressobj(0)
     for part in rows:
@@ -71,5 +73,10 @@ def _png(rows: Iterator[NDArray[Any]], shape: tuple[int, int, int], bits: int) -
     yield _chunk(b"IDAT", packer.flush()) + _chunk(b"IEND", b"")
 
 
-def _chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+def _chunk(chunk_type: bytes, body: bytes) -> bytes:
+    return (
+        struct.pack(">I", len(body))
+        + chunk_type
+        + body
+        + struct.pack(">I", zlib.crc32(chunk_type + body))
+    )

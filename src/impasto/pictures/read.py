@@ -17,11 +17,11 @@ import numpy as np
 from PIL import BmpImagePlugin
 
 from impasto.core.errors import InputError, MissingExtraError
-from impasto.core.knobs import nearest
+from impasto.core.knobs import closest_name
 from impasto.core.picture import Picture
-from impasto.pictures.decode import damaged, decode, highest, sha256
-from impasto.pictures.decoded import MAX_MEGAPIXELS, Samples, check_size, from_pillow
-from impasto.pictures.formats import HEAD, kind_of
+from impasto.pictures.decode import damaged_error, decode, left_aligned_max, stream_sha256
+from impasto.pictures.decoded import MAX_MEGAPIXELS, DecodedImage, check_size, from_pillow
+from impasto.pictures.formats import SIGNATURE_BYTES, detect_format
 
 
 def read(path: str | os.PathLike[str], *, max_megapixels: float = MAX_MEGAPIXELS) -> Picture:
@@ -49,27 +49,31 @@ def read(path: str | os.PathLike[str], *, max_megapixels: float = MAX_MEGAPIXELS
         ResourceError: too little memory to decode it.
     """
     name = os.fspath(path)
-    with opened(path) as (file, kind):
+    with open_picture(path) as (file, kind):
         if kind not in ("HEIC", "BMP"):
             return decode(file, kind, name, max_megapixels)
-        samples = (_heic if kind == "HEIC" else _bmp)(file.read(), name, max_megapixels)
-        return samples.picture(name, sha256(file))
+        samples = (_decode_heic if kind == "HEIC" else _decode_bmp)(
+            file.read(), name, max_megapixels
+        )
+        return samples.to_picture(name, stream_sha256(file))
 
 
 @contextlib.contextmanager
-def opened(path: str | os.PathLike[str]) -> Iterator[tuple[FileIO, str]]:
-    """A picture file, open at its start, and its kind (see :func:`kind_of`).
+def open_picture(path: str | os.PathLike[str]) -> Iterator[tuple[FileIO, str]]:
+    """A picture file, open at its start, and its kind (see :func:`detect_format`).
 
     Raises:
         InputError: a file that is missing, unreadable, empty or no picture.
     """
     try:
-        with _file(path) as file:
-            kind = kind_of(file.read(HEAD), path)
+        with _open_seekable(path) as file:
+            kind = detect_format(file.read(SIGNATURE_BYTES), path)
             file.seek(0)
             yield file, kind
     except FileNotFoundError as error:
-        raise InputError(f"Cannot read {path}: there is no such file; {_hint(path)}") from error
+        raise InputError(
+            f"Cannot read {path}: there is no such file; {_missing_file_hint(path)}"
+        ) from error
     except IsADirectoryError as error:
         raise InputError(f"Cannot read {path}: it is a folder; give a file in it.") from error
     except PermissionError as error:
@@ -80,7 +84,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[tuple[FileIO, str]]:
         raise InputError(f"Cannot read {path}: the system says {error.strerror!r}.") from error
 
 
-def _file(path: str | os.PathLike[str]) -> FileIO:
+def _open_seekable(path: str | os.PathLike[str]) -> FileIO:
     """The open file; of a pipe, which cannot be wound back, a temporary copy."""
     try:
         file = Path(path).open("rb", buffering=0)  # noqa: SIM115
@@ -95,7 +99,7 @@ def _file(path: str | os.PathLike[str]) -> FileIO:
     return copy
 
 
-def _heic(data: bytes, name: str, max_megapixels: float) -> Samples:
+def _decode_heic(data: bytes, name: str, max_megapixels: float) -> DecodedImage:
     try:
         pillow_heif = importlib.import_module("pillow_heif")
     except ImportError as error:
@@ -108,25 +112,25 @@ def _heic(data: bytes, name: str, max_megapixels: float) -> Samples:
         check_size(image.size[0], image.size[1], max_megapixels, name)
         values = np.atleast_3d(np.asarray(image))
     except (OSError, ValueError, RuntimeError, SyntaxError, EOFError, IndexError) as error:
-        raise damaged(name, "HEIC", str(error)) from error
+        raise damaged_error(name, "HEIC", str(error)) from error
     deep = values.dtype == np.uint16
-    top = highest(image.info["bit_depth"]) if deep else 255.0
-    return Samples(values, top=top, profile=image.info.get("icc_profile"))
+    top = left_aligned_max(image.info["bit_depth"]) if deep else 255.0
+    return DecodedImage(values, max_value=top, profile=image.info.get("icc_profile"))
 
 
-def _bmp(data: bytes, name: str, max_megapixels: float) -> Samples:
+def _decode_bmp(data: bytes, name: str, max_megapixels: float) -> DecodedImage:
     try:
         image = BmpImagePlugin.BmpImageFile(io.BytesIO(data))
     except (OSError, ValueError, SyntaxError) as error:
-        raise damaged(name, "BMP", str(error)) from error
+        raise damaged_error(name, "BMP", str(error)) from error
     check_size(*image.size, max_megapixels, name)
     return from_pillow(image, name)
 
 
-def _hint(path: str | os.PathLike[str]) -> str:
+def _missing_file_hint(path: str | os.PathLike[str]) -> str:
     """Advice on a missing file: the one in the same folder that was most likely meant."""
     folder = Path(path).parent
     if not folder.is_dir():
         return f"nor is there a folder {folder}."
-    near = nearest(Path(path).name, (entry.name for entry in folder.iterdir()))
+    near = closest_name(Path(path).name, (entry.name for entry in folder.iterdir()))
     return f"did you mean {near}?" if near else "check its name."

@@ -15,14 +15,14 @@ import numpy as np
 
 from impasto.core.picture import Picture, Pixels, Raster
 from impasto.core.request import Region
-from impasto.pictures.convert import from_any
+from impasto.pictures.convert import as_picture
 from impasto.pictures.disk_array import is_large
-from impasto.pictures.labels import NEAR, Colour, Labels, distance, named
-from impasto.pictures.masks import View, area, sized
+from impasto.pictures.labels import MERGE_DISTANCE, Colour, LabelMap, color_distance, color_to_hex
+from impasto.pictures.masks import LazyRaster, coverage_fraction, resize_mask
 
 
 @dataclass(frozen=True, eq=False)
-class Mask:
+class RegionMask:
     """A mask as it was read.
 
     Attributes:
@@ -38,7 +38,7 @@ class Mask:
     notes: tuple[str, ...] = ()
 
 
-class _Grey(View):
+class _GrayMask(LazyRaster):
     """A picture as a mask: its brightest channel, times its opacity if asked."""
 
     def __init__(self, pixels: Raster | None, alpha: Raster | None) -> None:
@@ -54,27 +54,27 @@ class _Grey(View):
         return found if self.alpha is None else found * self.alpha[window]
 
 
-def mask_of(thing: object, name: str, picture: Picture) -> Mask:
+def read_mask(image: object, name: str, picture: Picture) -> RegionMask:
     """A mask for a picture: white is inside, black outside, and grey in between.
 
     Where a mask has transparency, what is transparent is outside; one that is drawn in black on
     nothing is inside where it is drawn. One of another size is resampled.
 
     Args:
-        thing: a path, array, or whatever else :func:`impasto.pictures.from_any` takes.
+        image: a path, array, or whatever else :func:`impasto.pictures.as_picture` takes.
         name: what messages call it; a path is called by itself.
         picture: what the mask is for.
 
     Raises:
         InputError: it is no picture.
     """
-    found = from_any(thing, name)
+    found = as_picture(image, name)
     height, width = picture.height, picture.width
-    raster: Raster = _Grey(found.pixels, found.alpha)
-    if found.alpha is not None and area(raster) == 0:
-        raster = _Grey(None, found.alpha)
+    raster: Raster = _GrayMask(found.pixels, found.alpha)
+    if found.alpha is not None and coverage_fraction(raster) == 0:
+        raster = _GrayMask(None, found.alpha)
     notes = []
-    if _coloured(found):
+    if _is_colored(found):
         notes.append(f"{found.name} is not grey: its brightest channel counts as the mask.")
     if (found.height, found.width) != (height, width):
         stretch = (found.width * height) / (found.height * width)
@@ -83,13 +83,13 @@ def mask_of(thing: object, name: str, picture: Picture) -> Mask:
             f"{width} x {height} px of {picture.name}"
             + ("." if abs(stretch - 1) < 0.02 else ", which stretches it: it has another shape.")
         )
-        raster = sized(raster, height, width)
+        raster = resize_mask(raster, height, width)
     if not is_large(height, width):
         raster = np.asarray(raster)
-    return Mask(raster, found.name, found.sha256, tuple(notes))
+    return RegionMask(raster, found.name, found.sha256, tuple(notes))
 
 
-def _coloured(picture: Picture) -> bool:
+def _is_colored(picture: Picture) -> bool:
     """Whether some of a picture is neither white, grey nor black."""
     rows, columns = (slice(0, None, max(1, side // 256)) for side in picture.pixels.shape[:2])
     if isinstance(picture.pixels, np.ndarray):
@@ -99,7 +99,7 @@ def _coloured(picture: Picture) -> bool:
     return bool(np.mean(np.ptp(part, axis=2) > 0.1) > 0.01)
 
 
-def partners(content: Labels, style: Labels) -> dict[Colour, Colour]:
+def match_labels(content: LabelMap, style: LabelMap) -> dict[Colour, Colour]:
     """Labels of the content → those of the same colour in the style.
 
     Where noise has moved a colour, the nearest within a distance of 40 is its partner, if each is
@@ -109,16 +109,16 @@ def partners(content: Labels, style: Labels) -> dict[Colour, Colour]:
     left = [c for c in content.colours if c not in found]
     right = [c for c in style.colours if c not in found]
     for colour in left:
-        near = min(right, key=lambda other: distance(colour, other), default=None)
-        if near is None or distance(colour, near) > NEAR:
+        near = min(right, key=lambda other: color_distance(colour, other), default=None)
+        if near is None or color_distance(colour, near) > MERGE_DISTANCE:
             continue
-        if min(left, key=lambda other: distance(near, other)) == colour:
+        if min(left, key=lambda other: color_distance(near, other)) == colour:
             found[colour] = near
     return found
 
 
-def regions_of_labels(
-    content: Labels, styles: Sequence[Labels]
+def regions_from_labels(
+    content: LabelMap, styles: Sequence[LabelMap]
 ) -> tuple[tuple[Region, ...], tuple[str, ...]]:
     """A region for each label of the content, with its partner in the styles.
 
@@ -130,7 +130,7 @@ def regions_of_labels(
     Returns:
         The regions, and what a user should know of them, one sentence each.
     """
-    matches = [partners(content, style) for style in styles]
+    matches = [match_labels(content, style) for style in styles]
     where = {c: [i for i, m in enumerate(matches) if c in m] for c in content.colours}
     regions = []
     for number, colour in enumerate(content.colours):
@@ -141,35 +141,40 @@ def regions_of_labels(
             style = styles[index]
             sources[style.name] = style.sha256
             shown = style.mask(matches[index][colour])
-        regions.append(Region(named(colour), content.mask(colour), index, shown, sources))
+        regions.append(Region(color_to_hex(colour), content.mask(colour), index, shown, sources))
     if not styles:
         return tuple(regions), ()
     alone = [colour for colour, there in where.items() if not there]
     unused = [
-        f"{named(colour)} of {style.name}"
+        f"{color_to_hex(colour)} of {style.name}"
         for style, match in zip(styles, matches, strict=True)
         for colour in style.colours
         if colour not in match.values()
     ]
-    return tuple(regions), (*_alone(content, styles, alone), *_unused(content, unused))
+    return tuple(regions), (
+        *_unmatched_notes(content, styles, alone),
+        *_unused_notes(content, unused),
+    )
 
 
-def _alone(content: Labels, styles: Sequence[Labels], alone: Sequence[Colour]) -> tuple[str, ...]:
-    if not alone:
+def _unmatched_notes(
+    content: LabelMap, styles: Sequence[LabelMap], unmatched: Sequence[Colour]
+) -> tuple[str, ...]:
+    if not unmatched:
         return ()
     theirs = " and ".join(Path(style.name).name for style in styles)
-    if len(alone) == len(content.colours):
+    if len(unmatched) == len(content.colours):
         said = f"No label of {content.name} is in {theirs}: every region takes all of the style."
         return (said + " The same colour makes the same region.",)
-    names = ", ".join(named(colour) for colour in alone)
-    many = len(alone) > 1
+    names = ", ".join(color_to_hex(colour) for colour in unmatched)
+    many = len(unmatched) > 1
     return (
         f"The label{'s' if many else ''} {names} of {content.name} {'are' if many else 'is'} not "
         f"in {theirs}: {'they take' if many else 'it takes'} all of the style.",
     )
 
 
-def _unused(content: Labels, unused: Sequence[str]) -> tuple[str, ...]:
+def _unused_notes(content: LabelMap, unused: Sequence[str]) -> tuple[str, ...]:
     if not unused:
         return ()
     one = "it is" if len(unused) == 1 else "they are"

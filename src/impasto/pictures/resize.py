@@ -10,11 +10,11 @@ from PIL import Image
 
 from impasto.core.errors import InputError
 from impasto.core.picture import Pixels, Raster
-from impasto.pictures.disk_array import Spool, bands, is_large
+from impasto.pictures.disk_array import DiskArray, is_large, row_chunks
 
-_LOBES = 3
+_LANCZOS_LOBES = 3
 """How far the filter reaches, in pixels of the smaller picture."""
-THUMBNAIL = 1024
+THUMBNAIL_SIDE_PX = 1024
 """Long side in pixels of the picture that a painting of several tiles takes its statistics from."""
 
 
@@ -66,28 +66,28 @@ def resize(pixels: Raster, height: int, width: int, *, to_disk: bool = False) ->
     """
     if min(height, width) < 1:
         raise InputError(f"Cannot resize to {width} x {height}: a side must be at least 1 px.")
-    if isinstance(pixels, Spool):
+    if isinstance(pixels, DiskArray):
         if pixels.shape[:2] == (height, width):
             return pixels
-        return _in_bands(pixels, height, width, pixels.bits)
+        return _resize_in_chunks(pixels, height, width, pixels.bits)
     pixels = np.asarray(pixels)
     if pixels.shape[:2] == (height, width):
         return pixels.copy()
     if to_disk and is_large(height, width):
-        return _in_bands(pixels, height, width, bits=16)
+        return _resize_in_chunks(pixels, height, width, bits=16)
     return _lanczos(pixels, height, width).clip(0, 1)
 
 
-def _in_bands(pixels: Raster, height: int, width: int, bits: int) -> Raster:
+def _resize_in_chunks(pixels: Raster, height: int, width: int, bits: int) -> Raster:
     """Some rows at a time; a large result is a spool of so many bits."""
     shape = (height, width, *pixels.shape[2:])
-    out = Spool(shape, bits) if is_large(height, width) else np.empty(shape, np.float32)
-    for top, bottom in bands(height, max(width, pixels.shape[1])):
-        out[top:bottom, :] = _rows(pixels, top, bottom, height, width).clip(0, 1)
+    out = DiskArray(shape, bits) if is_large(height, width) else np.empty(shape, np.float32)
+    for top, bottom in row_chunks(height, max(width, pixels.shape[1])):
+        out[top:bottom, :] = _resize_rows(pixels, top, bottom, height, width).clip(0, 1)
     return out
 
 
-def _rows(pixels: Raster, top: int, bottom: int, height: int, width: int) -> Pixels:
+def _resize_rows(pixels: Raster, top: int, bottom: int, height: int, width: int) -> Pixels:
     """Rows ``top`` to ``bottom`` of a picture at a height and width.
 
     As Pillow does for a whole picture, all rows that the filter reaches become narrower (or wider)
@@ -95,12 +95,12 @@ def _rows(pixels: Raster, top: int, bottom: int, height: int, width: int) -> Pix
     """
     long, broad = pixels.shape[:2]
     scale = long / height
-    reach = _LOBES * max(scale, 1.0) + 1
+    reach = _LANCZOS_LOBES * max(scale, 1.0) + 1
     first = max(0, math.floor(top * scale - reach))
     last = min(long, math.ceil(bottom * scale + reach))
     strips = [
         _lanczos(pixels[first + start : first + end, 0:broad], end - start, width)
-        for start, end in bands(last - first, broad)
+        for start, end in row_chunks(last - first, broad)
     ]
     box = (0.0, top * scale - first, float(width), bottom * scale - first)
     return _lanczos(np.concatenate(strips), bottom - top, width, box)
@@ -117,12 +117,12 @@ def _lanczos(
     return np.asarray(plane.resize((width, height), Image.Resampling.LANCZOS, box))
 
 
-def thumbnail(source: Raster, long_side: int = THUMBNAIL) -> Pixels:
+def thumbnail(source: Raster, long_side: int = THUMBNAIL_SIDE_PX) -> Pixels:
     """The whole of a raster in small, never enlarged: what statistics are taken from."""
-    return np.asarray(resize(source, *reduced_size(source, long_side)))
+    return np.asarray(resize(source, *_thumbnail_size(source, long_side)))
 
 
-def reduced_size(source: Raster, long_side: int) -> tuple[int, int]:
+def _thumbnail_size(source: Raster, long_side: int) -> tuple[int, int]:
     """Return the (height, width) of a raster with its long side at most ``long_side`` px."""
     height, width = source.shape[:2]
     return fit_long_side(height, width, min(long_side, max(height, width)))

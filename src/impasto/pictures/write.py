@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 
 from impasto.core.errors import InputError
 from impasto.core.picture import Raster
-from impasto.pictures._vips import pyvips, why
-from impasto.pictures.disk_array import bands, is_large, steps
+from impasto.pictures._vips import pyvips, vips_message
+from impasto.pictures.disk_array import is_large, quantize, row_chunks
 from impasto.pictures.formats import Format, format_for
-from impasto.pictures.metadata import packet
-from impasto.pictures.png_stream import streamed
+from impasto.pictures.metadata import xmp_packet
+from impasto.pictures.png_stream import image_from_rows
 
-_JPEG_PACKET = 60_000
+_MAX_JPEG_XMP_BYTES = 60_000
 """Bytes of XMP that libvips still puts into a JPEG file; it drops a longer packet."""
-_SYSTEM = re.compile(r"(?:system|unix) error: (.+)")
+_SYSTEM_ERROR = re.compile(r"(?:system|unix) error: (.+)")
 """What the system said, among what libvips makes of it."""
 
 
@@ -58,33 +58,36 @@ def write(
     """
     if not 1 <= quality <= 100:
         raise InputError(f"Cannot write {path}: quality {quality} is outside 1..100.")
-    size = _size(pixels, alpha, path)
-    form = _check(path, bits, size)
-    notes = _losses(form, alpha is not None)
-    xmp = packet(recipe) if recipe is not None else b""
-    if form.name == "JPEG" and len(xmp) > _JPEG_PACKET:
+    size = _checked_size(pixels, alpha, path)
+    form = _check_format(path, bits, size)
+    notes = _loss_notes(form, alpha is not None)
+    xmp = xmp_packet(recipe) if recipe is not None else b""
+    if form.name == "JPEG" and len(xmp) > _MAX_JPEG_XMP_BYTES:
         notes += ("left the recipe out: it is too long for JPEG",)
         xmp = b""
-    rows = _rows(pixels, alpha, form, bits)
-    shape = (*size, 4 if alpha is not None and form.alpha else 3)
+    rows = _quantized_rows(pixels, alpha, form, bits)
+    shape = (*size, 4 if alpha is not None and form.has_alpha else 3)
     try:
-        with streamed(rows, shape, bits) as image, replacing(path, overwrite=overwrite) as file:
+        with (
+            image_from_rows(rows, shape, bits) as image,
+            atomic_write(path, overwrite=overwrite) as file,
+        ):
             if xmp:
                 image.set_type(pyvips.GValue.blob_type, "xmp-data", xmp)
             target = pyvips.Target.new_to_descriptor(file.fileno())
-            image.write_to_target(target, Path(path).suffix, **_options(form, quality, size))
+            image.write_to_target(target, Path(path).suffix, **_vips_options(form, quality, size))
     except pyvips.Error as error:
-        system = _SYSTEM.search(error.detail)
+        system = _SYSTEM_ERROR.search(error.detail)
         if system:
-            raise _refused(path, OSError(0, system[1])) from error
-        raise InputError(f"Cannot write {path}: libvips says {why(error)!r}.") from error
+            raise _write_error(path, OSError(0, system[1])) from error
+        raise InputError(f"Cannot write {path}: libvips says {vips_message(error)!r}.") from error
     return notes
 
 
 def check_writable(
     path: str | os.PathLike[str],
     bits: int = 8,
-    alpha: bool = False,
+    has_alpha: bool = False,
     *,
     size: tuple[int, int] | None = None,
     overwrite: bool = True,
@@ -94,7 +97,7 @@ def check_writable(
     Args:
         path: where the result shall go.
         bits: per channel, 8 or 16.
-        alpha: whether the result is partly transparent.
+        has_alpha: whether the result is partly transparent.
         size: its (height, width) if known.
         overwrite: whether an existing file may be replaced.
 
@@ -105,28 +108,28 @@ def check_writable(
         InputError: a suffix or size that cannot be written, bits that do not fit, a folder that
             is missing or not writable, or a target that is a folder, protected or already there.
     """
-    form = _check(path, bits, size)
-    check_place(path, overwrite=overwrite)
-    return _losses(form, alpha)
+    form = _check_format(path, bits, size)
+    check_file_writable(path, overwrite=overwrite)
+    return _loss_notes(form, has_alpha)
 
 
-def check_place(path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
+def check_file_writable(path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
     """Find out before the work whether any file can be written there; leaves no trace.
 
     Raises:
         InputError: a folder that is missing or not writable, or a target that is a folder,
             protected or already there.
     """
-    target = _target(path, overwrite)
-    probe = _beside(target)
+    target = _resolve_target(path, overwrite)
+    probe = _temporary_path(target)
     try:
         probe.touch(exist_ok=False)
         probe.unlink()
     except OSError as error:
-        raise _refused(path, error) from error
+        raise _write_error(path, error) from error
 
 
-def replace(
+def write_bytes(
     path: str | os.PathLike[str], data: bytes | memoryview, *, overwrite: bool = True
 ) -> None:
     """Put ``data`` into the file ``path`` whole or not at all, also if others write it too.
@@ -134,19 +137,19 @@ def replace(
     Raises:
         InputError: the file cannot be written; what was there before is untouched.
     """
-    with replacing(path, overwrite=overwrite) as file:
+    with atomic_write(path, overwrite=overwrite) as file:
         file.write(data)
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterator[BinaryIO]:
+def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterator[BinaryIO]:
     """A new binary file that takes the place of ``path`` if the block ends well, else vanishes.
 
     Raises:
         InputError: the file cannot be written; what was there before is untouched.
     """
-    target = _target(path, overwrite)
-    beside = _beside(target)
+    target = _resolve_target(path, overwrite)
+    beside = _temporary_path(target)
     try:
         try:
             with beside.open("xb") as file:
@@ -157,10 +160,10 @@ def replacing(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterat
         finally:
             beside.unlink(missing_ok=True)
     except OSError as error:
-        raise _refused(path, error) from error
+        raise _write_error(path, error) from error
 
 
-def _target(path: str | os.PathLike[str], overwrite: bool) -> Path:
+def _resolve_target(path: str | os.PathLike[str], overwrite: bool) -> Path:
     """The file behind ``path`` (links followed), if it may be written."""
     try:
         target = Path(os.path.realpath(path))
@@ -174,7 +177,7 @@ def _target(path: str | os.PathLike[str], overwrite: bool) -> Path:
         if there and not target.is_file():
             raise InputError(f"Cannot write {path}: it is a device or pipe; choose another name.")
     except (OSError, ValueError) as error:
-        raise _refused(path, error) from error
+        raise _write_error(path, error) from error
     if there and not overwrite:
         raise InputError(f"Cannot write {path}: it already exists; allow overwriting or rename it.")
     if there and not os.access(target, os.W_OK):
@@ -182,35 +185,37 @@ def _target(path: str | os.PathLike[str], overwrite: bool) -> Path:
     return target
 
 
-def _beside(target: Path) -> Path:
+def _temporary_path(target: Path) -> Path:
     """A new name in the folder of the target, short enough wherever the target's is."""
     return target.with_name(f".{secrets.token_hex(8)}.part")
 
 
-def _refused(path: str | os.PathLike[str], error: Exception) -> InputError:
+def _write_error(path: str | os.PathLike[str], error: Exception) -> InputError:
     reason = getattr(error, "strerror", None) or str(error)
     return InputError(
         f"Cannot write {path}: the system says {reason!r}; make room or choose another place."
     )
 
 
-def _check(path: str | os.PathLike[str], bits: int, size: tuple[int, int] | None) -> Format:
+def _check_format(path: str | os.PathLike[str], bits: int, size: tuple[int, int] | None) -> Format:
     form = format_for(path, bits)
-    if size is not None and max(size) > form.longest:
+    if size is not None and max(size) > form.max_side_px:
         raise InputError(
-            f"Cannot write {path}: {form.name} holds at most {form.longest} pixels a side, "
+            f"Cannot write {path}: {form.name} holds at most {form.max_side_px} pixels a side, "
             f"not {size[1]} x {size[0]}; use .png or .tif."
         )
     return form
 
 
-def _losses(form: Format, alpha: bool) -> tuple[str, ...]:
-    if alpha and not form.alpha:
+def _loss_notes(form: Format, alpha: bool) -> tuple[str, ...]:
+    if alpha and not form.has_alpha:
         return (f"laid on white: {form.name} holds no transparency",)
     return ()
 
 
-def _size(pixels: Raster, alpha: Raster | None, path: str | os.PathLike[str]) -> tuple[int, int]:
+def _checked_size(
+    pixels: Raster, alpha: Raster | None, path: str | os.PathLike[str]
+) -> tuple[int, int]:
     """(height, width) of pixels that can be written."""
     if len(pixels.shape) != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
         raise InputError(
@@ -223,18 +228,20 @@ def _size(pixels: Raster, alpha: Raster | None, path: str | os.PathLike[str]) ->
     return pixels.shape[0], pixels.shape[1]
 
 
-def _rows(pixels: Raster, alpha: Raster | None, form: Format, bits: int) -> Iterator[NDArray[Any]]:
+def _quantized_rows(
+    pixels: Raster, alpha: Raster | None, form: Format, bits: int
+) -> Iterator[NDArray[Any]]:
     """The picture as integers, some rows at a time, with its alpha or laid on white."""
     height, width = pixels.shape[:2]
-    for top, bottom in bands(height, width):
+    for top, bottom in row_chunks(height, width):
         part = pixels[top:bottom, 0:width]
         if alpha is not None:
             cover = alpha[top:bottom, 0:width][:, :, None].clip(0, 1)
-            part = np.dstack([part, cover]) if form.alpha else part * cover + (1 - cover)
-        yield steps(part, bits)
+            part = np.dstack([part, cover]) if form.has_alpha else part * cover + (1 - cover)
+        yield quantize(part, bits)
 
 
-def _options(form: Format, quality: int, size: tuple[int, int]) -> dict[str, Any]:
+def _vips_options(form: Format, quality: int, size: tuple[int, int]) -> dict[str, Any]:
     """What libvips is told for a format."""
     options: dict[str, dict[str, Any]] = {
         # The best code for a JPEG is known only when all of it has been seen.

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from impasto.core.errors import InputError
-from impasto.core.progress import Tick
-from impasto.pictures import replacing
+from impasto.core.progress import ProgressEvent
+from impasto.pictures import atomic_write
 
-SECONDS = 5.0
+MIN_INTERVAL_SECONDS = 5.0
 """Least time between two checkpoints."""
-PAUSE = 5.0
+MIN_INTERVAL_WRITE_FACTOR = 5.0
 """Least time between two checkpoints, in units of the time that writing one takes."""
 
 
-def place_for(output: Path) -> Path:
+def checkpoint_path(output: Path) -> Path:
     """The checkpoint that belongs to an output file."""
     return output.with_name(f"{output.name}.impasto-checkpoint")
 
@@ -36,20 +36,24 @@ class Checkpoint:
 
     path: Path
     identity: Mapping[str, Any]
-    _due: float = field(default_factory=lambda: time.monotonic() + SECONDS)
+    _next_save_time: float = field(default_factory=lambda: time.monotonic() + MIN_INTERVAL_SECONDS)
 
-    def __call__(self, tick: Tick) -> None:
+    def __call__(self, event: ProgressEvent) -> None:
         start = time.monotonic()
-        if start >= self._due and (state := tick.state()):  # none: nothing to go on from
+        if start >= self._next_save_time and (
+            state := event.state()
+        ):  # none: nothing to go on from
             self.save(state)
             end = time.monotonic()
-            self._due = end + max(SECONDS, PAUSE * (end - start))
+            self._next_save_time = end + max(
+                MIN_INTERVAL_SECONDS, MIN_INTERVAL_WRITE_FACTOR * (end - start)
+            )
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Write the state, whole or not at all."""
         import torch
 
-        with replacing(self.path) as file:
+        with atomic_write(self.path) as file:
             try:
                 torch.save({"identity": dict(self.identity), "state": dict(state)}, file)
             except RuntimeError as error:  # torch's word for a file that took no more

@@ -13,22 +13,24 @@ from typing import Any, cast
 
 import numpy as np
 
-from impasto.core.color_options import Colours
+from impasto.core.color_options import ColorOptions
 from impasto.core.errors import InputError
 from impasto.core.picture import Picture, Pixels, Raster
 from impasto.core.request import Request
-from impasto.engines.region_weights import cover
-from impasto.ops.color import Keep, colour_map, mixed, with_luminance
-from impasto.pictures import Spool, fit_long_side, resize
-from impasto.pictures.disk_array import bands
-from impasto.pictures.masks import area
-from impasto.pictures.region_masks import mask_of
+from impasto.engines.region_weights import region_coverage
+from impasto.ops.color import ColorMode, blend_colors, fit_color_transfer, replace_luminance
+from impasto.pictures import DiskArray, fit_long_side, resize
+from impasto.pictures.disk_array import row_chunks
+from impasto.pictures.masks import coverage_fraction
+from impasto.pictures.region_masks import read_mask
 
-SEEN = 1024
+MAX_STATISTICS_SIDE_PX = 1024
 """Long side in pixels of the copies from which histograms and covariances are taken."""
 
 
-def asked(content: Picture, keep: str, share: float, when: str, mask: object) -> Colours:
+def parse_color_options(
+    content: Picture, mode: str, strength: float, stage: str, mask: object
+) -> ColorOptions:
     """How colours are kept, from what a caller says; see :func:`impasto.pipeline.stylize`.
 
     Raises:
@@ -36,109 +38,115 @@ def asked(content: Picture, keep: str, share: float, when: str, mask: object) ->
         KnobError: settings that do not fit.
     """
     if mask is None:
-        return Colours(keep, share, when)
-    found = mask_of(mask, "colour mask", content)
-    if area(found.raster) == 0:
+        return ColorOptions(mode, strength, stage)
+    found = read_mask(mask, "colour mask", content)
+    if coverage_fraction(found.raster) == 0:
         raise InputError(f"{found.name} is black everywhere: there are no colours to keep.")
     source = (found.name, found.sha256)
-    return Colours(keep, share, when, found.raster, source, found.notes)
+    return ColorOptions(mode, strength, stage, found.raster, source, found.notes)
 
 
-def options(colours: Colours) -> dict[str, Any]:
+def color_recipe_options(colours: ColorOptions) -> dict[str, Any]:
     """What a recipe keeps, as :func:`impasto.pipeline.make_request` takes it."""
-    if not colours.any:
+    if not colours.is_active:
         return {}
-    kept = {"keep_colour": colours.keep, "colour_share": colours.share}
-    mask = {"colour_mask": colours.source[0]} if colours.source else {}
-    return {**kept, "colour_when": colours.when, **mask}
+    kept = {"keep_colour": colours.mode, "colour_share": colours.strength}
+    mask = {"colour_mask": colours.mask_source[0]} if colours.mask_source else {}
+    return {**kept, "colour_when": colours.stage, **mask}
 
 
-def remarks(colours: Colours) -> list[str]:
+def color_notes(colours: ColorOptions) -> list[str]:
     """What a plan says of it, one sentence each."""
-    if not colours.any:
+    if not colours.is_active:
         return []
-    what = "only lightness is painted" if colours.keep in ("luminance", "yuv") else "matched"
-    whose = "the painting" if colours.when == "after" else "the styles before it"
-    far = "" if colours.share == 1 else f", to {colours.share:.0%}"
-    where = "" if colours.mask is None else f", in {area(colours.mask):.0%} of it"
-    said = f"The content's colours are kept ({colours.keep}: {what}) in {whose}{far}{where}."
+    what = "only lightness is painted" if colours.mode in ("luminance", "yuv") else "matched"
+    whose = "the painting" if colours.stage == "after" else "the styles before it"
+    far = "" if colours.strength == 1 else f", to {colours.strength:.0%}"
+    where = "" if colours.mask is None else f", in {coverage_fraction(colours.mask):.0%} of it"
+    said = f"The content's colours are kept ({colours.mode}: {what}) in {whose}{far}{where}."
     return [said, *colours.notes]
 
 
-def before(request: Request) -> Request:
+def preprocess(request: Request) -> Request:
     """The request that is painted: with recoloured styles, if that is how colours are kept."""
     colours = request.colours
-    if not colours.any or colours.when != "before":
+    if not colours.is_active or colours.stage != "before":
         return request
-    styles = tuple(recoloured_style(s, request.content, colours) for s in request.styles)
+    styles = tuple(recolor_style(s, request.content, colours) for s in request.styles)
     return replace(request, styles=styles)
 
 
-def after(painted: Raster, request: Request) -> Raster:
+def postprocess(image: Raster, request: Request) -> Raster:
     """The painting in the content's colours, if that is how they are kept.
 
     With ``rest = "keep"`` only what is painted counts for the colours.
 
     Args:
-        painted: (height, width, 3); what lies on disk is changed there.
+        image: (height, width, 3); what lies on disk is changed there.
         request: of the painting.
     """
     colours = request.colours
-    if not colours.any or colours.when != "after":
-        return painted
-    out: Any = painted if isinstance(painted, Spool) else np.array(painted, np.float32)
-    part = cover(request, *painted.shape[:2]) if request.rest == "keep" else None
+    if not colours.is_active or colours.stage != "after":
+        return image
+    out: Any = image if isinstance(image, DiskArray) else np.array(image, np.float32)
+    part = region_coverage(request, *image.shape[:2]) if request.background == "keep" else None
     recolour(out, request.content.pixels, colours, part)
     found: Raster = out
     return found
 
 
-def recoloured_style(style: Picture, content: Picture, colours: Colours) -> Picture:
+def recolor_style(style: Picture, content: Picture, colours: ColorOptions) -> Picture:
     """A style picture in the content's colours; its name and checksum stay the file's."""
-    keep = cast(Keep, colours.keep)
-    apply = colour_map(_small(style.pixels), _small(content.pixels), keep)
+    keep = cast(ColorMode, colours.mode)
+    apply = fit_color_transfer(_downscale(style.pixels), _downscale(content.pixels), keep)
     seen = np.asarray(style.pixels)
-    return replace(style, pixels=mixed(seen, apply(seen), colours.share))
+    return replace(style, pixels=blend_colors(seen, apply(seen), colours.strength))
 
 
-def recolour(painting: Any, content: Raster, colours: Colours, part: Raster | None = None) -> None:
+def recolour(
+    image: Any, content: Raster, colours: ColorOptions, pixel_weights: Raster | None = None
+) -> None:
     """Give a painting the content's colours, in place, band by band.
 
     Args:
-        painting: (height, width, 3) in 0..1, an array or a :class:`Spool`.
+        image: (height, width, 3) in 0..1, an array or a :class:`DiskArray`.
         content: of any size.
         colours: how; those that work "after".
-        part: (height, width) in 0..1: how much every pixel counts for histograms and covariances,
+        pixel_weights: (height, width) in 0..1: how much every pixel counts for histograms and covariances,
             beside the mask; None: all alike. All are recoloured.
     """
-    height, width = painting.shape[:2]
-    photo = resize(content, height, width, to_disk=isinstance(painting, Spool))
-    change = _change(painting, photo, colours, part)
+    height, width = image.shape[:2]
+    photo = resize(content, height, width, to_disk=isinstance(image, DiskArray))
+    change = _make_recolor(image, photo, colours, pixel_weights)
     where = None if colours.mask is None else resize(colours.mask, height, width)
-    for top, bottom in bands(height, width):
+    for top, bottom in row_chunks(height, width):
         rows = slice(top, bottom), slice(None)
-        before = np.asarray(painting[rows])
-        share = colours.share if where is None else colours.share * np.asarray(where[rows])
-        painting[rows] = mixed(before, change(before, np.asarray(photo[rows])), share)
+        before = np.asarray(image[rows])
+        share = colours.strength if where is None else colours.strength * np.asarray(where[rows])
+        image[rows] = blend_colors(before, change(before, np.asarray(photo[rows])), share)
 
 
-def _change(
-    painting: Raster, photo: Raster, colours: Colours, part: Raster | None
+def _make_recolor(
+    image: Raster, photo: Raster, colours: ColorOptions, pixel_weights: Raster | None
 ) -> Callable[[Pixels, Pixels], Pixels]:
     """What is done to a band of the painting, beside the same band of the photograph."""
-    keep = cast(Keep, colours.keep)
+    keep = cast(ColorMode, colours.mode)
     if keep in ("luminance", "yuv"):
-        return lambda painted, seen: with_luminance(seen, painted, keep)
-    counts = [_small(each, like=painting) for each in (colours.mask, part) if each is not None]
+        return lambda painted, seen: replace_luminance(seen, painted, keep)
+    counts = [
+        _downscale(each, like=image) for each in (colours.mask, pixel_weights) if each is not None
+    ]
     weights = functools.reduce(np.multiply, counts) if counts else None
     if weights is not None and weights.max() <= 0:  # what is painted and the mask are apart
         return lambda painted, _: painted
-    apply = colour_map(_small(painting), _small(photo, like=painting), keep, weights, weights)
+    apply = fit_color_transfer(
+        _downscale(image), _downscale(photo, like=image), keep, weights, weights
+    )
     return lambda painted, _: apply(painted)
 
 
-def _small(raster: Raster, like: Raster | None = None) -> Pixels:
-    """A raster at ``SEEN`` pixels at most; ``like`` another one, of the same small size as that."""
+def _downscale(raster: Raster, like: Raster | None = None) -> Pixels:
+    """A raster at ``MAX_STATISTICS_SIDE_PX`` pixels at most; ``like`` another one, of the same small size as that."""
     height, width = (raster if like is None else like).shape[:2]
-    small = fit_long_side(height, width, min(SEEN, max(height, width)))
+    small = fit_long_side(height, width, min(MAX_STATISTICS_SIDE_PX, max(height, width)))
     return np.asarray(resize(raster, *small))

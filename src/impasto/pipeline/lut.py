@@ -9,26 +9,26 @@ import numpy as np
 
 from impasto.core.errors import InputError
 from impasto.core.picture import Raster
-from impasto.pictures import fit_long_side, from_any, resize
-from impasto.pictures.write import check_place
+from impasto.pictures import as_picture, fit_long_side, resize
+from impasto.pictures.write import check_file_writable
 
 if TYPE_CHECKING:
-    from impasto.pictures.lut import Table
+    from impasto.pictures.lut import ColorLut
 
-SEEN = 1024
+MAX_FIT_SIDE_PX = 1024
 """Long side in pixels of the copies from which it is fitted, at most."""
-SEEN_ERROR = 8 / 255
+VISIBLE_RMS_ERROR = 8 / 255
 """Root mean square from which on the difference is plainly seen."""
-MOSTLY = 0.8
+MIN_EXPLAINED_FRACTION = 0.8
 """The share of the change below which the error says little: there is hardly any change."""
 
 
-def colour_table(content: object, painting: object) -> Table:
+def make_color_lut(content: object, image: object) -> ColorLut:
     """The table that takes the colours of a picture to those of its painting.
 
     Args:
-        content: a path, an array, or whatever else :func:`impasto.pictures.from_any` takes.
-        painting: the same; of another size, the content is brought to it.
+        content: a path, an array, or whatever else :func:`impasto.pictures.as_picture` takes.
+        image: the same; of another size, the content is brought to it.
 
     Returns:
         A table with ``.write(path, title)``, ``.error`` and ``.explained``.
@@ -36,10 +36,12 @@ def colour_table(content: object, painting: object) -> Table:
     Raises:
         InputError: what is no picture.
     """
-    return fitted(from_any(content, "content").pixels, from_any(painting, "painting").pixels)
+    return fit_raster_lut(
+        as_picture(content, "content").pixels, as_picture(image, "painting").pixels
+    )
 
 
-def check_table(path: str | Path) -> None:
+def check_lut_path(path: str | Path) -> None:
     """Find out before the work whether a table can be written there; leaves no trace.
 
     Raises:
@@ -47,24 +49,24 @@ def check_table(path: str | Path) -> None:
     """
     if Path(path).suffix.lower() != ".cube":
         raise InputError(f"Cannot write {path}: a look-up table ends in .cube.")
-    check_place(path)
+    check_file_writable(path)
 
 
-def fitted(content: Raster, painting: Raster) -> Table:
+def fit_raster_lut(content: Raster, image: Raster) -> ColorLut:
     """The same for pixels (height, width, 3) in 0..1."""
-    from impasto.pictures.lut import fit
+    from impasto.pictures.lut import fit_lut
 
-    height, width = painting.shape[:2]
-    size = fit_long_side(height, width, min(SEEN, max(height, width)))
-    return fit(np.asarray(resize(content, *size)), np.asarray(resize(painting, *size)))
+    height, width = image.shape[:2]
+    size = fit_long_side(height, width, min(MAX_FIT_SIDE_PX, max(height, width)))
+    return fit_lut(np.asarray(resize(content, *size)), np.asarray(resize(image, *size)))
 
 
-def described(table: Table) -> str:
+def format_lut_fit(lut: ColorLut) -> str:
     """How well it fits, in a sentence."""
     said = (
-        f"The table explains {max(0.0, table.explained):.0%} of the change; off by "
-        f"{255 * table.error:.1f} of 255 (root mean square)"
+        f"The table explains {max(0.0, lut.explained_fraction):.0%} of the change; off by "
+        f"{255 * lut.error:.1f} of 255 (root mean square)"
     )
-    if table.explained >= MOSTLY and table.error <= SEEN_ERROR:
+    if lut.explained_fraction >= MIN_EXPLAINED_FRACTION and lut.error <= VISIBLE_RMS_ERROR:
         return f"{said}."
     return f"{said}: what depends on the place, and not on the colour, is not in it."

@@ -22,11 +22,11 @@ OPSET = 18
 IR_VERSION = 8
 """Of the file: the oldest that goes with the operators."""
 
-Input = str | float | Sequence[int] | Tensor
+NodeInput = str | float | Sequence[int] | Tensor
 """Of a node: a tensor of the graph, or a constant: a float (float32), integers (int64), weights."""
 
 
-def package(name: str) -> Any:
+def import_package(name: str) -> Any:
     """A package of the extra ``export``.
 
     Raises:
@@ -40,41 +40,48 @@ def package(name: str) -> Any:
         ) from error
 
 
-class Graph:
+class OnnxGraph:
     """A graph to which nodes are added: ``y = graph("Relu", x)``."""
 
     def __init__(self) -> None:
-        self.onnx = package("onnx")
+        self.onnx = import_package("onnx")
         self.nodes: list[Any] = []
         self.constants: dict[Any, Any] = {}
-        self.numbers = itertools.count()
+        self._node_counter = itertools.count()
 
-    def __call__(self, op: str, *inputs: Input, **attributes: Any) -> str:
+    def __call__(self, op: str, *inputs: NodeInput, **attributes: Any) -> str:
         """Add a node with one output, and return that."""
-        (output,) = self.several(op, 1, *inputs, **attributes)
+        (output,) = self.add_node(op, 1, *inputs, **attributes)
         return output
 
-    def several(self, op: str, count: int, *inputs: Input, **attributes: Any) -> list[str]:
+    def add_node(
+        self, op: str, num_outputs: int, *inputs: NodeInput, **attributes: Any
+    ) -> list[str]:
         """Add a node with ``count`` outputs, and return them."""
-        number = next(self.numbers)
+        number = next(self._node_counter)
         name = f"{op}_{number}"
-        outputs = [name if count == 1 else f"{name}.{i}" for i in range(count)]
-        named = [each if isinstance(each, str) else self._constant(each) for each in inputs]
+        outputs = [name if num_outputs == 1 else f"{name}.{i}" for i in range(num_outputs)]
+        named = [each if isinstance(each, str) else self._add_constant(each) for each in inputs]
         make = self.onnx.helper.make_node
         self.nodes.append(make(op, named, outputs, name=name, **attributes))
         return outputs
 
-    def name(self, tensor: str, name: str) -> None:
+    def alias(self, tensor: str, name: str) -> None:
         """Give a tensor a name that is meant for people."""
         self.nodes.append(self.onnx.helper.make_node("Identity", [tensor], [name], name=name))
 
-    def choose(self, condition: str, yes: Callable[[], str], no: Callable[[], str]) -> str:
+    def if_else(
+        self, condition: str, build_then: Callable[[], str], build_else: Callable[[], str]
+    ) -> str:
         """What ``yes`` adds to the graph, or ``no``: only one of the two is computed."""
-        branches = {"then_branch": self._branch(yes), "else_branch": self._branch(no)}
+        branches = {
+            "then_branch": self._build_branch(build_then),
+            "else_branch": self._build_branch(build_else),
+        }
         return self("If", condition, **branches)
 
-    def model(
-        self, inputs: Sequence[Any], output: Any, producer: str, notes: Mapping[str, str]
+    def build_model(
+        self, inputs: Sequence[Any], output: Any, producer: str, metadata: Mapping[str, str]
     ) -> Any:
         """The whole as a checked ModelProto.
 
@@ -96,23 +103,23 @@ class Graph:
             producer_name=name,
             producer_version=version,
         )
-        helper.set_model_props(model, dict(notes))
+        helper.set_model_props(model, dict(metadata))
         self.onnx.checker.check_model(model, full_check=True)
         return model
 
-    def info(self, name: str, shape: Sequence[int | str], doc: str) -> Any:
+    def value_info(self, name: str, shape: Sequence[int | str], doc: str) -> Any:
         """An input or output: float32 of a shape in which a word is a size known later."""
         kind = self.onnx.TensorProto.FLOAT
         return self.onnx.helper.make_tensor_value_info(name, kind, shape, doc)
 
-    def _branch(self, make: Callable[[], str]) -> Any:
+    def _build_branch(self, build: Callable[[], str]) -> Any:
         outside, self.nodes = self.nodes, []
-        output = make()
+        output = build()
         nodes, self.nodes = self.nodes, outside
         info = self.onnx.helper.make_tensor_value_info(output, self.onnx.TensorProto.FLOAT, None)
         return self.onnx.helper.make_graph(nodes, output, [], [info])
 
-    def _constant(self, value: float | Sequence[int] | Tensor) -> str:
+    def _add_constant(self, value: float | Sequence[int] | Tensor) -> str:
         """The name of a constant; of equal ones there is one."""
         if isinstance(value, Tensor):
             array = value.detach().float().contiguous().cpu().numpy()

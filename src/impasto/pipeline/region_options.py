@@ -17,33 +17,33 @@ from impasto.core.errors import InputError, KnobError
 from impasto.core.picture import Picture, Pixels, Raster
 from impasto.core.request import Region, Request
 from impasto.pictures import write
-from impasto.pictures.labels import Colour, code, labels_of, named
-from impasto.pictures.masks import Label, View, area
-from impasto.pictures.region_masks import Mask, mask_of, regions_of_labels
+from impasto.pictures.labels import Colour, color_to_hex, hex_to_color, read_label_map
+from impasto.pictures.masks import LabelMask, LazyRaster, coverage_fraction
+from impasto.pictures.region_masks import RegionMask, read_mask, regions_from_labels
 
-_AUTO = re.compile(r"auto(?::(\d+))?")
-AUTO = 3
+_AUTO_PATTERN = re.compile(r"auto(?::(\d+))?")
+DEFAULT_AUTO_REGIONS = 3
 """Regions that are found unless a number is given."""
-MOST = 8
+MAX_AUTO_REGIONS = 8
 """Regions that are found at most."""
 
 
 @dataclass(frozen=True)
-class Division:
+class RegionSpec:
     """The regions of a request, and what else belongs to it because of them.
 
     Attributes:
         styles: all styles: those that were given, then those of regions.
-        regions, asked, remarks: as in :class:`Request`.
+        regions, options, warnings: as in :class:`Request`.
     """
 
     styles: tuple[Picture, ...]
     regions: tuple[Region, ...] = ()
-    asked: Mapping[str, Any] = field(default_factory=dict)
-    remarks: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
-def divide(
+def parse_regions(
     content: Picture,
     styles: Sequence[Picture],
     read_style: Callable[[object, str], Picture],
@@ -51,7 +51,7 @@ def divide(
     regions: object = (),
     labels: object = None,
     style_labels: object = (),
-) -> Division:
+) -> RegionSpec:
     """Read the regions that a caller asks for.
 
     See :func:`impasto.pipeline.stylize` for the arguments.
@@ -73,20 +73,20 @@ def divide(
     if labels is None:
         if listed:
             raise KnobError("style_labels need the labels of the content too: give labels.")
-        return _by_masks(content, tuple(styles), read_style, regions)
+        return _from_masks(content, tuple(styles), read_style, regions)
     if regions:
         raise KnobError("Give regions or labels, not both.")
-    return _by_labels(content, tuple(styles), labels, listed)
+    return _from_labels(content, tuple(styles), labels, listed)
 
 
-def _by_masks(
+def _from_masks(
     content: Picture,
     styles: tuple[Picture, ...],
     read_style: Callable[[object, str], Picture],
     regions: object,
-) -> Division:
+) -> RegionSpec:
     if isinstance(regions, str):
-        return _automatic(content, styles, regions)
+        return _from_segmentation(content, styles, regions)
     if not isinstance(regions, (list, tuple)):
         raise KnobError(f"regions = {regions!r}: give pairs of a mask and its style, or auto.")
     every = list(styles)
@@ -99,7 +99,7 @@ def _by_masks(
             continue
         if not isinstance(each, (list, tuple)) or len(each) not in (2, 3):
             raise KnobError(f"Region {number} is {each!r}: give a mask and a style.")
-        mask = mask_of(each[0], f"mask {number}", content)
+        mask = read_mask(each[0], f"mask {number}", content)
         index = each[1]
         if not isinstance(index, int) or isinstance(index, bool):
             picture = read_style(index, f"the style of region {number}")
@@ -107,127 +107,128 @@ def _by_masks(
             every += [picture] if index == len(every) else []
         shown = None
         if len(each) == 3 and each[2] is not None and 0 <= index < len(every):
-            shown = mask_of(each[2], f"style mask {number}", every[index])
-        found.append(_region(mask, index, shown))
+            shown = read_mask(each[2], f"style mask {number}", every[index])
+        found.append(_make_region(mask, index, shown))
         asked.append([mask.name, index, shown and shown.name])
     if len(asked) < len(found):  # some came ready made, and cannot be asked for in words
         asked = []
-    return Division(tuple(every), tuple(found), {"regions": asked} if asked else {})
+    return RegionSpec(tuple(every), tuple(found), {"regions": asked} if asked else {})
 
 
-def _region(mask: Mask, style: int, shown: Mask | None) -> Region:
-    sources = {each.name: each.sha256 for each in (mask, shown) if each}
-    notes = (*mask.notes, *(shown.notes if shown else ()))
-    raster = shown.raster if shown else None
+def _make_region(mask: RegionMask, style: int, style_mask: RegionMask | None) -> Region:
+    sources = {each.name: each.sha256 for each in (mask, style_mask) if each}
+    notes = (*mask.notes, *(style_mask.notes if style_mask else ()))
+    raster = style_mask.raster if style_mask else None
     return Region(Path(mask.name).name, mask.raster, style, raster, sources, notes)
 
 
-def _by_labels(
+def _from_labels(
     content: Picture, styles: tuple[Picture, ...], labels: object, style_labels: Sequence[object]
-) -> Division:
-    own = labels_of(labels, "labels").fitted(content)
+) -> RegionSpec:
+    own = read_label_map(labels, "labels").resize_to(content)
     if style_labels and len(style_labels) != len(styles):
         raise KnobError(
             f"{len(style_labels)} style label pictures for {len(styles)} styles: give one each."
         )
     if not style_labels and len(own.colours) != len(styles):
         listed = ", ".join(
-            f"{named(c)} ({share:.0%})" for c, share in zip(own.colours, own.shares, strict=True)
+            f"{color_to_hex(c)} ({share:.0%})"
+            for c, share in zip(own.colours, own.fractions, strict=True)
         )
         raise KnobError(
-            f"{own.name} has {len(own.colours)} labels and there {_are(len(styles))}: give "
+            f"{own.name} has {len(own.colours)} labels and there {_style_count_text(len(styles))}: give "
             f"{len(own.colours)} styles, in the order {listed}; or one style with style_labels, "
             "its own label picture."
         )
     theirs = [
-        labels_of(each, f"style labels {i}").fitted(style)
+        read_label_map(each, f"style labels {i}").resize_to(style)
         for i, (each, style) in enumerate(zip(style_labels, styles, strict=False), start=1)
     ]
-    regions, remarks = regions_of_labels(own, theirs)
+    regions, remarks = regions_from_labels(own, theirs)
     notes = tuple(note for each in (own, *theirs) for note in each.notes)
     # All files, also those of which no label has a partner: they decided that too.
     sources = {each.name: each.sha256 for each in (own, *theirs)}
     regions = (replace(regions[0], notes=notes, sources=sources), *regions[1:])
     asked = {"labels": own.name, "style_labels": [each.name for each in theirs]}
-    return Division(styles, regions, asked, remarks)
+    return RegionSpec(styles, regions, asked, remarks)
 
 
-def _are(styles: int) -> str:
+def _style_count_text(styles: int) -> str:
     return "is 1 style" if styles == 1 else f"are {styles} styles"
 
 
-def _automatic(content: Picture, styles: tuple[Picture, ...], asked: str) -> Division:
-    match = _AUTO.fullmatch(asked.strip())
-    count = int(match[1] or AUTO) if match else 0
-    if not 2 <= count <= MOST:
+def _from_segmentation(content: Picture, styles: tuple[Picture, ...], value: str) -> RegionSpec:
+    match = _AUTO_PATTERN.fullmatch(value.strip())
+    count = int(match[1] or DEFAULT_AUTO_REGIONS) if match else 0
+    if not 2 <= count <= MAX_AUTO_REGIONS:
         raise KnobError(
-            f"regions = {asked!r}: give auto, auto:N with N from 2 to {MOST}, or a mask and its "
+            f"regions = {value!r}: give auto, auto:N with N from 2 to {MAX_AUTO_REGIONS}, or a mask and its "
             "style."
         )
     if len(styles) != 1:
         raise KnobError(
-            f"Automatic regions are matched with those of 1 style, and there {_are(len(styles))}."
+            f"Automatic regions are matched with those of 1 style, and there {_style_count_text(len(styles))}."
         )
     from impasto.pipeline import segmentation
 
-    labels, style_labels = segmentation.segmented(content, styles[0], count)
-    regions, remarks = regions_of_labels(labels, [style_labels])
-    used = segmentation.sources()
+    labels, style_labels = segmentation.segment_pair(content, styles[0], count)
+    regions, remarks = regions_from_labels(labels, [style_labels])
+    used = segmentation.encoder_digests()
     regions = tuple(replace(region, sources=used) for region in regions)
     if len(labels.colours) < count:
         count = len(labels.colours)
         found = "only one region" if count == 1 else f"only {count} regions that differ"
         remarks = (f"{content.name} has {found}.", *remarks)
-    return Division(styles, regions, {"regions": f"auto:{count}"}, remarks)
+    return RegionSpec(styles, regions, {"regions": f"auto:{count}"}, remarks)
 
 
-def options(request: Request) -> dict[str, Any]:
+def region_recipe_options(request: Request) -> dict[str, Any]:
     """What a recipe keeps, so that :func:`impasto.pipeline.make_request` makes the same regions."""
     if not request.regions:
         return {}
-    return {**request.asked, "rest": request.rest, "feather": request.feather}
+    return {**request.region_options, "rest": request.background, "feather": request.feather}
 
 
-def table(request: Request) -> list[dict[str, Any]]:
+def region_table(request: Request) -> list[dict[str, Any]]:
     """What each region is, for the plan and the recipe: shares are of the areas, 0 to 1."""
     return [
         {
             "name": region.name,
-            "share": round(area(region.mask), 4),
-            "style": request.styles[region.style].name,
-            "style_share": None if shown is None else round(area(shown), 4),
+            "share": round(coverage_fraction(region.mask), 4),
+            "style": request.styles[region.style_index].name,
+            "style_share": None if shown is None else round(coverage_fraction(shown), 4),
         }
         for region, shown in ((r, r.style_mask) for r in request.regions)
     ]
 
 
-def described(row: Mapping[str, Any]) -> str:
-    """A row of :func:`table` in words."""
+def format_region(row: Mapping[str, Any]) -> str:
+    """A row of :func:`region_table` in words."""
     share = row["style_share"]
     part = "" if share is None else f", {share:.0%} of it"
     return f"{row['name']}, {row['share']:.0%} of the content: {Path(row['style']).name}{part}"
 
 
-def pictures_of(request: Request) -> tuple[tuple[str, str, str], ...]:
+def region_input_files(request: Request) -> tuple[tuple[str, str, str], ...]:
     """The files that regions were read from, for the recipe: role, name and sha256."""
     known = {name: sha for region in request.regions for name, sha in region.sources.items()}
     listed: list[tuple[str, Any]] = []
-    regions = request.asked.get("regions", ())
+    regions = request.region_options.get("regions", ())
     for mask, _, style_mask in () if isinstance(regions, str) else regions:
         listed += [("mask", mask), ("style mask", style_mask)]
-    listed.append(("labels", request.asked.get("labels")))
-    listed += [("style labels", name) for name in request.asked.get("style_labels", ())]
+    listed.append(("labels", request.region_options.get("labels")))
+    listed += [("style labels", name) for name in request.region_options.get("style_labels", ())]
     return tuple((role, name, known[name]) for role, name in dict.fromkeys(listed) if name in known)
 
 
-def encoders_of(request: Request) -> dict[str, str]:
+def segmentation_weights(request: Request) -> dict[str, str]:
     """The weights that found the regions by themselves, name → sha256."""
-    if not isinstance(request.asked.get("regions"), str):
+    if not isinstance(request.region_options.get("regions"), str):
         return {}
     return {name: sha for region in request.regions for name, sha in region.sources.items()}
 
 
-class _Grey(View):
+class _MaskImage(LazyRaster):
     """A mask as a picture."""
 
     def __init__(self, mask: Raster) -> None:
@@ -237,12 +238,12 @@ class _Grey(View):
         return np.repeat(self.mask[top:bottom, left:right][:, :, None], 3, axis=2)
 
 
-class _Coloured(View):
+class _LabelImage(LazyRaster):
     """Hard masks as a label picture: each in its colour, on a ground of another one."""
 
     def __init__(self, masks: Sequence[Raster], colours: Sequence[Colour]) -> None:
         self.masks, self.shape = masks, (*masks[0].shape[:2], 3)
-        ground = next(c for c in _GROUNDS if c not in colours)
+        ground = next(c for c in _BACKGROUND_COLORS if c not in colours)
         self.palette = np.array([ground, *colours], np.float32) / np.float32(255)
 
     def window(self, top: int, bottom: int, left: int, right: int) -> Pixels:
@@ -253,7 +254,7 @@ class _Coloured(View):
         return found
 
 
-_GROUNDS = tuple((grey, grey, grey) for grey in range(128, 256))
+_BACKGROUND_COLORS = tuple((grey, grey, grey) for grey in range(128, 256))
 
 
 def save_regions(request: Request, folder: Path) -> list[Path]:
@@ -278,47 +279,47 @@ def save_regions(request: Request, folder: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"Cannot make the folder {folder}: {error.strerror}.") from error
-    rasters = _pictures(request)
+    rasters = _region_images(request)
     for name, raster in rasters.items():
         write(raster, folder / name)
     return [folder / name for name in rasters]
 
 
-def region_files(request: Request) -> tuple[str, ...]:
+def region_file_names(request: Request) -> tuple[str, ...]:
     """The names of the files that :func:`save_regions` writes."""
-    return tuple(_pictures(request))
+    return tuple(_region_images(request))
 
 
-def _pictures(request: Request) -> dict[str, Raster]:
-    return _label_pictures(request) or _mask_pictures(request)
+def _region_images(request: Request) -> dict[str, Raster]:
+    return _label_images(request) or _mask_images(request)
 
 
-def _label_pictures(request: Request) -> dict[str, Raster]:
+def _label_images(request: Request) -> dict[str, Raster]:
     """File name → label picture; none if regions are no labels."""
     regions = request.regions
-    if not all(isinstance(region.mask, Label) for region in regions):
+    if not all(isinstance(region.mask, LabelMask) for region in regions):
         return {}
-    colours = [code(region.name) for region in regions]
+    colours = [hex_to_color(region.name) for region in regions]
     found: dict[str, Raster] = {
-        "content-labels.png": _Coloured([region.mask for region in regions], colours)
+        "content-labels.png": _LabelImage([region.mask for region in regions], colours)
     }
     for style in range(len(request.styles)):
         pairs = [
             (region.style_mask, colour)
             for region, colour in zip(regions, colours, strict=True)
-            if region.style == style and region.style_mask is not None
+            if region.style_index == style and region.style_mask is not None
         ]
         if pairs:
             number = f"-{style + 1}" if len(request.styles) > 1 else ""
             masks, theirs = zip(*pairs, strict=True)
-            found[f"style-labels{number}.png"] = _Coloured(masks, theirs)
+            found[f"style-labels{number}.png"] = _LabelImage(masks, theirs)
     return found
 
 
-def _mask_pictures(request: Request) -> dict[str, Raster]:
+def _mask_images(request: Request) -> dict[str, Raster]:
     found: dict[str, Raster] = {}
     for number, region in enumerate(request.regions, start=1):
-        found[f"mask-{number}.png"] = _Grey(region.mask)
+        found[f"mask-{number}.png"] = _MaskImage(region.mask)
         if region.style_mask is not None:
-            found[f"style-mask-{number}.png"] = _Grey(region.style_mask)
+            found[f"style-mask-{number}.png"] = _MaskImage(region.style_mask)
     return found

@@ -8,22 +8,22 @@ from typing import Any
 
 from impasto import methods
 from impasto.core.errors import InputError
-from impasto.core.knobs import knobs_of
+from impasto.core.knobs import get_knobs
 from impasto.core.picture import Picture
-from impasto.core.progress import Watch, unwatched
-from impasto.core.recipe import Ingredient, Recipe
-from impasto.core.request import NamesStyles, Request
+from impasto.core.progress import ProgressCallback, ignore_progress
+from impasto.core.recipe import InputFile, Recipe
+from impasto.core.request import BuiltInStyles, Request
 from impasto.core.result import Result
 from impasto.pictures import read, read_recipe
 from impasto.pipeline.plan import make_plan
-from impasto.pipeline.stylize import make_request, parts_of, perform
+from impasto.pipeline.stylize import make_request, run_request, weight_file_digests
 from impasto.weights import store
 
-ROLES = ("content", "style")
+RELOCATABLE_ROLES = ("content", "style")
 """The pictures that a caller can say a new place of."""
 
 
-def show(path: str | Path) -> Recipe:
+def load_recipe(path: str | Path) -> Recipe:
     """The recipe inside a picture that Impasto made.
 
     Raises:
@@ -51,14 +51,14 @@ def rerun_request(
         InputError: an input that is missing or is not the one that the recipe names, or a recipe
             that lacks something.
     """
-    recipe = show(path)
+    recipe = load_recipe(path)
     try:
-        return _request(recipe, Path(path), content, styles)
+        return _build_request(recipe, Path(path), content, styles)
     except KeyError as error:
         raise InputError(f"{path}: the recipe in it is not whole: {error} is missing.") from error
 
 
-def _request(
+def _build_request(
     recipe: Recipe, path: Path, content: str | Path | None, styles: Sequence[str | Path]
 ) -> Request:
     wanted = [i for i in recipe.inputs if i.role == "style"]
@@ -67,48 +67,50 @@ def _request(
     _check_weights(recipe)
     given: Sequence[str | Path | None] = styles or [None] * len(wanted)
     main = {i.role: i for i in recipe.inputs}["content"]
-    kind = methods.find(recipe.method)
+    kind = methods.get_method(recipe.method)
     # A knob may name a picture too, as init does: it is looked for like the others. One of choices
     # does not, though weights may have the name of a choice, as "wct".
-    chosen = {knob.name for knob in knobs_of(kind) if knob.choices}
+    chosen = {knob.name for knob in get_knobs(kind) if knob.choices}
     knobs: dict[str, Any] = {
-        knob: _find(Ingredient(knob, value, recipe.files[value]), None, path).name
+        knob: _find_input(InputFile(knob, value, recipe.files[value]), None, path).name
         if isinstance(value, str) and value in recipe.files and knob not in chosen
         else value
         for knob, value in recipe.knobs.items()
     }
     if recipe.regions and not {"regions", "labels"} & recipe.options.keys():
         raise InputError(f"{path} was made with regions that came from memory: give them again.")
-    named = issubclass(kind, NamesStyles)
+    named = issubclass(kind, BuiltInStyles)
     request = make_request(
-        main.name if not content and _blank(main) else _find(main, content, path),
+        main.name if not content and _is_blank(main) else _find_input(main, content, path),
         [
-            str(g or i.name) if named else _find(i, g, path)
+            str(g or i.name) if named else _find_input(i, g, path)
             for i, g in zip(wanted, given, strict=True)
         ],
         method=recipe.method,
         size=max(recipe.setting["height"], recipe.setting["width"]),
         device=recipe.setting["device"],
         precision=recipe.setting["precision"],
-        **_with_masks(recipe, path),
+        **_options_with_masks(recipe, path),
         **knobs,
     )
     for then, now in zip(wanted, request.styles, strict=True):
         if then.sha256 != now.sha256:
             raise InputError(f"{path} was made with the style {then.name}, not {now.name}.")
-    _check_parts(recipe, parts_of(request, request.precision))
+    _check_weight_files(recipe, weight_file_digests(request, request.precision))
     return request
 
 
-def _blank(main: Ingredient) -> bool:
+def _is_blank(content: InputFile) -> bool:
     """Whether the content was only a size."""
-    return main.sha256 == f"blank {main.name}"
+    return content.sha256 == f"blank {content.name}"
 
 
-def _with_masks(recipe: Recipe, path: Path) -> dict[str, Any]:
+def _options_with_masks(recipe: Recipe, path: Path) -> dict[str, Any]:
     """The recipe's options, with its masks and label pictures in the place of their names."""
     options = dict(recipe.options)
-    masks = {i.name: _find(i, None, path) for i in recipe.inputs if i.role not in ROLES}
+    masks = {
+        i.name: _find_input(i, None, path) for i in recipe.inputs if i.role not in RELOCATABLE_ROLES
+    }
     if isinstance(options.get("regions"), list):
         options["regions"] = [
             (masks[mask], style, masks.get(seen)) for mask, style, seen in options["regions"]
@@ -124,9 +126,9 @@ def _with_masks(recipe: Recipe, path: Path) -> dict[str, Any]:
 def _check_weights(recipe: Recipe) -> None:
     """Refuse a file of weights that is another now; those of the catalogue are always checked."""
     given = recipe.options["weights"]
-    own = {given} - {"", *store.names()}
-    for each in sorted(own | (recipe.files.keys() & store.bundled().keys())):
-        name, now = store.identify(each)
+    own = {given} - {"", *store.weight_names()}
+    for each in sorted(own | (recipe.files.keys() & store.bundled_models().keys())):
+        name, now = store.name_and_sha256(each)
         if (then := recipe.files[name]) != now:
             remedy = "Put the ones of then there."
             if each not in own:
@@ -137,13 +139,13 @@ def _check_weights(recipe: Recipe) -> None:
             )
 
 
-def _check_parts(recipe: Recipe, now: Mapping[str, str]) -> None:
+def _check_weight_files(recipe: Recipe, current_digests: Mapping[str, str]) -> None:
     """Refuse a model of several files of which one is another now.
 
     Raises:
         InputError: names the first of them.
     """
-    for name, digest in now.items():
+    for name, digest in current_digests.items():
         then = recipe.files.get(name)
         if then != digest:
             was = f"then {then[:12]}…" if then else "then there was no such file"
@@ -158,7 +160,7 @@ def rerun(
     *,
     content: str | Path | None = None,
     styles: Sequence[str | Path] = (),
-    watch: Watch = unwatched,
+    callback: ProgressCallback = ignore_progress,
 ) -> Result:
     """Make a picture again from its recipe: on the same machine, the same pixels.
 
@@ -169,29 +171,37 @@ def rerun(
 
     request = rerun_request(path, content=content, styles=styles)
     threads = torch.get_num_threads()
-    use_threads(show(path))
+    restore_threads(load_recipe(path))
     try:
-        return perform(request, make_plan(request), watch=watch)
+        return run_request(request, make_plan(request), callback=callback)
     finally:
         torch.set_num_threads(threads)
 
 
-def use_threads(recipe: Recipe) -> None:
+def restore_threads(recipe: Recipe) -> None:
     """Compute with as many threads as then: sums in another order round to other bits."""
     import torch
 
     torch.set_num_threads(recipe.setting.get("threads", torch.get_num_threads()))
 
 
-def _find(wanted: Ingredient, given: str | Path | None, result: Path) -> Picture:
+def _find_input(input_file: InputFile, path: str | Path | None, result_path: Path) -> Picture:
     """The input picture: where the caller says, where it was, or beside the result."""
-    places = [Path(given)] if given else [Path(wanted.name), result.parent / Path(wanted.name).name]
+    places = (
+        [Path(path)]
+        if path
+        else [Path(input_file.name), result_path.parent / Path(input_file.name).name]
+    )
     for place in places:
-        if place.is_file() and (picture := read(place)).sha256 == wanted.sha256:
+        if place.is_file() and (picture := read(place)).sha256 == input_file.sha256:
             return picture
     tried = " or ".join(map(str, places))
-    hint = f"Say where it is with --{wanted.role}." if wanted.role in ROLES else "Put it there."
+    hint = (
+        f"Say where it is with --{input_file.role}."
+        if input_file.role in RELOCATABLE_ROLES
+        else "Put it there."
+    )
     raise InputError(
-        f"The {wanted.role} picture {wanted.name} (sha256 {wanted.sha256[:12]}…) is not to be "
+        f"The {input_file.role} picture {input_file.name} (sha256 {input_file.sha256[:12]}…) is not to be "
         f"found unchanged at {tried}. {hint}"
     )

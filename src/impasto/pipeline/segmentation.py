@@ -20,144 +20,160 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from impasto.core.picture import Picture, Pixels
-from impasto.losses.matting import LocalModels
-from impasto.nets.vgg import VGG, place
-from impasto.ops.color import oklab
+from impasto.losses.matting import LocalAffineModels
+from impasto.nets.vgg import VGG, move_network
+from impasto.ops.color import rgb_to_oklab
 from impasto.ops.convert import as_tensor
-from impasto.ops.padding import WIDTH, framed
-from impasto.pictures.disk_array import bands
-from impasto.pictures.labels import Colour, Labels
-from impasto.pictures.masks import Sized
+from impasto.ops.padding import PADDING_PX, pad
+from impasto.pictures.disk_array import row_chunks
+from impasto.pictures.labels import Colour, LabelMap
+from impasto.pictures.masks import ResizedMask
 from impasto.pictures.resize import thumbnail
 from impasto.weights import store
 
-ENCODER = "compact"
-LAYERS = ("conv3_1", "conv4_1")
-SIDE = 512
+ENCODER_NAME = "compact"
+FEATURE_LAYERS = ("conv3_1", "conv4_1")
+INPUT_SIDE_PX = 512
 """Long side in pixels at which pictures are seen."""
-CELL = 8
+CELL_SIZE_PX = 8
 """Pixels between two positions of conv4_1."""
-COLOUR, HEIGHT = 0.5, 0.35
+COLOR_WEIGHT, HEIGHT_WEIGHT = 0.5, 0.35
 """What colours and the height in the picture weigh, each layer being 1. Chosen by eye on four
 photographs and six paintings (docs/regions.md)."""
-MORE = 3
+EXTRA_CLUSTERS = 3
 """Clusters begun with, beyond those wanted."""
-THIN = 0.35
+MIN_INNER_FRACTION = 0.35
 """A cluster of which less is left without its outermost cells is an edge."""
-SMALL = 0.005
+MIN_AREA_FRACTION = 0.005
 """Parts of a smaller share of a picture are given up: a label picture would lose them."""
-RADIUS, EPSILON = 8, 1e-3
+FILTER_RADIUS_PX, FILTER_EPSILON = 8, 1e-3
 """Of the guided filter: pixels, and the variance above which colours are edges."""
-TRIALS, ROUNDS = 8, 50
+KMEANS_STARTS, KMEANS_MAX_STEPS = 8, 50
 """Of k-means: starts, and steps at most."""
-COLOURS: tuple[Colour, ...] = (
+LABEL_COLORS: tuple[Colour, ...] = (
     (0, 0, 255), (0, 255, 0), (255, 0, 0), (255, 255, 0),
     (0, 255, 255), (255, 0, 255), (255, 255, 255), (0, 0, 0),
 )  # fmt: skip
 """Of the labels, as Luan et al. 2017 use them; in the content's, by size."""
 
-Rows = NDArray[np.float64]
+FeatureRows = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Segments:
+class Segmentation:
     """A picture in parts.
 
     Attributes:
-        likely: (n, h, w): how likely each part is, on a small copy of the picture.
+        probabilities: (n, h, w): how likely each part is, on a small copy of the picture.
         centres: (n, features): of each part.
     """
 
-    likely: Pixels
-    centres: Rows
+    probabilities: Pixels
+    centres: FeatureRows
 
 
-def segmented(content: Picture, style: Picture, count: int) -> tuple[Labels, Labels]:
+def segment_pair(content: Picture, style: Picture, num_regions: int) -> tuple[LabelMap, LabelMap]:
     """Label pictures of a content and a style, in which alike parts have the same colour.
 
     Args:
         content: any picture.
         style: another.
-        count: of parts, 2 to 8; a picture may have fewer.
+        num_regions: of parts, 2 to 8; a picture may have fewer.
 
     Returns:
         The labels of both at their own sizes. The same pictures give the same labels.
     """
-    encoder = VGG(store.load(ENCODER), mapped=False)
-    place(encoder, "cpu", "fp32")
-    (own, numbers), (theirs, others) = (_parts(p, count, encoder) for p in (content, style))
+    encoder = VGG(store.load_encoder(ENCODER_NAME), map_features=False)
+    move_network(encoder, "cpu", "fp32")
+    (own, numbers), (theirs, others) = (
+        _segment_picture(p, num_regions, encoder) for p in (content, style)
+    )
     by_size = np.argsort(-np.bincount(numbers.reshape(-1), minlength=len(own)), kind="stable")
-    colours = {int(part): COLOURS[place] for place, part in enumerate(by_size)}
-    pairs = paired(own, theirs)
-    free = iter(COLOURS[len(own) :])
+    colours = {int(part): LABEL_COLORS[place] for place, part in enumerate(by_size)}
+    pairs = match_clusters(own, theirs)
+    free = iter(LABEL_COLORS[len(own) :])
     matched = {pairs[part]: colour for part, colour in colours.items() if part in pairs}
     shown = {part: matched.get(part) or next(free) for part in range(len(theirs))}
     return (
-        _labels(numbers, [colours[i] for i in range(len(own))], "the content's regions"),
-        _labels(others, [shown[i] for i in range(len(theirs))], "the style's regions"),
+        _make_labels(numbers, [colours[i] for i in range(len(own))], "the content's regions"),
+        _make_labels(others, [shown[i] for i in range(len(theirs))], "the style's regions"),
     )
 
 
-def sources() -> dict[str, str]:
+def encoder_digests() -> dict[str, str]:
     """The weights that decide, name → sha256."""
-    loaded = store.load(ENCODER)
+    loaded = store.load_encoder(ENCODER_NAME)
     return {loaded.name: loaded.sha256}
 
 
-def _parts(picture: Picture, count: int, encoder: VGG) -> tuple[Rows, NDArray[np.uint8]]:
+def _segment_picture(
+    picture: Picture, count: int, encoder: VGG
+) -> tuple[FeatureRows, NDArray[np.uint8]]:
     """The centres of a picture's parts, and the part of every pixel."""
-    found = segments(thumbnail(picture.pixels, SIDE), count, encoder)
+    found = segment_image(thumbnail(picture.pixels, INPUT_SIDE_PX), count, encoder)
     while True:
-        numbers = _numbers(found.likely, picture.height, picture.width)
+        numbers = _label_map(found.probabilities, picture.height, picture.width)
         shares = np.bincount(numbers.reshape(-1), minlength=len(found.centres)) / numbers.size
-        stay = shares >= SMALL
+        stay = shares >= MIN_AREA_FRACTION
         if stay.all():
             return found.centres, numbers
-        found = Segments(found.likely[stay], found.centres[stay])
+        found = Segmentation(found.probabilities[stay], found.centres[stay])
 
 
-def segments(small: Pixels, count: int, encoder: VGG) -> Segments:
+def segment_image(image: Pixels, num_regions: int, encoder: VGG) -> Segmentation:
     """The parts of a small picture (h, w, 3)."""
-    features = _features(small, encoder)
+    features = _cell_features(image, encoder)
     rows = features.reshape(len(features), -1).T
-    centres = _joined(rows, clusters(rows, count + MORE), features.shape[1:], count)
-    apart = _squares(rows, centres)
+    centres = _merge_clusters(
+        rows, kmeans(rows, num_regions + EXTRA_CLUSTERS), features.shape[1:], num_regions
+    )
+    apart = _squared_distances(rows, centres)
     nearest = apart.min(axis=1, keepdims=True)
     likely = np.exp((nearest - apart) / max(float(np.median(nearest)), 1e-12))
     likely /= likely.sum(axis=1, keepdims=True)
     cells = torch.from_numpy(likely.T.reshape(len(centres), *features.shape[1:]))[None]
-    return Segments(_drawn(cells, small), centres)
+    return Segmentation(_upsample_along_edges(cells, image), centres)
 
 
-def _features(small: Pixels, encoder: VGG) -> Rows:
+def _cell_features(image: Pixels, encoder: VGG) -> FeatureRows:
     """What is clustered: (features, cells down, cells across), each kind of its own weight."""
-    height, width = small.shape[:2]
-    frame = framed(as_tensor(small), CELL)
+    height, width = image.shape[:2]
+    frame = pad(as_tensor(image), CELL_SIZE_PX)
     with torch.inference_mode():
-        found = encoder(frame, LAYERS)
-    grid = found[LAYERS[-1]].shape[2:]
+        found = encoder(frame, FEATURE_LAYERS)
+    grid = found[FEATURE_LAYERS[-1]].shape[2:]
     parts = []
-    for layer in LAYERS:
+    for layer in FEATURE_LAYERS:
         cells = F.adaptive_avg_pool2d(found[layer].float(), (grid[0], grid[1]))
-        parts.append(_even(F.normalize(cells, dim=1)))
-    colours = torch.from_numpy(np.moveaxis(oklab(small), 2, 0).astype(np.float32))[None]
-    beyond = (WIDTH, frame.shape[3] - width - WIDTH, WIDTH, frame.shape[2] - height - WIDTH)
-    parts.append(COLOUR * _even(F.avg_pool2d(F.pad(colours, beyond, mode="replicate"), CELL)))
+        parts.append(_normalize_cells(F.normalize(cells, dim=1)))
+    colours = torch.from_numpy(np.moveaxis(rgb_to_oklab(image), 2, 0).astype(np.float32))[None]
+    beyond = (
+        PADDING_PX,
+        frame.shape[3] - width - PADDING_PX,
+        PADDING_PX,
+        frame.shape[2] - height - PADDING_PX,
+    )
+    parts.append(
+        COLOR_WEIGHT
+        * _normalize_cells(F.avg_pool2d(F.pad(colours, beyond, mode="replicate"), CELL_SIZE_PX))
+    )
     down = torch.linspace(-1, 1, grid[0]).view(1, 1, -1, 1).expand(1, 1, *grid)
-    parts.append(HEIGHT * 3**0.5 * down)
-    edge = WIDTH // CELL
-    inner = torch.cat(parts, 1)[0, :, edge:, edge:][:, : -(-height // CELL), : -(-width // CELL)]
-    features: Rows = inner.double().numpy()
+    parts.append(HEIGHT_WEIGHT * 3**0.5 * down)
+    edge = PADDING_PX // CELL_SIZE_PX
+    inner = torch.cat(parts, 1)[0, :, edge:, edge:][
+        :, : -(-height // CELL_SIZE_PX), : -(-width // CELL_SIZE_PX)
+    ]
+    features: FeatureRows = inner.double().numpy()
     return features
 
 
-def _even(cells: Tensor) -> Tensor:
+def _normalize_cells(cells: Tensor) -> Tensor:
     """Cells (1, C, h, w) without their mean, and with the variance 1 in all."""
     cells = cells - cells.mean((2, 3), keepdim=True)
     return cells / cells.square().sum(1).mean().sqrt().clamp_min(1e-6)
 
 
-def clusters(rows: Rows, count: int) -> Rows:
+def kmeans(rows: FeatureRows, num_clusters: int) -> FeatureRows:
     """The centres (count, features) of rows (M, features) by k-means, the best of some starts.
 
     Starts are those of Arthur & Vassilvitskii, "k-means++", 2007. There are fewer clusters than
@@ -165,25 +181,25 @@ def clusters(rows: Rows, count: int) -> Rows:
     """
     random = np.random.default_rng(0)
     best, least = rows[:1], np.inf
-    for _ in range(TRIALS):
+    for _ in range(KMEANS_STARTS):
         centres = rows[random.integers(len(rows), size=1)]
-        while len(centres) < count:
-            apart = _squares(rows, centres).min(axis=1)
+        while len(centres) < num_clusters:
+            apart = _squared_distances(rows, centres).min(axis=1)
             if apart.sum() <= 1e-9 * len(rows):
                 break
             chosen = random.choice(len(rows), p=apart / apart.sum())
             centres = np.concatenate([centres, rows[chosen : chosen + 1]])
-        centres = _settled(rows, centres, ROUNDS)
-        error = _squares(rows, centres).min(axis=1).sum()
+        centres = _kmeans_steps(rows, centres, KMEANS_MAX_STEPS)
+        error = _squared_distances(rows, centres).min(axis=1).sum()
         if error < least:
             best, least = centres, error
     return best
 
 
-def _settled(rows: Rows, centres: Rows, rounds: int) -> Rows:
+def _kmeans_steps(rows: FeatureRows, centres: FeatureRows, max_steps: int) -> FeatureRows:
     """Centres after some steps of k-means."""
-    for _ in range(rounds):
-        nearest = _squares(rows, centres).argmin(axis=1)
+    for _ in range(max_steps):
+        nearest = _squared_distances(rows, centres).argmin(axis=1)
         moved = [
             rows[nearest == i].mean(axis=0) if (nearest == i).any() else centre
             for i, centre in enumerate(centres)
@@ -194,34 +210,36 @@ def _settled(rows: Rows, centres: Rows, rounds: int) -> Rows:
     return centres
 
 
-def _squares(rows: Rows, centres: Rows) -> Rows:
+def _squared_distances(rows: FeatureRows, centres: FeatureRows) -> FeatureRows:
     """Squared distances (M, n)."""
     return np.stack([np.square(rows - centre).sum(axis=1) for centre in centres], axis=1)
 
 
-def _joined(rows: Rows, centres: Rows, grid: Sequence[int], count: int) -> Rows:
-    """Centres, given up where thin and joined where alike, until there are ``count``."""
-    while len(centres) > count:
-        numbers = _squares(rows, centres).argmin(axis=1).reshape(tuple(grid))
+def _merge_clusters(
+    rows: FeatureRows, centres: FeatureRows, grid: Sequence[int], num_clusters: int
+) -> FeatureRows:
+    """Centres, given up where thin and joined where alike, until there are ``num_clusters``."""
+    while len(centres) > num_clusters:
+        numbers = _squared_distances(rows, centres).argmin(axis=1).reshape(tuple(grid))
         areas = np.array([np.count_nonzero(numbers == i) for i in range(len(centres))], float)
-        inner = [np.count_nonzero(_inner(numbers == i)) for i in range(len(centres))]
+        inner = [np.count_nonzero(_erode(numbers == i)) for i in range(len(centres))]
         left = inner / np.maximum(areas, 1)
-        if left.min() < THIN:
+        if left.min() < MIN_INNER_FRACTION:
             centres = np.delete(centres, int(left.argmin()), axis=0)
         else:
             # The pair by whose joining the squared error grows least (Ward 1963).
             sums = areas[:, None] + areas
-            cost = _squares(centres, centres) * areas[:, None] * areas / sums
+            cost = _squared_distances(centres, centres) * areas[:, None] * areas / sums
             np.fill_diagonal(cost, np.inf)
             one, other = np.unravel_index(cost.argmin(), cost.shape)
             mean = areas[one] * centres[one] + areas[other] * centres[other]
             centres[one] = mean / sums[one, other]
             centres = np.delete(centres, other, axis=0)
-        centres = _settled(rows, centres, 10)
+        centres = _kmeans_steps(rows, centres, 10)
     return centres
 
 
-def _inner(mask: NDArray[Any]) -> NDArray[Any]:
+def _erode(mask: NDArray[Any]) -> NDArray[Any]:
     """A mask without its outermost cells; the edge of the picture is no edge of it."""
     height, width = mask.shape
     wide = np.pad(mask, 1, mode="edge")
@@ -230,36 +248,36 @@ def _inner(mask: NDArray[Any]) -> NDArray[Any]:
     return found
 
 
-def _drawn(cells: Tensor, small: Pixels) -> Pixels:
+def _upsample_along_edges(cells: Tensor, image: Pixels) -> Pixels:
     """Likelihoods of cells (1, n, h, w) for every pixel of a small picture, along its edges."""
-    height, width = small.shape[:2]
-    wide = F.interpolate(cells, scale_factor=CELL, mode="bilinear", align_corners=False)
+    height, width = image.shape[:2]
+    wide = F.interpolate(cells, scale_factor=CELL_SIZE_PX, mode="bilinear", align_corners=False)
     wide = wide[:, :, :height, :width]
-    radius = min(RADIUS, (min(height, width) - 1) // 2)
+    radius = min(FILTER_RADIUS_PX, (min(height, width) - 1) // 2)
     if radius:
-        wide = LocalModels(as_tensor(small), radius, EPSILON).smooth(wide)
+        wide = LocalAffineModels(as_tensor(image), radius, FILTER_EPSILON).smooth(wide)
     found: Pixels = wide[0].float().clamp(0, 1).numpy()
     return found
 
 
-def _numbers(likely: Pixels, height: int, width: int) -> NDArray[np.uint8]:
+def _label_map(probabilities: Pixels, height: int, width: int) -> NDArray[np.uint8]:
     """The likeliest part of every pixel of a picture of any size."""
-    sized = [Sized(part, height, width) for part in likely]
+    sized = [ResizedMask(part, height, width) for part in probabilities]
     numbers = np.empty((height, width), np.uint8)
-    for top, bottom in bands(height, width):
+    for top, bottom in row_chunks(height, width):
         window = np.stack([part[top:bottom, 0:width] for part in sized])
         numbers[top:bottom] = window.argmax(axis=0)
     return numbers
 
 
-def paired(one: Rows, other: Rows) -> dict[int, int]:
+def match_clusters(one: FeatureRows, other: FeatureRows) -> dict[int, int]:
     """Pairs of centres (n, features) and (m, features) with the least sum of squared distances.
 
     As many as there are of the fewer; found exactly, by going over the sets of those taken.
     """
     if len(one) > len(other):
-        return {i: j for j, i in paired(other, one).items()}
-    cost = _squares(one, other)
+        return {i: j for j, i in match_clusters(other, one).items()}
+    cost = _squared_distances(one, other)
     best: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}
     for row in cost:
         after: dict[int, tuple[float, tuple[int, ...]]] = {}
@@ -274,11 +292,11 @@ def paired(one: Rows, other: Rows) -> dict[int, int]:
     return dict(enumerate(chosen))
 
 
-def _labels(numbers: NDArray[np.uint8], colours: Sequence[Colour], name: str) -> Labels:
+def _make_labels(numbers: NDArray[np.uint8], colours: Sequence[Colour], name: str) -> LabelMap:
     """Labels in the order of their sizes, as they would be read from a file."""
     sizes = np.bincount(numbers.reshape(-1), minlength=len(colours))
     order = np.argsort(-sizes, kind="stable")
     place = np.empty(len(colours), np.uint8)
     place[order] = np.arange(len(colours))
     shares = tuple((sizes[order] / numbers.size).tolist())
-    return Labels(place[numbers], tuple(colours[i] for i in order), shares, name, "")
+    return LabelMap(place[numbers], tuple(colours[i] for i in order), shares, name, "")

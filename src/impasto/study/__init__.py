@@ -6,7 +6,7 @@
 file, the pictures too.
 """
 
-PAIRS_EACH = 30
+DEFAULT_PAIRS_EACH = 30
 """After how many pairs a person is thanked, unless another number is given."""
-HOST, PORT = "127.0.0.1", 8765
+DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8765
 """Where a study is served, unless another place is given."""

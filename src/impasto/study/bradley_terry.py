@@ -21,22 +21,22 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Whole = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
-LEVEL = 0.95
+CONFIDENCE_LEVEL = 0.95
 """Of the intervals."""
-FEWEST = 5
+MIN_CLUSTERS = 5
 """Of how many people (or scenes) at least the spread between them is estimated."""
 
-_HALF = 0.5
+_PSEUDO_WINS = 0.5
 """What is added to the wins of every method over every other where the maximum is at infinity."""
-_STEPS = 200
-_ENOUGH = 1e-10
+_MAX_STEPS = 200
+_TOLERANCE = 1e-10
 
 
 @dataclass(frozen=True)
-class Votes:
+class PairedComparisons:
     """Answers to one question, one entry each: arrays of whole numbers of one length.
 
     Attributes:
@@ -45,14 +45,14 @@ class Votes:
         rater, scene: who said so, and of which scene.
     """
 
-    first: Whole
-    second: Whole
-    outcome: Whole
-    rater: Whole
-    scene: Whole
+    first: IntArray
+    second: IntArray
+    outcome: IntArray
+    rater: IntArray
+    scene: IntArray
 
     @classmethod
-    def of(cls, rows: Sequence[tuple[int, int, int, int, int]]) -> Votes:
+    def from_rows(cls, rows: Sequence[tuple[int, int, int, int, int]]) -> PairedComparisons:
         """From rows (first, second, outcome, rater, scene)."""
         table = np.asarray(rows, dtype=np.int64).reshape(-1, 5)
         return cls(*table.T)
@@ -60,7 +60,7 @@ class Votes:
     def __len__(self) -> int:
         return len(self.outcome)
 
-    def wins(self, methods: int) -> Whole:
+    def wins(self, methods: int) -> IntArray:
         """(methods, methods): how often the row's method was preferred to the column's."""
         table = np.zeros((methods, methods), dtype=np.int64)
         for sign, winner, loser in ((1, self.first, self.second), (-1, self.second, self.first)):
@@ -70,74 +70,74 @@ class Votes:
 
 
 @dataclass(frozen=True)
-class Interval:
-    """An estimate and where the true value lies, at :data:`LEVEL`."""
+class Estimate:
+    """An estimate and where the true value lies, at :data:`CONFIDENCE_LEVEL`."""
 
     value: float
     low: float
     high: float
 
-    def map(self, function: Callable[[float], float]) -> Interval:
+    def map(self, function: Callable[[float], float]) -> Estimate:
         """The same of a rising function of the value."""
-        return Interval(function(self.value), function(self.low), function(self.high))
+        return Estimate(function(self.value), function(self.low), function(self.high))
 
 
 @dataclass(frozen=True)
-class Fit:
+class BradleyTerryFit:
     """Fitted scores.
 
     Attributes:
         scores: θ of each method; their mean is 0.
-        tie: nu; 0 if nobody said "cannot tell".
-        plain: covariance of θ as if every answer were independent (inverse Fisher information).
-        spread: covariance of θ that lets the answers of one rater, or on one scene, hang together;
-            None with fewer than :data:`FEWEST` of both.
-        freedom: degrees of freedom of ``spread``.
+        tie_parameter: nu; 0 if nobody said "cannot tell".
+        naive_covariance: covariance of θ as if every answer were independent (inverse Fisher information).
+        clustered_covariance: covariance of θ that lets the answers of one rater, or on one scene, hang together;
+            None with fewer than :data:`MIN_CLUSTERS` of both.
+        degrees_of_freedom: degrees of freedom of ``clustered_covariance``.
         regularised: whether half an answer was added each way to every two methods.
     """
 
-    scores: Floats
-    tie: float
-    plain: Floats
-    spread: Floats | None
-    freedom: int
+    scores: FloatArray
+    tie_parameter: float
+    naive_covariance: FloatArray
+    clustered_covariance: FloatArray | None
+    degrees_of_freedom: int
     regularised: bool
 
-    def score(self, method: int) -> Interval:
+    def score(self, method: int) -> Estimate:
         """θ of a method, relative to the mean of all."""
         weights = np.full(len(self.scores), -1 / len(self.scores))
         weights[method] += 1
-        return self._contrast(weights)
+        return self._estimate(weights)
 
-    def preference(self, method: int, other: int) -> Interval:
+    def preference(self, method: int, other: int) -> Estimate:
         """The share, of those who can tell, that prefers ``method`` to ``other``: 0..1."""
-        return self._contrast(self._between(method, other)).map(logistic)
+        return self._estimate(self._difference_weights(method, other)).map(logistic)
 
-    def excess(self, method: int, other: int) -> float:
+    def design_effect(self, method: int, other: int) -> float:
         """How many answers count as one independent answer, about two methods; at least 1."""
-        weights = self._between(method, other)
-        return (self._reach(weights) / self._reach(weights, alone=True)) ** 2
+        weights = self._difference_weights(method, other)
+        return (self._half_width(weights) / self._half_width(weights, naive=True)) ** 2
 
-    def _between(self, method: int, other: int) -> Floats:
+    def _difference_weights(self, method: int, other: int) -> FloatArray:
         weights = np.zeros(len(self.scores))
         weights[method], weights[other] = 1, -1
         return weights
 
-    def _reach(self, weights: Floats, alone: bool = False) -> float:
+    def _half_width(self, weights: FloatArray, naive: bool = False) -> float:
         """Half of an interval's width: the wider of both ways to estimate it, or the plain one."""
-        share = 0.5 + LEVEL / 2
-        plain = quantile(share) * math.sqrt(weights @ self.plain @ weights)
-        if alone or self.spread is None:
+        share = 0.5 + CONFIDENCE_LEVEL / 2
+        plain = quantile(share) * math.sqrt(weights @ self.naive_covariance @ weights)
+        if naive or self.clustered_covariance is None:
             return plain
-        variance = max(0.0, float(weights @ self.spread @ weights))
-        return max(plain, quantile(share, self.freedom) * math.sqrt(variance))
+        variance = max(0.0, float(weights @ self.clustered_covariance @ weights))
+        return max(plain, quantile(share, self.degrees_of_freedom) * math.sqrt(variance))
 
-    def _contrast(self, weights: Floats) -> Interval:
-        middle, reach = float(weights @ self.scores), self._reach(weights)
-        return Interval(middle, middle - reach, middle + reach)
+    def _estimate(self, weights: FloatArray) -> Estimate:
+        middle, reach = float(weights @ self.scores), self._half_width(weights)
+        return Estimate(middle, middle - reach, middle + reach)
 
 
-def fit(votes: Votes, methods: int) -> Fit:
+def fit_bradley_terry(comparisons: PairedComparisons, methods: int) -> BradleyTerryFit:
     """Fit the scores of ``methods`` methods, at least 2.
 
     The maximum is finite if every method is preferred to every other, directly or through others
@@ -147,101 +147,103 @@ def fit(votes: Votes, methods: int) -> Fit:
     The covariance ``spread`` is the sandwich estimate for clusters (Liang and Zeger 1986), for
     raters and scenes at once (Cameron, Gelbach and Miller 2011), each with the factor G / (G - 1).
     """
-    rows = _Rows.of(votes, methods)
-    regularised = not _connected(votes.wins(methods) > 0)
-    full = rows.with_halves() if regularised else rows
+    rows = _LogitModel.from_comparisons(comparisons, methods)
+    regularised = not _is_connected(comparisons.wins(methods) > 0)
+    full = rows.with_pseudo_wins() if regularised else rows
     values, information = full.maximise()
-    inverse: Floats = np.linalg.pinv(information, hermitian=True).astype(np.float64)
-    spread, freedom = _spread(votes, rows.gradients(values), inverse, methods)
-    return Fit(
+    inverse: FloatArray = np.linalg.pinv(information, hermitian=True).astype(np.float64)
+    spread, freedom = _clustered_covariance(comparisons, rows.gradients(values), inverse, methods)
+    return BradleyTerryFit(
         scores=values[:methods] - values[:methods].mean(),
-        tie=math.exp(values[methods]) if full.ties else 0.0,
-        plain=inverse[:methods, :methods],
-        spread=spread,
-        freedom=freedom,
+        tie_parameter=math.exp(values[methods]) if full.has_ties else 0.0,
+        naive_covariance=inverse[:methods, :methods],
+        clustered_covariance=spread,
+        degrees_of_freedom=freedom,
         regularised=regularised,
     )
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _LogitModel:
     """The multinomial logit: for each answer the derivatives of its outcomes' logits.
 
     Attributes:
         design: (answers, outcomes, parameters); outcomes are first, second and, if anybody said
             so, cannot tell; parameters are θ and then log nu.
-        chosen: (answers,): the outcome.
-        weight: (answers,).
+        choices: (answers,): the outcome.
+        weights: (answers,).
         methods: how many.
     """
 
-    design: Floats
-    chosen: Whole
-    weight: Floats
+    design: FloatArray
+    choices: IntArray
+    weights: FloatArray
     methods: int
 
     @property
-    def ties(self) -> bool:
+    def has_ties(self) -> bool:
         return int(self.design.shape[1]) == 3
 
     @classmethod
-    def of(cls, votes: Votes, methods: int) -> _Rows:
-        ties = bool((votes.outcome == 0).any())
-        chosen = np.select([votes.outcome == 1, votes.outcome == -1], [0, 1], 2)
-        design = _design(votes.first, votes.second, methods, ties)
-        return cls(design, chosen, np.ones(len(votes)), methods)
+    def from_comparisons(cls, comparisons: PairedComparisons, methods: int) -> _LogitModel:
+        ties = bool((comparisons.outcome == 0).any())
+        chosen = np.select([comparisons.outcome == 1, comparisons.outcome == -1], [0, 1], 2)
+        design = _design_matrix(comparisons.first, comparisons.second, methods, ties)
+        return cls(design, chosen, np.ones(len(comparisons)), methods)
 
-    def with_halves(self) -> _Rows:
+    def with_pseudo_wins(self) -> _LogitModel:
         """With half an answer each way between every two methods."""
         low, high = np.triu_indices(self.methods, 1)
-        more = _design(np.r_[low, high], np.r_[high, low], self.methods, self.ties)
-        return _Rows(
+        more = _design_matrix(np.r_[low, high], np.r_[high, low], self.methods, self.has_ties)
+        return _LogitModel(
             np.concatenate([self.design, more]),
-            np.r_[self.chosen, np.zeros(len(more), dtype=np.int64)],
-            np.r_[self.weight, np.full(len(more), _HALF)],
+            np.r_[self.choices, np.zeros(len(more), dtype=np.int64)],
+            np.r_[self.weights, np.full(len(more), _PSEUDO_WINS)],
             self.methods,
         )
 
-    def maximise(self) -> tuple[Floats, Floats]:
+    def maximise(self) -> tuple[FloatArray, FloatArray]:
         """The parameters at the maximum, and the Fisher information there."""
         values = np.zeros(self.design.shape[2])
-        height = self._height(values)
-        for _ in range(_STEPS):
-            gradient = self.weight @ self.gradients(values)
-            step = np.linalg.pinv(self._information(values), hermitian=True) @ gradient
-            if float(gradient @ step) < _ENOUGH:  # so near, one whole step more is exact
-                return values + step, self._information(values + step)
+        height = self._log_likelihood(values)
+        for _ in range(_MAX_STEPS):
+            gradient = self.weights @ self.gradients(values)
+            step = np.linalg.pinv(self._fisher_information(values), hermitian=True) @ gradient
+            if float(gradient @ step) < _TOLERANCE:  # so near, one whole step more is exact
+                return values + step, self._fisher_information(values + step)
             length = 1.0
-            while (new := self._height(values + length * step)) < height and length > _ENOUGH:
+            while (
+                new := self._log_likelihood(values + length * step)
+            ) < height and length > _TOLERANCE:
                 length /= 2
             values, height = values + length * step, new
-        return values, self._information(values)
+        return values, self._fisher_information(values)
 
-    def gradients(self, values: Floats) -> Floats:
+    def gradients(self, values: FloatArray) -> FloatArray:
         """(answers, parameters): the derivative of each answer's log likelihood."""
-        chosen = np.take_along_axis(self.design, self.chosen[:, None, None], axis=1)[:, 0]
-        expected: Floats = np.einsum("ak,akp->ap", self._odds(values), self.design)
+        chosen = np.take_along_axis(self.design, self.choices[:, None, None], axis=1)[:, 0]
+        expected: FloatArray = np.einsum("ak,akp->ap", self._probabilities(values), self.design)
         return np.asarray(chosen - expected)
 
-    def _height(self, values: Floats) -> float:
-        odds = np.take_along_axis(self._odds(values), self.chosen[:, None], axis=1)[:, 0]
-        return float(self.weight @ np.log(np.maximum(odds, 1e-300)))
+    def _log_likelihood(self, values: FloatArray) -> float:
+        odds = np.take_along_axis(self._probabilities(values), self.choices[:, None], axis=1)[:, 0]
+        return float(self.weights @ np.log(np.maximum(odds, 1e-300)))
 
-    def _odds(self, values: Floats) -> Floats:
+    def _probabilities(self, values: FloatArray) -> FloatArray:
         logits = self.design @ values
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
-    def _information(self, values: Floats) -> Floats:
-        odds = self._odds(values)
+    def _fisher_information(self, values: FloatArray) -> FloatArray:
+        odds = self._probabilities(values)
         mean = np.einsum("ak,akp->ap", odds, self.design)
         away = self.design - mean[:, None]
         return np.asarray(
-            np.einsum("a,ak,akp,akq->pq", self.weight, odds, away, away, optimize=True)
+            np.einsum("a,ak,akp,akq->pq", self.weights, odds, away, away, optimize=True)
         )
 
 
-def _design(first: Whole, second: Whole, methods: int, ties: bool) -> Floats:
+def _design_matrix(first: IntArray, second: IntArray, methods: int, ties: bool) -> FloatArray:
     """Logits less the mean of the two scores: half the difference, minus that, and log nu."""
     rows = np.arange(len(first))
     design = np.zeros((len(first), 3 if ties else 2, methods + ties))
@@ -253,7 +255,7 @@ def _design(first: Whole, second: Whole, methods: int, ties: bool) -> Floats:
     return design
 
 
-def _connected(beats: NDArray[np.bool_]) -> bool:
+def _is_connected(beats: NDArray[np.bool_]) -> bool:
     """Whether every method beats every other, directly or through others."""
     reach = beats | np.eye(len(beats), dtype=bool)
     for _ in range(len(beats)):
@@ -261,16 +263,18 @@ def _connected(beats: NDArray[np.bool_]) -> bool:
     return bool(reach.all())
 
 
-def _spread(
-    votes: Votes, gradients: Floats, inverse: Floats, methods: int
-) -> tuple[Floats | None, int]:
+def _clustered_covariance(
+    comparisons: PairedComparisons, gradients: FloatArray, inverse: FloatArray, methods: int
+) -> tuple[FloatArray | None, int]:
     """The clustered covariance of θ and its degrees of freedom, if there is enough to tell."""
-    ways = [w for w in (votes.rater, votes.scene) if len(np.unique(w)) >= FEWEST]
+    ways = [w for w in (comparisons.rater, comparisons.scene) if len(np.unique(w)) >= MIN_CLUSTERS]
     if not ways:
         return None, 0
     terms = [(way, 1.0) for way in ways]
     if len(ways) == 2:
-        terms.append((votes.rater * (int(votes.scene.max()) + 1) + votes.scene, -1.0))
+        terms.append(
+            (comparisons.rater * (int(comparisons.scene.max()) + 1) + comparisons.scene, -1.0)
+        )
     middle = np.zeros_like(inverse)
     for way, sign in terms:
         _, place = np.unique(way, return_inverse=True)
@@ -287,13 +291,13 @@ def logistic(value: float) -> float:
     return 0.5 * (1 + math.tanh(value / 2))
 
 
-def quantile(share: float, freedom: int | None = None) -> float:
+def quantile(probability: float, degrees_of_freedom: int | None = None) -> float:
     """Of the normal distribution, or of Student's with at least 4 degrees of freedom.
 
     Student's by the expansion 26.7.5 of Abramowitz and Stegun, which is right to 0.001 there.
     """
-    z = NormalDist().inv_cdf(share)
-    if freedom is None:
+    z = NormalDist().inv_cdf(probability)
+    if degrees_of_freedom is None:
         return z
     terms = (
         (z**3 + z) / 4,
@@ -301,4 +305,4 @@ def quantile(share: float, freedom: int | None = None) -> float:
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
         (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
     )
-    return z + math.fsum(term / freedom ** (k + 1) for k, term in enumerate(terms))
+    return z + math.fsum(term / degrees_of_freedom ** (k + 1) for k, term in enumerate(terms))

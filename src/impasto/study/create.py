@@ -20,23 +20,29 @@ from PIL import Image
 
 from impasto.core.errors import ImpastoError, InputError, KnobError
 from impasto.core.picture import Picture
-from impasto.core.recipe import Ingredient, Recipe
-from impasto.pictures import fit_long_side, read, read_recipe, replacing, resize
-from impasto.study import PAIRS_EACH
-from impasto.study.database import created
-from impasto.study.folders import common, match, pictures_in, results_of, some
+from impasto.core.recipe import InputFile, Recipe
+from impasto.pictures import atomic_write, fit_long_side, read, read_recipe, resize
+from impasto.study import DEFAULT_PAIRS_EACH
+from impasto.study.database import create_database
+from impasto.study.folders import (
+    index_pictures,
+    index_results,
+    match_name,
+    shared_names,
+    summarize_names,
+)
 
-LONGEST = 1600
+MAX_SIDE_PX = 1600
 """Long side in px to which pictures are shrunk."""
-QUALITY = 92
+JPEG_QUALITY = 92
 """Of the JPEG copies, which keep all of the colour's resolution."""
 _ROLES = ("content", "style")
-_ASPECT = 0.02
+_ASPECT_TOLERANCE = 0.02
 """By how much the aspect ratios of two results of one scene may differ before it is said."""
 
 
 @dataclass(frozen=True)
-class Made:
+class StudySummary:
     """What went into a study.
 
     Attributes:
@@ -59,9 +65,9 @@ def make_study(
     contents: str | os.PathLike[str] | None = None,
     styles: str | os.PathLike[str] | None = None,
     seed: int = 0,
-    pairs_each: int = PAIRS_EACH,
-    progress: Callable[[int, int], None] = lambda _done, _all: None,
-) -> Made:
+    pairs_each: int = DEFAULT_PAIRS_EACH,
+    callback: Callable[[int, int], None] = lambda _done, _all: None,
+) -> StudySummary:
     """Make the study ``path`` from folders of results, one for each method.
 
     Pictures of the same name (without the suffix) in all folders are one scene. Its content and
@@ -77,7 +83,7 @@ def make_study(
         styles: folder of style pictures.
         seed: of the order and the sides in which pairs will be shown, 0 to 2³² - 1.
         pairs_each: after how many pairs a rater is thanked, at least 1.
-        progress: called with the number of scenes done and of all.
+        callback: called with the number of scenes done and of all.
 
     Raises:
         InputError: fewer than two methods, no common name, an unusable folder or picture, or a
@@ -92,24 +98,24 @@ def make_study(
         raise InputError(
             f"{path} exists and may hold answers: choose another name, or delete it yourself."
         )
-    results = results_of(folders)
-    names, left_out = common(results)
+    results = index_results(folders)
+    names, left_out = shared_names(results)
     shelves = {
-        role: pictures_in(folder, f"{role} pictures") if folder is not None else None
+        role: index_pictures(folder, f"{role} pictures") if folder is not None else None
         for role, folder in zip(_ROLES, (contents, styles), strict=True)
     }
-    with replacing(path, overwrite=False) as file, created(file.name) as base:
+    with atomic_write(path, overwrite=False) as file, create_database(file.name) as base:
         base.executemany(
             "INSERT INTO about VALUES (?, ?)",
             [("seed", str(seed)), ("pairs_each", str(pairs_each)), ("id", secrets.token_hex(4))],
         )
         base.executemany("INSERT INTO method (name) VALUES (?)", [(name,) for name in folders])
-        filling = _Filling(base, shelves)
+        filling = _StudyWriter(base, shelves)
         for done, name in enumerate(names):
-            progress(done, len(names))
-            filling.add(name, {method: results[method][name] for method in folders})
+            callback(done, len(names))
+            filling.add_scene(name, {method: results[method][name] for method in folders})
     count = len(folders)
-    return Made(
+    return StudySummary(
         methods=tuple(folders),
         scenes=tuple(names),
         pairs=len(names) * count * (count - 1) // 2,
@@ -117,90 +123,94 @@ def make_study(
     )
 
 
-class _Filling:
+class _StudyWriter:
     """Puts scenes into a study's file, and keeps what is odd about them."""
 
     def __init__(
-        self, base: sqlite3.Connection, shelves: Mapping[str, Mapping[str, Path] | None]
+        self, database: sqlite3.Connection, sources: Mapping[str, Mapping[str, Path] | None]
     ) -> None:
-        self._base, self._shelves = base, shelves
-        self._known: dict[str, int] = {}
-        self._without: dict[str, list[str]] = {role: [] for role in _ROLES}
-        self._sizes: list[str] = []
-        self._shapes: list[str] = []
-        self._same: list[str] = []
+        self._database, self._sources = database, sources
+        self._picture_ids: dict[str, int] = {}
+        self._missing: dict[str, list[str]] = {role: [] for role in _ROLES}
+        self._size_notes: list[str] = []
+        self._shape_notes: list[str] = []
+        self._identical: list[str] = []
 
-    def add(self, scene: str, files: Mapping[str, Path]) -> None:
+    def add_scene(self, scene: str, files: Mapping[str, Path]) -> None:
         """The scene ``scene`` with the results ``files``, method → file."""
         pictures = {method: read(file) for method, file in files.items()}
-        self._look_at(scene, pictures)
-        side = min(LONGEST, *(picture.long_side for picture in pictures.values()))
-        shown = [self._aside(role, scene, files) for role in _ROLES]
-        number = self._base.execute(
+        self._check_sizes(scene, pictures)
+        side = min(MAX_SIDE_PX, *(picture.long_side for picture in pictures.values()))
+        shown = [self._input_picture(role, scene, files) for role in _ROLES]
+        number = self._database.execute(
             "INSERT INTO scene (name, content, style) VALUES (?, ?, ?)", (scene, *shown)
         ).lastrowid
         for method, picture in pictures.items():
-            self._base.execute(
+            self._database.execute(
                 "INSERT INTO result SELECT ?, id, ? FROM method WHERE name = ?",
-                (number, self._keep(picture, side), method),
+                (number, self._insert_picture(picture, side), method),
             )
 
     def warnings(self) -> tuple[str, ...]:
         """What is odd about the scenes, one sentence each."""
         said = []
         for role in _ROLES:
-            if missing := self._without[role]:
+            if missing := self._missing[role]:
                 said.append(
-                    f"No {role} picture is known for {some(missing)}: it is not shown, and the "
+                    f"No {role} picture is known for {summarize_names(missing)}: it is not shown, and the "
                     f"question about the {role} is not asked there. --{role}s DIR gives them."
                 )
-        if self._sizes:
+        if self._size_notes:
             said.append(f"Results differ in size; each is shown as the smallest of its scene: "
-                        f"{some(self._sizes)}.")  # fmt: skip
-        if self._shapes:
+                        f"{summarize_names(self._size_notes)}.")  # fmt: skip
+        if self._shape_notes:
             said.append(f"Results differ in shape, which may tell them apart: "
-                        f"{some(self._shapes)}.")  # fmt: skip
-        if self._same:
-            said.append(f"Two methods have the same picture, to the pixel: {some(self._same)}.")
+                        f"{summarize_names(self._shape_notes)}.")  # fmt: skip
+        if self._identical:
+            said.append(
+                f"Two methods have the same picture, to the pixel: {summarize_names(self._identical)}."
+            )
         return tuple(said)
 
-    def _look_at(self, scene: str, pictures: Mapping[str, Picture]) -> None:
+    def _check_sizes(self, scene: str, pictures: Mapping[str, Picture]) -> None:
         sizes = {(each.width, each.height) for each in pictures.values()}
         aspects = [width / height for width, height in sizes]
         if len(sizes) > 1:
             words = ", ".join(f"{m} {p.width} x {p.height}" for m, p in pictures.items())
-            uneven = max(aspects) > (1 + _ASPECT) * min(aspects)
-            (self._shapes if uneven else self._sizes).append(f"{scene} ({words})")
+            uneven = max(aspects) > (1 + _ASPECT_TOLERANCE) * min(aspects)
+            (self._shape_notes if uneven else self._size_notes).append(f"{scene} ({words})")
         if len({each.sha256 for each in pictures.values()}) < len(pictures):
-            self._same.append(scene)
+            self._identical.append(scene)
 
-    def _aside(self, role: str, scene: str, files: Mapping[str, Path]) -> int | None:
+    def _input_picture(self, role: str, scene: str, files: Mapping[str, Path]) -> int | None:
         """The number of the scene's content or style picture, if one is found."""
-        shelf = self._shelves[role]
+        shelf = self._sources[role]
         if shelf is None:
-            found = _from_recipes(role, files.values())
+            found = _find_in_recipes(role, files.values())
         else:
-            name = match(scene, shelf, at_start=role == "content")
+            name = match_name(scene, shelf, prefer_first=role == "content")
             found = read(shelf[name]) if name is not None else None
         if found is None:
-            self._without[role].append(scene)
+            self._missing[role].append(scene)
             return None
-        if found.sha256 not in self._known:
-            self._known[found.sha256] = self._keep(found, min(LONGEST, found.long_side))
-        return self._known[found.sha256]
+        if found.sha256 not in self._picture_ids:
+            self._picture_ids[found.sha256] = self._insert_picture(
+                found, min(MAX_SIDE_PX, found.long_side)
+            )
+        return self._picture_ids[found.sha256]
 
-    def _keep(self, picture: Picture, long_side: int) -> int:
+    def _insert_picture(self, picture: Picture, long_side: int) -> int:
         height, width = fit_long_side(picture.height, picture.width, long_side)
-        number = self._base.execute(
+        number = self._database.execute(
             "INSERT INTO picture (token, sha256, width, height, jpeg) VALUES (?, ?, ?, ?, ?)",
             (secrets.token_urlsafe(12), picture.sha256, width, height,
-             jpeg(picture, height, width)),
+             encode_jpeg(picture, height, width)),
         ).lastrowid  # fmt: skip
         assert number is not None
         return number
 
 
-def jpeg(picture: Picture, height: int, width: int, quality: int = QUALITY) -> bytes:
+def encode_jpeg(picture: Picture, height: int, width: int, quality: int = JPEG_QUALITY) -> bytes:
     """A copy of another size as JPEG, without anything else; transparency is laid on white."""
     pixels = np.asarray(resize(picture.pixels, height, width))
     if picture.alpha is not None:
@@ -212,10 +222,10 @@ def jpeg(picture: Picture, height: int, width: int, quality: int = QUALITY) -> b
     return out.getvalue()
 
 
-def _from_recipes(role: str, files: Iterable[Path]) -> Picture | None:
+def _find_in_recipes(role: str, files: Iterable[Path]) -> Picture | None:
     """The content or style that the first result with a recipe names, if it is still the same."""
     for file in files:
-        for made_of in _ingredients(file):
+        for made_of in _recipe_inputs(file):
             if made_of.role != role:
                 continue
             try:
@@ -227,7 +237,7 @@ def _from_recipes(role: str, files: Iterable[Path]) -> Picture | None:
     return None
 
 
-def _ingredients(file: Path) -> tuple[Ingredient, ...]:
+def _recipe_inputs(file: Path) -> tuple[InputFile, ...]:
     try:
         text = read_recipe(file)
         return Recipe.from_json(text).inputs if text else ()

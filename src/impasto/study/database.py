@@ -14,19 +14,19 @@ from pathlib import Path
 
 from impasto.core.errors import InputError
 
-FORMAT = 1
+FORMAT_VERSION = 1
 """Of the tables; a file of another format is refused."""
 
-_APPLICATION = 0x494D5331
+_APPLICATION_ID = 0x494D5331
 """What marks an SQLite file as a study: "IMS1"."""
 
-_PATIENCE = 30.0
+_LOCK_TIMEOUT_SECONDS = 30.0
 """Seconds to wait for another rater's answer to be written."""
 
 _SYNCHRONOUS = "FULL"
 """SQLite's word for: an answer that was taken is on the disk, also if the power fails then."""
 
-_TABLES = """
+_SCHEMA = """
 CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE method (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE picture (
@@ -75,7 +75,7 @@ CREATE TABLE answer (
 """
 
 
-class Store:
+class StudyDatabase:
     """A study's file, checked when it is opened.
 
     Raises:
@@ -88,33 +88,35 @@ class Store:
             raise InputError(
                 f"There is no study {path}. Make one: impasto study new {path} DIR DIR"
             )
-        with self.reading() as base:
+        with self.read_transaction() as base:
             marked = base.execute("PRAGMA application_id").fetchone()[0]
             found = base.execute("PRAGMA user_version").fetchone()[0]
-        if marked != _APPLICATION:
-            raise self._no_study()
-        if found != FORMAT:
+        if marked != _APPLICATION_ID:
+            raise self._no_study_error()
+        if found != FORMAT_VERSION:
             age, way = (
-                ("a later", "update Impasto") if found > FORMAT else ("an older", "make anew")
+                ("a later", "update Impasto")
+                if found > FORMAT_VERSION
+                else ("an older", "make anew")
             )
             raise InputError(
                 f"{path} was made by {age} Impasto: its format is {found}, this one reads "
-                f"{FORMAT}; {way}, or use the Impasto that made it."
+                f"{FORMAT_VERSION}; {way}, or use the Impasto that made it."
             )
 
     @contextlib.contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def read_transaction(self) -> Iterator[sqlite3.Connection]:
         """A connection that sees one state of the file and changes nothing.
 
         Raises:
             InputError: the file cannot be read.
         """
-        with self._told(), _connected(self._uri("ro")) as base:
+        with self._translate_errors(), _connect(self._uri("ro")) as base:
             base.execute("BEGIN")
             yield base
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def write_transaction(self) -> Iterator[sqlite3.Connection]:
         """A connection whose changes are on disk when the block ends, all of them or none.
 
         Only one writes at a time; the others wait.
@@ -122,7 +124,7 @@ class Store:
         Raises:
             InputError: the file cannot be written.
         """
-        with self._told(), _connected(self._uri("rw")) as base:
+        with self._translate_errors(), _connect(self._uri("rw")) as base:
             base.execute("BEGIN IMMEDIATE")
             try:
                 yield base
@@ -132,31 +134,31 @@ class Store:
             base.execute("COMMIT")
 
     @contextlib.contextmanager
-    def shared(self) -> Iterator[None]:
+    def wal_mode(self) -> Iterator[None]:
         """Let readers and a writer not wait for each other while the block lasts (WAL)."""
-        with self._told(), _connected(self._uri("rw")) as base:
+        with self._translate_errors(), _connect(self._uri("rw")) as base:
             base.execute("PRAGMA journal_mode = WAL")
         try:
             yield
         finally:
             # One file again, unless somebody else still uses it, who will see to it.
-            with contextlib.suppress(sqlite3.Error), _connected(self._uri("rw"), 1.0) as base:
+            with contextlib.suppress(sqlite3.Error), _connect(self._uri("rw"), 1.0) as base:
                 base.execute("PRAGMA journal_mode = DELETE")
 
-    def about(self, key: str) -> str:
+    def get_metadata(self, key: str) -> str:
         """What was noted about the study as a whole when it was made."""
-        with self.reading() as base:
+        with self.read_transaction() as base:
             row = base.execute("SELECT value FROM about WHERE key = ?", (key,)).fetchone()
         return str(row[0])
 
     def _uri(self, mode: str) -> str:
         return f"{self.path.absolute().as_uri()}?mode={mode}"
 
-    def _no_study(self) -> InputError:
+    def _no_study_error(self) -> InputError:
         return InputError(f"{self.path} is no study: give a file that impasto study new has made.")
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         """What SQLite finds wrong, in our words."""
         try:
             yield
@@ -169,30 +171,30 @@ class Store:
             ) from error
         except sqlite3.DatabaseError as error:
             if "not a database" in str(error):
-                raise self._no_study() from error
+                raise self._no_study_error() from error
             raise InputError(
                 f"{self.path} is damaged: SQLite says {str(error)!r}. Take an earlier copy."
             ) from error
 
 
 @contextlib.contextmanager
-def created(path: str | os.PathLike[str]) -> Iterator[sqlite3.Connection]:
+def create_database(path: str | os.PathLike[str]) -> Iterator[sqlite3.Connection]:
     """A connection to fill a new study with: the empty file ``path`` gets the tables."""
-    with _connected(os.fspath(path)) as base:
-        base.executescript(_TABLES)
-        base.execute(f"PRAGMA application_id = {_APPLICATION}")
-        base.execute(f"PRAGMA user_version = {FORMAT}")
+    with _connect(os.fspath(path)) as base:
+        base.executescript(_SCHEMA)
+        base.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        base.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
         base.execute("BEGIN")
         yield base
         base.execute("COMMIT")
 
 
 @contextlib.contextmanager
-def _connected(address: str, patience: float = _PATIENCE) -> Iterator[sqlite3.Connection]:
+def _connect(address: str, timeout: float = _LOCK_TIMEOUT_SECONDS) -> Iterator[sqlite3.Connection]:
     """A connection whose transactions are ours to begin and end, closed after the block."""
     uri = address.startswith("file:")
     with contextlib.closing(
-        sqlite3.connect(address, timeout=patience, isolation_level=None, uri=uri)
+        sqlite3.connect(address, timeout=timeout, isolation_level=None, uri=uri)
     ) as base:
         base.row_factory = sqlite3.Row
         base.execute("PRAGMA foreign_keys = ON")

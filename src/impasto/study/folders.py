@@ -8,23 +8,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from impasto.core.errors import InputError
-from impasto.core.knobs import nearest
+from impasto.core.knobs import closest_name
 
-SUFFIXES = (
+PICTURE_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff"),
     *(".gif", ".bmp", ".heic", ".heif"),
 )
 """What is taken for a picture in a folder."""
 
 
-def results_of(
+def index_results(
     folders: Mapping[str, str | os.PathLike[str]],
 ) -> dict[str, dict[str, Path]]:
     """Method → name → file.
 
     Raises:
         InputError: fewer than two methods, a method without a name, one folder twice, or what
-            :func:`pictures_in` raises.
+            :func:`index_pictures` raises.
     """
     if len(folders) < 2:
         only = f"only {next(iter(folders))} was given" if folders else "none was given"
@@ -39,15 +39,15 @@ def results_of(
         if place in seen:
             raise InputError(f"{seen[place]} and {method} are the same folder, {folder}.")
         seen[place] = method
-    return {method: pictures_in(folder, "results") for method, folder in folders.items()}
+    return {method: index_pictures(folder, "results") for method, folder in folders.items()}
 
 
-def pictures_in(folder: str | os.PathLike[str], what: str) -> dict[str, Path]:
+def index_pictures(folder: str | os.PathLike[str], description: str) -> dict[str, Path]:
     """Name without suffix → file, of the pictures that lie directly in a folder.
 
     Args:
         folder: the folder.
-        what: "results": what is sought there, for messages.
+        description: "results": what is sought there, for messages.
 
     Raises:
         InputError: no such folder, no picture in it, or two of one name.
@@ -55,12 +55,18 @@ def pictures_in(folder: str | os.PathLike[str], what: str) -> dict[str, Path]:
     place = Path(folder)
     if not place.is_dir():
         siblings = [e.name for e in place.parent.iterdir()] if place.parent.is_dir() else []
-        near = nearest(place.name, siblings)
-        hint = f"did you mean {place.parent / near}?" if near else f"name one with {what} in it."
+        near = closest_name(place.name, siblings)
+        hint = (
+            f"did you mean {place.parent / near}?"
+            if near
+            else f"name one with {description} in it."
+        )
         raise InputError(f"There is no folder {folder}: {hint}")
-    files = sorted(f for f in place.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file())
+    files = sorted(
+        f for f in place.iterdir() if f.suffix.lower() in PICTURE_SUFFIXES and f.is_file()
+    )
     if not files:
-        raise InputError(f"{folder} holds no pictures ({', '.join(SUFFIXES)}).")
+        raise InputError(f"{folder} holds no pictures ({', '.join(PICTURE_SUFFIXES)}).")
     found: dict[str, Path] = {}
     for file in files:
         if file.stem in found:
@@ -72,7 +78,7 @@ def pictures_in(folder: str | os.PathLike[str], what: str) -> dict[str, Path]:
     return found
 
 
-def common(results: Mapping[str, Mapping[str, Path]]) -> tuple[list[str], list[str]]:
+def shared_names(results: Mapping[str, Mapping[str, Path]]) -> tuple[list[str], list[str]]:
     """The names that every method has, and sentences on what is left out.
 
     Raises:
@@ -80,7 +86,9 @@ def common(results: Mapping[str, Mapping[str, Path]]) -> tuple[list[str], list[s
     """
     shared = set.intersection(*(set(found) for found in results.values()))
     if not shared:
-        examples = "; ".join(f"{m} has {some(sorted(found))}" for m, found in results.items())
+        examples = "; ".join(
+            f"{m} has {summarize_names(sorted(found))}" for m, found in results.items()
+        )
         raise InputError(
             "No picture has the same name in all folders, so that nothing can be compared: "
             f"{examples}. Name the results of one content and style alike in every folder."
@@ -92,19 +100,19 @@ def common(results: Mapping[str, Mapping[str, Path]]) -> tuple[list[str], list[s
     return sorted(shared), said
 
 
-def some(names: Sequence[str], most: int = 5) -> str:
+def summarize_names(names: Sequence[str], max_names: int = 5) -> str:
     """A list in words; of a long one the first, and how many there are besides."""
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+    rest = len(names) - max_names
+    return ", ".join(names[:max_names]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def match(scene: str, names: Iterable[str], *, at_start: bool) -> str | None:
+def match_name(scene: str, names: Iterable[str], *, prefer_first: bool) -> str | None:
     """The name that is meant by a scene's: the same, or the longest that is whole words of it.
 
     Args:
         scene: "canal-starry-night".
         names: among which it is sought.
-        at_start: of several as long, take the one that stands first in the scene's name, else last.
+        prefer_first: of several as long, take the one that stands first in the scene's name, else last.
     """
     found = []
     for name in names:
@@ -112,5 +120,5 @@ def match(scene: str, names: Iterable[str], *, at_start: bool) -> str | None:
             return name
         places = [m.start() for m in re.finditer(rf"(?<![^\W_]){re.escape(name)}(?![^\W_])", scene)]
         if places:
-            found.append((len(name), -places[0] if at_start else places[-1], name))
+            found.append((len(name), -places[0] if prefer_first else places[-1], name))
     return max(found)[2] if found else None

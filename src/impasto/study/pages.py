@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 
 from impasto.study.questions import CHOICES, QUESTIONS
-from impasto.study.session import View
+from impasto.study.session import RaterScreen
 
 ASSETS = {
     "study.css": "text/css",
@@ -18,7 +18,7 @@ ASSETS = {
 }
 """Files that the pages load → their kind."""
 
-LABELS = {
+CHOICE_LABELS = {
     "left": ("Left", "Upper"),
     "right": ("Right", "Lower"),
     "neither": ("Cannot tell", "Cannot tell"),
@@ -26,29 +26,29 @@ LABELS = {
 """Choice → what it is called where the pictures stand side by side, and one above the other."""
 
 
-def welcome() -> str:
+def render_welcome() -> str:
     """For who has not begun."""
-    return render("welcome.html", questions=[q.words for q in QUESTIONS.values()])
+    return render_template("welcome.html", questions=[q.text for q in QUESTIONS.values()])
 
 
-def question(view: View) -> str:
+def render_question(screen: RaterScreen) -> str:
     """A pair and a question."""
-    choices = [(name, *LABELS[name], key) for key, name in enumerate(CHOICES, start=1)]
-    return render("question.html", view=view, words=QUESTIONS[view.question].words,
+    choices = [(name, *CHOICE_LABELS[name], key) for key, name in enumerate(CHOICES, start=1)]
+    return render_template("question.html", view=screen, words=QUESTIONS[screen.question].text,
                    choices=choices)  # fmt: skip
 
 
-def end(view: View) -> str:
+def render_end(screen: RaterScreen) -> str:
     """Thanks."""
-    return render("end.html", view=view)
+    return render_template("end.html", view=screen)
 
 
-def trouble() -> str:
+def render_error() -> str:
     """Something went wrong on our side."""
-    return render("trouble.html")
+    return render_template("trouble.html")
 
 
-def text_of(name: str) -> str:
+def read_asset(name: str) -> str:
     """A file that lies beside the templates."""
     return files("impasto.study").joinpath("templates", name).read_text(encoding="utf-8")
 
@@ -57,7 +57,7 @@ def text_of(name: str) -> str:
 def _templates() -> jinja2.Environment:
     """Where the templates are found; whatever is put into HTML is escaped."""
     return jinja2.Environment(
-        loader=jinja2.FunctionLoader(text_of),
+        loader=jinja2.FunctionLoader(read_asset),
         autoescape=jinja2.select_autoescape(),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -65,6 +65,6 @@ def _templates() -> jinja2.Environment:
     )
 
 
-def render(template: str, **values: Any) -> str:
+def render_template(template: str, **values: Any) -> str:
     """A template of this package filled in."""
     return _templates().get_template(template).render(**values)

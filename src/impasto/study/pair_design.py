@@ -1,7 +1,7 @@
 """Which pair comes next, and on which sides: evenly, and by chance where that leaves a choice.
 
 Every pair of methods is shown about equally often, and so is every scene of such a pair; each
-method of a pair stands on the left as often as on the right. After every :data:`SPACING` pairs a
+method of a pair stands on the left as often as on the right. After every :data:`PAIRS_PER_REPEAT` pairs a
 rater gets one again with its sides swapped, unannounced: how often the answer is the same is the
 rater's consistency.
 """
@@ -13,9 +13,9 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-SPACING = 6
+PAIRS_PER_REPEAT = 6
 """Pairs between two repeats."""
-REMEMBERED = 3
+MIN_REPEAT_DISTANCE_PAIRS = 3
 """A repeat is of a pair that lies more than so many pairs back."""
 
 
@@ -39,53 +39,53 @@ def all_pairs(scenes: Iterable[int], methods: Iterable[int]) -> list[Pair]:
 
 def next_pair(
     unseen: Sequence[Pair],
-    shown: Mapping[Pair, int],
+    shown_counts: Mapping[Pair, int],
     last_scene: int | None,
-    chance: random.Random,
+    rng: random.Random,
 ) -> Pair:
     """The pair that a rater shall see next.
 
     Args:
         unseen: what this rater has not seen; not empty.
-        shown: how often each pair has been shown to anybody.
+        shown_counts: how often each pair has been shown to anybody.
         last_scene: of the pair before; another one follows if there is a choice.
-        chance: decides among equals.
+        rng: decides among equals.
     """
     of_methods: dict[tuple[int, int], int] = {}
-    for pair, times in shown.items():
+    for pair, times in shown_counts.items():
         of_methods[pair.methods] = of_methods.get(pair.methods, 0) + times
     return min(
         unseen,
         key=lambda pair: (
             of_methods.get(pair.methods, 0),
             pair.scene == last_scene,
-            shown.get(pair, 0),
-            chance.random(),
+            shown_counts.get(pair, 0),
+            rng.random(),
         ),
     )
 
 
-def sides(
-    pair: Pair, on_left: Mapping[tuple[int, int], int], chance: random.Random
+def choose_sides(
+    pair: Pair, left_counts: Mapping[tuple[int, int], int], rng: random.Random
 ) -> tuple[int, int]:
     """The methods on the left and on the right.
 
     Args:
         pair: the pair.
-        on_left: (left, right) → how often the methods have been shown so.
-        chance: decides where both ways have been shown as often.
+        left_counts: (left, right) → how often the methods have been shown so.
+        rng: decides where both ways have been shown as often.
     """
     first, second = pair.methods
-    lead = on_left.get((first, second), 0) - on_left.get((second, first), 0)
-    straight = lead < 0 or (lead == 0 and chance.random() < 0.5)
+    lead = left_counts.get((first, second), 0) - left_counts.get((second, first), 0)
+    straight = lead < 0 or (lead == 0 and rng.random() < 0.5)
     return (first, second) if straight else (second, first)
 
 
 def repeat_is_due(pairs: int, repeats: int) -> bool:
     """Whether a rater who has seen so many pairs, and repeats of them, gets a repeat now."""
-    return pairs // SPACING > repeats
+    return pairs // PAIRS_PER_REPEAT > repeats
 
 
-def length(goal: int) -> int:
+def total_pairs(goal: int) -> int:
     """How many pairs are shown to a rater who shall see ``goal``, repeats included."""
-    return goal + goal // SPACING
+    return goal + goal // PAIRS_PER_REPEAT

@@ -14,13 +14,13 @@ class Question:
 
     Attributes:
         name: how files and reports call it.
-        words: how people are asked.
+        text: how people are asked.
         verb: between two methods' names in a report.
         needs: the pictures without which it cannot be asked, of "content" and "style".
     """
 
     name: str
-    words: str
+    text: str
     verb: str
     needs: tuple[str, ...] = ()
 
@@ -37,7 +37,7 @@ QUESTIONS = {
 }  # fmt: skip
 
 
-def asked_of(content: bool, style: bool) -> tuple[str, ...]:
+def available_questions(has_content: bool, has_style: bool) -> tuple[str, ...]:
     """The questions that can be asked where these pictures can be shown beside the pair."""
-    shown = {name for name, there in (("content", content), ("style", style)) if there}
+    shown = {name for name, there in (("content", has_content), ("style", has_style)) if there}
     return tuple(name for name, question in QUESTIONS.items() if shown.issuperset(question.needs))

@@ -11,12 +11,33 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from impasto.study.agreement import needed_answers, preference_alpha, same_share, share
-from impasto.study.bradley_terry import FEWEST, Fit, Interval, Votes, fit
-from impasto.study.database import Store
+from impasto.study.agreement import (
+    agreement_rate,
+    needed_answers,
+    preference_alpha,
+    wilson_proportion,
+)
+from impasto.study.bradley_terry import (
+    MIN_CLUSTERS,
+    BradleyTerryFit,
+    Estimate,
+    PairedComparisons,
+    fit_bradley_terry,
+)
+from impasto.study.database import StudyDatabase
 from impasto.study.questions import QUESTIONS
 
-COLUMNS = ("rater", "pair", "scene", "left", "right", "question", "choice", "preferred", "repeats")
+ANSWER_COLUMNS = (
+    "rater",
+    "pair",
+    "scene",
+    "left",
+    "right",
+    "question",
+    "choice",
+    "preferred",
+    "repeats",
+)
 """Of the table of answers."""
 
 
@@ -35,7 +56,7 @@ class Preference:
 
     better: str
     worse: str
-    share: Interval
+    share: Estimate
     wins: int
     losses: int
     ties: int
@@ -44,7 +65,7 @@ class Preference:
 
 
 @dataclass(frozen=True)
-class Findings:
+class QuestionResult:
     """The answers to one question.
 
     Attributes:
@@ -67,14 +88,14 @@ class Findings:
     question: str
     answers: int
     raters: int
-    scores: Mapping[str, Interval]
+    scores: Mapping[str, Estimate]
     pairs: tuple[Preference, ...]
     wins: Mapping[str, Mapping[str, int]]
     tie_share: float
     alpha: float | None
     same: float | None
-    steady: Interval | None
-    left: Interval | None
+    steady: Estimate | None
+    left: Estimate | None
     by_scene: Mapping[str, Mapping[str, int]]
     notes: tuple[str, ...]
 
@@ -96,7 +117,7 @@ class Report:
     scenes: tuple[str, ...]
     raters: int
     answers: int
-    questions: Mapping[str, Findings]
+    questions: Mapping[str, QuestionResult]
 
 
 @dataclass(frozen=True)
@@ -124,11 +145,11 @@ def report(path: str | os.PathLike[str]) -> Report:
     Raises:
         InputError: no such file, no study, or one of another format.
     """
-    store = Store(path)
-    with store.reading() as base:
+    store = StudyDatabase(path)
+    with store.read_transaction() as base:
         methods = tuple(r["name"] for r in base.execute("SELECT name FROM method ORDER BY id"))
         scenes = tuple(r["name"] for r in base.execute("SELECT name FROM scene ORDER BY id"))
-        given = _answers(base)
+        given = _read_answers(base)
     by_question = {name: [a for a in given if a.question == name] for name in QUESTIONS}
     return Report(
         study=os.fspath(path),
@@ -137,14 +158,14 @@ def report(path: str | os.PathLike[str]) -> Report:
         raters=len({answer.rater for answer in given}),
         answers=len(given),
         questions={
-            name: evaluate(name, answers, methods)
+            name: evaluate_question(name, answers, methods)
             for name, answers in by_question.items()
             if any(answer.repeats is None for answer in answers)
         },
     )
 
 
-def answers_table(path: str | os.PathLike[str]) -> str:
+def answers_csv(path: str | os.PathLike[str]) -> str:
     """Every answer of the study ``path`` as a line of CSV, for other programs.
 
     ``repeats`` is the ``pair`` that a hidden repeat shows again.
@@ -152,18 +173,18 @@ def answers_table(path: str | os.PathLike[str]) -> str:
     Raises:
         InputError: as :func:`report`.
     """
-    with Store(path).reading() as base:
-        given = _answers(base)
+    with StudyDatabase(path).read_transaction() as base:
+        given = _read_answers(base)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow(ANSWER_COLUMNS)
     for answer in given:
-        cells = (getattr(answer, column) for column in COLUMNS)
+        cells = (getattr(answer, column) for column in ANSWER_COLUMNS)
         writer.writerow(["" if cell is None else cell for cell in cells])
     return out.getvalue()
 
 
-def _answers(base: sqlite3.Connection) -> list[Answer]:
+def _read_answers(base: sqlite3.Connection) -> list[Answer]:
     rows = base.execute(
         "SELECT trial.rater, trial.id AS pair, scene.name AS scene, l.name AS left, "
         "       r.name AS right, answer.question, answer.choice, trial.repeats "
@@ -174,26 +195,28 @@ def _answers(base: sqlite3.Connection) -> list[Answer]:
     return [Answer(**dict(row)) for row in rows]
 
 
-def evaluate(question: str, given: Sequence[Answer], methods: Sequence[str]) -> Findings:
+def evaluate_question(
+    question: str, answers: Sequence[Answer], methods: Sequence[str]
+) -> QuestionResult:
     """The findings of one question from its answers, of which there is at least one."""
-    first_time = [answer for answer in given if answer.repeats is None]
-    votes = _votes(first_time, methods)
-    model = fit(votes, len(methods))
+    first_time = [answer for answer in answers if answer.repeats is None]
+    votes = _paired_comparisons(first_time, methods)
+    model = fit_bradley_terry(votes, len(methods))
     order = sorted(range(len(methods)), key=lambda k: -model.scores[k])
     table = votes.wins(len(methods))
-    ties = _ties(first_time)
+    ties = _tie_counts(first_time)
     pairs = tuple(
-        _preference(
+        _make_preference(
             (methods[i], methods[j]),
             model.preference(i, j),
             (int(table[i, j]), int(table[j, i]), ties[frozenset((methods[i], methods[j]))]),
-            model.excess(i, j),
+            model.design_effect(i, j),
         )
         for i, j in combinations(order, 2)
     )
-    units = _units(first_time)
-    told = [answer for answer in given if answer.preferred]
-    return Findings(
+    units = _answers_by_pair(first_time)
+    told = [answer for answer in answers if answer.preferred]
+    return QuestionResult(
         question=question,
         answers=len(first_time),
         raters=len({answer.rater for answer in first_time}),
@@ -202,24 +225,24 @@ def evaluate(question: str, given: Sequence[Answer], methods: Sequence[str]) -> 
         wins={methods[i]: {methods[j]: int(table[i, j]) for j in order if j != i} for i in order},
         tie_share=sum(ties.values()) / len(first_time),
         alpha=preference_alpha(units),
-        same=same_share(units),
-        steady=_steady(given),
-        left=share(sum(answer.choice == "left" for answer in told), len(told)),
-        by_scene=_by_scene(first_time, methods),
+        same=agreement_rate(units),
+        steady=_repeat_consistency(answers),
+        left=wilson_proportion(sum(answer.choice == "left" for answer in told), len(told)),
+        by_scene=_wins_by_scene(first_time, methods),
         notes=tuple(_notes(first_time, model, pairs)),
     )
 
 
-def _votes(given: Sequence[Answer], methods: Sequence[str]) -> Votes:
+def _paired_comparisons(given: Sequence[Answer], methods: Sequence[str]) -> PairedComparisons:
     number = {name: k for k, name in enumerate(methods)}
     scenes = {name: k for k, name in enumerate(dict.fromkeys(a.scene for a in given))}
     sign = {"left": 1, "right": -1, "neither": 0}
-    return Votes.of(
+    return PairedComparisons.from_rows(
         [(number[a.left], number[a.right], sign[a.choice], a.rater, scenes[a.scene]) for a in given]
     )
 
 
-def _ties(given: Iterable[Answer]) -> Counter[frozenset[str]]:
+def _tie_counts(given: Iterable[Answer]) -> Counter[frozenset[str]]:
     """Two methods → how many could not tell."""
     found: Counter[frozenset[str]] = Counter()
     for answer in given:
@@ -227,8 +250,8 @@ def _ties(given: Iterable[Answer]) -> Counter[frozenset[str]]:
     return found
 
 
-def _preference(
-    names: tuple[str, str], found: Interval, counts: tuple[int, int, int], excess: float
+def _make_preference(
+    names: tuple[str, str], found: Estimate, counts: tuple[int, int, int], excess: float
 ) -> Preference:
     wins, losses, tied = counts
     apart = found.low > 0.5
@@ -238,7 +261,7 @@ def _preference(
     return Preference(*names, found, wins, losses, tied, apart, missing)
 
 
-def _units(given: Iterable[Answer]) -> list[list[int]]:
+def _answers_by_pair(given: Iterable[Answer]) -> list[list[int]]:
     """For each pair that was seen, what was said: 1 for the method that sorts first, -1, 0."""
     found: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for answer in given:
@@ -248,13 +271,13 @@ def _units(given: Iterable[Answer]) -> list[list[int]]:
     return list(found.values())
 
 
-def _steady(given: Sequence[Answer]) -> Interval | None:
+def _repeat_consistency(given: Sequence[Answer]) -> Estimate | None:
     before = {answer.pair: answer.preferred for answer in given}
     again = [(a.preferred, before[a.repeats]) for a in given if a.repeats in before]
-    return share(sum(now == then for now, then in again), len(again))
+    return wilson_proportion(sum(now == then for now, then in again), len(again))
 
 
-def _by_scene(given: Iterable[Answer], methods: Sequence[str]) -> dict[str, dict[str, int]]:
+def _wins_by_scene(given: Iterable[Answer], methods: Sequence[str]) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
     for answer in sorted(given, key=lambda a: a.scene):
         counts = found.setdefault(answer.scene, dict.fromkeys(methods, 0))
@@ -263,18 +286,20 @@ def _by_scene(given: Iterable[Answer], methods: Sequence[str]) -> dict[str, dict
     return found
 
 
-def _notes(given: Sequence[Answer], model: Fit, pairs: Sequence[Preference]) -> Iterable[str]:
+def _notes(
+    given: Sequence[Answer], model: BradleyTerryFit, pairs: Sequence[Preference]
+) -> Iterable[str]:
     people, scenes = len({a.rater for a in given}), len({a.scene for a in given})
-    if people < FEWEST:
+    if people < MIN_CLUSTERS:
         who = "One person answered" if people == 1 else f"{people} people answered"
         yield (
-            f"{who}: the intervals hold for these people. From {FEWEST} people on they hold for "
+            f"{who}: the intervals hold for these people. From {MIN_CLUSTERS} people on they hold for "
             "people like them."
         )
-    if scenes < FEWEST:
+    if scenes < MIN_CLUSTERS:
         what = "One scene was shown" if scenes == 1 else f"{scenes} scenes were shown"
         yield (
-            f"{what}: the intervals hold for these pictures. From {FEWEST} scenes on they hold for "
+            f"{what}: the intervals hold for these pictures. From {MIN_CLUSTERS} scenes on they hold for "
             "pictures like them."
         )
     if model.regularised:

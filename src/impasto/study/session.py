@@ -12,145 +12,157 @@ from dataclasses import dataclass
 
 from impasto.core.errors import InputError
 from impasto.study import pair_design
-from impasto.study.database import Store
+from impasto.study.database import StudyDatabase
 from impasto.study.pair_design import Pair
-from impasto.study.questions import CHOICES, asked_of
+from impasto.study.questions import CHOICES, available_questions
 
-_AHEAD = 2
+_PREFETCH_PAIRS = 2
 """Pairs that are drawn beforehand, the present one included: the next can be loaded."""
 
 
 @dataclass(frozen=True)
-class View:
+class RaterScreen:
     """What a rater sees now. Pictures and the trial are named by tokens that tell nothing.
 
     Attributes:
         trial: the pair; "" when the rater has seen all that was planned.
         question: the name of what is asked.
-        number, questions: this is the question ``number``, from 1, of ``questions``.
+        question_number, question_count: this is the question ``question_number``, from 1, of ``question_count``.
         left, right, content, style: pictures; "" where there is none.
-        tall: whether the results are higher than wide.
-        ahead: the pictures of the next pair.
-        place, length: this is the pair ``place``, from 1, of ``length``.
-        answered: whether there is an answer to take back.
-        more: at the end, how many pairs there are besides.
+        is_portrait: whether the results are higher than wide.
+        next_pictures: the pictures of the next pair.
+        pair_number, pair_count: this is the pair ``pair_number``, from 1, of ``pair_count``.
+        can_undo: whether there is an answer to take back.
+        remaining_pairs: at the end, how many pairs there are besides.
     """
 
     trial: str = ""
     question: str = ""
-    number: int = 0
-    questions: int = 0
+    question_number: int = 0
+    question_count: int = 0
     left: str = ""
     right: str = ""
     content: str = ""
     style: str = ""
-    tall: bool = False
-    ahead: tuple[str, ...] = ()
-    place: int = 0
-    length: int = 0
-    answered: bool = False
-    more: int = 0
+    is_portrait: bool = False
+    next_pictures: tuple[str, ...] = ()
+    pair_number: int = 0
+    pair_count: int = 0
+    can_undo: bool = False
+    remaining_pairs: int = 0
 
 
 class Session:
     """What raters do, each in one transaction. Several threads and programs may use one file."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._seed = store.about("seed")
-        self._each = int(store.about("pairs_each"))
-        with store.reading() as base:
+    def __init__(self, database: StudyDatabase) -> None:
+        self._database = database
+        self._seed = database.get_metadata("seed")
+        self._pairs_each = int(database.get_metadata("pairs_each"))
+        with database.read_transaction() as base:
             scenes = base.execute("SELECT id, content, style FROM scene ORDER BY id").fetchall()
             methods = [row["id"] for row in base.execute("SELECT id FROM method ORDER BY id")]
-        self._asked = {
-            row["id"]: asked_of(row["content"] is not None, row["style"] is not None)
+        self._questions = {
+            row["id"]: available_questions(row["content"] is not None, row["style"] is not None)
             for row in scenes
         }
-        self._pairs = pair_design.all_pairs(self._asked, methods)
+        self._pairs = pair_design.all_pairs(self._questions, methods)
 
-    def begin(self) -> str:
+    def add_rater(self) -> str:
         """Let a new rater in; what is returned is the rater's secret, of which no copy is kept."""
         secret = secrets.token_urlsafe(18)
-        goal = min(self._each, len(self._pairs))
-        with self._store.writing() as base:
-            base.execute("INSERT INTO rater (key, goal) VALUES (?, ?)", (_key(secret), goal))
+        goal = min(self._pairs_each, len(self._pairs))
+        with self._database.write_transaction() as base:
+            base.execute(
+                "INSERT INTO rater (key, goal) VALUES (?, ?)", (_hash_secret(secret), goal)
+            )
         return secret
 
-    def look(self, secret: str) -> View | None:
+    def current_screen(self, secret: str) -> RaterScreen | None:
         """What the rater sees now; None for a secret that nobody has."""
-        with self._store.writing() as base:
-            rater = _rater(base, secret)
-            return None if rater is None else self._view(base, rater)
+        with self._database.write_transaction() as base:
+            rater = _find_rater(base, secret)
+            return None if rater is None else self._screen(base, rater)
 
-    def answer(self, secret: str, trial: str, question: str, choice: str) -> None:
+    def save_answer(self, secret: str, trial: str, question: str, choice: str) -> None:
         """Keep an answer; one to a question that was answered before takes that one's place.
 
         Raises:
             InputError: a trial that is not this rater's, or no such question or choice.
         """
-        with self._store.writing() as base:
+        with self._database.write_transaction() as base:
             row = base.execute(
                 "SELECT trial.id, trial.scene FROM trial JOIN rater ON rater.id = trial.rater "
                 "WHERE trial.token = ? AND rater.key = ?",
-                (trial, _key(secret)),
+                (trial, _hash_secret(secret)),
             ).fetchone()
-            if row is None or question not in self._asked[row["scene"]] or choice not in CHOICES:
+            if (
+                row is None
+                or question not in self._questions[row["scene"]]
+                or choice not in CHOICES
+            ):
                 raise InputError("That is no answer to a question of this study.")
             base.execute(
                 "INSERT OR REPLACE INTO answer (trial, question, choice) VALUES (?, ?, ?)",
                 (row["id"], question, choice),
             )
 
-    def take_back(self, secret: str) -> None:
+    def undo_answer(self, secret: str) -> None:
         """Forget the rater's last answer, so that its question is asked again."""
-        with self._store.writing() as base:
+        with self._database.write_transaction() as base:
             base.execute(
                 "DELETE FROM answer WHERE id = (SELECT max(answer.id) FROM answer "
                 "JOIN trial ON trial.id = answer.trial JOIN rater ON rater.id = trial.rater "
                 "WHERE rater.key = ?)",
-                (_key(secret),),
+                (_hash_secret(secret),),
             )
 
-    def go_on(self, secret: str) -> None:
+    def add_pairs(self, secret: str) -> None:
         """Plan more pairs for a rater who has seen what was planned."""
-        with self._store.writing() as base:
+        with self._database.write_transaction() as base:
             base.execute(
                 "UPDATE rater SET goal = min(goal + ?, ?) WHERE key = ?",
-                (self._each, len(self._pairs), _key(secret)),
+                (self._pairs_each, len(self._pairs), _hash_secret(secret)),
             )
 
-    def _view(self, base: sqlite3.Connection, rater: sqlite3.Row) -> View:
-        trials = self._trials(base, rater)
+    def _screen(self, base: sqlite3.Connection, rater: sqlite3.Row) -> RaterScreen:
+        trials = self._rater_trials(base, rater)
         answered = {row["id"]: set((row["answered"] or "").split()) for row in trials}
-        waiting = [row for row in trials if not answered[row["id"]].issuperset(self._to_ask(row))]
-        length, given = pair_design.length(rater["goal"]), any(answered.values())
+        waiting = [
+            row for row in trials if not answered[row["id"]].issuperset(self._trial_questions(row))
+        ]
+        length, given = pair_design.total_pairs(rater["goal"]), any(answered.values())
         if not waiting:
-            more = min(self._each, len(self._pairs) - rater["goal"])
-            return View(place=length, length=length, answered=given, more=more)
+            more = min(self._pairs_each, len(self._pairs) - rater["goal"])
+            return RaterScreen(
+                pair_number=length, pair_count=length, can_undo=given, remaining_pairs=more
+            )
         now, *later = waiting
-        asked = self._to_ask(now)
+        asked = self._trial_questions(now)
         question = next(name for name in asked if name not in answered[now["id"]])
-        pictures = _pictures(base, now)
-        return View(
+        pictures = _picture_tokens(base, now)
+        return RaterScreen(
             trial=now["token"],
             question=question,
-            number=asked.index(question) + 1,
-            questions=len(asked),
-            tall=any(_is_tall(base, pictures[side]) for side in ("left", "right")),
-            ahead=tuple(t for row in later for t in _pictures(base, row).values() if t),
-            place=now["place"],
-            length=length,
-            answered=given,
+            question_number=asked.index(question) + 1,
+            question_count=len(asked),
+            is_portrait=any(_is_portrait(base, pictures[side]) for side in ("left", "right")),
+            next_pictures=tuple(
+                t for row in later for t in _picture_tokens(base, row).values() if t
+            ),
+            pair_number=now["place"],
+            pair_count=length,
+            can_undo=given,
             left=pictures["left"],
             right=pictures["right"],
             content=pictures["content"],
             style=pictures["style"],
         )
 
-    def _to_ask(self, trial: sqlite3.Row) -> Sequence[str]:
-        return self._asked[trial["scene"]]
+    def _trial_questions(self, trial: sqlite3.Row) -> Sequence[str]:
+        return self._questions[trial["scene"]]
 
-    def _trials(self, base: sqlite3.Connection, rater: sqlite3.Row) -> list[sqlite3.Row]:
+    def _rater_trials(self, base: sqlite3.Connection, rater: sqlite3.Row) -> list[sqlite3.Row]:
         """The rater's trials in their order, drawn as far as they are needed."""
         while True:
             rows = base.execute(
@@ -160,28 +172,32 @@ class Session:
                 (rater["id"],),
             ).fetchall()
             open_ = sum(
-                not set((row["answered"] or "").split()).issuperset(self._to_ask(row))
+                not set((row["answered"] or "").split()).issuperset(self._trial_questions(row))
                 for row in rows
             )
-            if open_ >= _AHEAD or len(rows) >= pair_design.length(rater["goal"]):
+            if open_ >= _PREFETCH_PAIRS or len(rows) >= pair_design.total_pairs(rater["goal"]):
                 return rows
-            self._draw(base, rater["id"], rows)
+            self._draw_trial(base, rater["id"], rows)
 
-    def _draw(self, base: sqlite3.Connection, rater: int, rows: list[sqlite3.Row]) -> None:
+    def _draw_trial(self, base: sqlite3.Connection, rater: int, rows: list[sqlite3.Row]) -> None:
         """One trial more."""
         chance = random.Random(f"{self._seed}/{rater}/{len(rows)}")
         originals = [row for row in rows if row["repeats"] is None]
         if pair_design.repeat_is_due(len(originals), len(rows) - len(originals)):
             done = {row["repeats"] for row in rows}
-            old = [row for row in originals[: -pair_design.REMEMBERED] if row["id"] not in done]
+            old = [
+                row
+                for row in originals[: -pair_design.MIN_REPEAT_DISTANCE_PAIRS]
+                if row["id"] not in done
+            ]
             again = chance.choice(old)
             drawn = again["scene"], again["right"], again["left"], again["id"]
         else:
-            seen = {_pair(row) for row in originals}
+            seen = {_trial_pair(row) for row in originals}
             unseen = [pair for pair in self._pairs if pair not in seen]
-            shown, on_left = _tally(base)
+            shown, on_left = _count_shown(base)
             pair = pair_design.next_pair(unseen, shown, rows[-1]["scene"] if rows else None, chance)
-            drawn = pair.scene, *pair_design.sides(pair, on_left, chance), None
+            drawn = pair.scene, *pair_design.choose_sides(pair, on_left, chance), None
         base.execute(
             "INSERT INTO trial (token, rater, place, scene, left, right, repeats) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -189,22 +205,22 @@ class Session:
         )
 
 
-def _key(secret: str) -> str:
+def _hash_secret(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def _rater(base: sqlite3.Connection, secret: str) -> sqlite3.Row | None:
+def _find_rater(base: sqlite3.Connection, secret: str) -> sqlite3.Row | None:
     row: sqlite3.Row | None = base.execute(
-        "SELECT id, goal FROM rater WHERE key = ?", (_key(secret),)
+        "SELECT id, goal FROM rater WHERE key = ?", (_hash_secret(secret),)
     ).fetchone()
     return row
 
 
-def _pair(row: sqlite3.Row) -> Pair:
+def _trial_pair(row: sqlite3.Row) -> Pair:
     return Pair(row["scene"], *sorted((row["left"], row["right"])))
 
 
-def _tally(base: sqlite3.Connection) -> tuple[Counter[Pair], Counter[tuple[int, int]]]:
+def _count_shown(base: sqlite3.Connection) -> tuple[Counter[Pair], Counter[tuple[int, int]]]:
     """How often each pair has been shown, and how often each two methods as (left, right)."""
     shown: Counter[Pair] = Counter()
     on_left: Counter[tuple[int, int]] = Counter()
@@ -212,12 +228,12 @@ def _tally(base: sqlite3.Connection) -> tuple[Counter[Pair], Counter[tuple[int, 
         "SELECT scene, left, right, count(*) AS times FROM trial WHERE repeats IS NULL "
         "GROUP BY scene, left, right"
     ):
-        shown[_pair(row)] += row["times"]
+        shown[_trial_pair(row)] += row["times"]
         on_left[row["left"], row["right"]] += row["times"]
     return shown, on_left
 
 
-def _pictures(base: sqlite3.Connection, trial: sqlite3.Row) -> dict[str, str]:
+def _picture_tokens(base: sqlite3.Connection, trial: sqlite3.Row) -> dict[str, str]:
     """left, right, content, style → the picture's token, "" where there is none."""
     row = base.execute(
         "SELECT (SELECT p.token FROM result r JOIN picture p ON p.id = r.picture "
@@ -232,6 +248,6 @@ def _pictures(base: sqlite3.Connection, trial: sqlite3.Row) -> dict[str, str]:
     return {key: row[key] or "" for key in row.keys()}  # noqa: SIM118 - a Row iterates its values
 
 
-def _is_tall(base: sqlite3.Connection, token: str) -> bool:
+def _is_portrait(base: sqlite3.Connection, token: str) -> bool:
     row = base.execute("SELECT height > width FROM picture WHERE token = ?", (token,)).fetchone()
     return bool(row[0])

@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, cast
 
 from impasto.core.errors import KnobError
-from impasto.core.knobs import nearest
+from impasto.core.knobs import closest_name
 
 if TYPE_CHECKING:
     from impasto.train.task import Lesson
@@ -17,7 +17,7 @@ LESSONS: dict[str, str] = {
     "wct": "impasto.train.decoders:WCT",
     "photowct": "impasto.train.decoders:PhotoWCT",
     "fast": "impasto.train.transform_net:FastLesson",
-    "lora": "impasto.train.lora.task:LoraLesson",
+    "lora": "impasto.train.lora.task:LoraTask",
 }
 
 
@@ -28,7 +28,7 @@ def find(name: str) -> type[Lesson]:
         KnobError: no such lesson; the message names the nearest.
     """
     if name not in LESSONS:
-        near = nearest(name, LESSONS)
+        near = closest_name(name, LESSONS)
         hint = f"Did you mean {near}?" if near else f"There is {', '.join(LESSONS)}."
         raise KnobError(f"There is nothing to train called {name!r}. {hint}")
     module, _, attribute = LESSONS[name].partition(":")

@@ -17,11 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from impasto.core.knobs import knob
-from impasto.losses.normalized import gram_matrices, relative_error, unexplained
+from impasto.losses.normalized import gram_matrices, relative_error, unexplained_variance
 from impasto.losses.total_variation import out_of_gamut, total_variation
-from impasto.nets.decoder import INVERTING, POOLED, Decoder, switches
-from impasto.nets.vgg import VGG, place
-from impasto.ops.padding import framed, unframed
+from impasto.nets.decoder import INVERSION_WIDTHS, POOLED_LAYERS, Decoder, max_pool_indices
+from impasto.nets.vgg import VGG, move_network
+from impasto.ops.padding import pad, unpad
 from impasto.train.dataset import Album
 from impasto.train.task import Course, Lesson, Share
 from impasto.weights import store
@@ -63,8 +63,8 @@ class AdaIN(Lesson):
         self.photos = Album(photos, course.side, course.seed, "photos")
         self.styles = Album(styles, course.side, course.seed, "styles")
         self.albums = (self.photos, self.styles)
-        self.encoder = VGG(store.load(course.encoder), mapped=False)
-        self.judge = VGG(store.load(course.judge))
+        self.encoder = VGG(store.load_encoder(course.encoder), map_features=False)
+        self.judge = VGG(store.load_encoder(course.judge))
         torch.manual_seed(course.seed)
         self.network = _drawn(Decoder(self.encoder.channels("conv4_1"), ADAIN_WIDTHS))
         if start:
@@ -72,13 +72,13 @@ class AdaIN(Lesson):
 
     def to(self, device: str, precision: str) -> None:
         self.device = device
-        place(self.encoder, device, precision)
-        place(self.judge, device, precision)
+        move_network(self.encoder, device, precision)
+        move_network(self.judge, device, precision)
 
     def loss(self, network: nn.Module, step: int, share: Share) -> dict[str, Tensor]:
         turn, size = step * share.count + share.index, self.course.batch
         content, style = (a.batch(turn, size).to(self.device) for a in (self.photos, self.styles))
-        frames = framed(content, ALIGN)
+        frames = pad(content, ALIGN)
         with torch.no_grad():
             plain = self.encoder(frames, ["conv4_1"])["conv4_1"]
             wanted = adain(plain, self.encoder(style, ["conv4_1"])["conv4_1"])
@@ -86,14 +86,14 @@ class AdaIN(Lesson):
             seen = self.judge(content, LEVELS[1:4])
         half = (size + 1) // 2
         drawn = network(torch.cat([wanted, plain[:half]]))
-        pictures = unframed(drawn.float(), *content.shape[2:])
+        pictures = unpad(drawn.float(), *content.shape[2:])
         painted, same = pictures[:size], pictures[size:]
         again = self.encoder(drawn[:size], ["conv4_1"])["conv4_1"]
         found = self.judge(pictures, LEVELS)
         style_errors = [relative_error(gram_matrices(found[n][:size]), grams[n]) for n in LEVELS]
-        unlike = [unexplained(found[n][size:], f[:half]) for n, f in seen.items()]
+        unlike = [unexplained_variance(found[n][size:], f[:half]) for n, f in seen.items()]
         return {
-            "content": unexplained(again, wanted),
+            "content": unexplained_variance(again, wanted),
             "style": self.course.style_weight * torch.stack(style_errors).mean(),
             "identity": self.course.identity_weight
             * (PIXELS * F.mse_loss(same, content[:half]) + torch.stack(unlike).mean()),
@@ -105,19 +105,19 @@ class AdaIN(Lesson):
         """Pictures and their inversions across the top, styles down the side, paintings between."""
         content = self.photos.batch(0, 6).to(self.device)
         styles = self.styles.batch(0, 5).to(self.device)
-        plain = self.encoder(framed(content, ALIGN), ["conv4_1"])["conv4_1"]
+        plain = self.encoder(pad(content, ALIGN), ["conv4_1"])["conv4_1"]
         rows = [torch.cat([torch.ones_like(content[:1]), content])]
         size = content.shape[2:]
-        rows.append(torch.cat([torch.ones_like(content[:1]), unframed(self.network(plain), *size)]))
+        rows.append(torch.cat([torch.ones_like(content[:1]), unpad(self.network(plain), *size)]))
         for style in styles[:, None]:
             wanted = adain(plain, self.encoder(style, ["conv4_1"])["conv4_1"].expand(6, -1, -1, -1))
-            rows.append(torch.cat([style, unframed(self.network(wanted), *size)]))
+            rows.append(torch.cat([style, unpad(self.network(wanted), *size)]))
         return grid(rows)
 
     def product(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
         return self.network.state_dict(), {
             "encoder": self.course.encoder,
-            "encoder sha256": next(iter(self.encoder.origin.values())),
+            "encoder sha256": next(iter(self.encoder.digests.values())),
             "channels": self.network.channels,
             "widths": self.network.widths,
         }
@@ -142,8 +142,8 @@ class WCT(Lesson):
         self.course: WCTCourse = course
         self.photos = Album([*photos, *styles], course.side, course.seed, "photos")
         self.albums = (self.photos,)
-        self.encoder = VGG(store.load(course.encoder), mapped=False)
-        self.judge = VGG(store.load(course.encoder))
+        self.encoder = VGG(store.load_encoder(course.encoder), map_features=False)
+        self.judge = VGG(store.load_encoder(course.encoder))
         torch.manual_seed(course.seed)
         self.network: Decoders = _drawn(Decoders([self.encoder.channels(n) for n in LEVELS]))
         if start:
@@ -151,20 +151,20 @@ class WCT(Lesson):
 
     def to(self, device: str, precision: str) -> None:
         self.device = device
-        place(self.encoder, device, precision)
-        place(self.judge, device, precision)
+        move_network(self.encoder, device, precision)
+        move_network(self.judge, device, precision)
 
     def loss(self, network: nn.Module, step: int, share: Share) -> dict[str, Tensor]:
         turn, size = step * share.count + share.index, self.course.batch
         pictures = self.photos.batch(turn, size).to(self.device)
         with torch.no_grad():
-            features = self.encoder(framed(pictures, ALIGN), LEVELS)
+            features = self.encoder(pad(pictures, ALIGN), LEVELS)
             seen = self.judge(pictures, LEVELS)
         terms = {}
         for level, drawn in enumerate(network(features), start=1):
-            back = unframed(drawn.float(), *pictures.shape[2:])
+            back = unpad(drawn.float(), *pictures.shape[2:])
             found = self.judge(back, LEVELS[:level])
-            unlike = [unexplained(found[n], seen[n]) for n in LEVELS[:level]]
+            unlike = [unexplained_variance(found[n], seen[n]) for n in LEVELS[:level]]
             pixels = PIXELS * F.mse_loss(back, pictures)
             terms[f"conv{level}_1"] = pixels + torch.stack(unlike).mean()
         return terms
@@ -172,13 +172,13 @@ class WCT(Lesson):
     def preview(self) -> Tensor:
         """Pictures, and under them what each decoder made of them."""
         pictures = self.photos.batch(0, 6).to(self.device)
-        drawn = self.network(self.encoder(framed(pictures, ALIGN), LEVELS))
-        return grid([pictures, *(unframed(d, *pictures.shape[2:]) for d in drawn)])
+        drawn = self.network(self.encoder(pad(pictures, ALIGN), LEVELS))
+        return grid([pictures, *(unpad(d, *pictures.shape[2:]) for d in drawn)])
 
     def product(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
         return self.network.state_dict(), {
             "encoder": self.course.encoder,
-            "encoder sha256": next(iter(self.encoder.origin.values())),
+            "encoder sha256": next(iter(self.encoder.digests.values())),
             "channels": [d.channels for d in self.network.levels],
         }
 
@@ -207,7 +207,7 @@ class PhotoWCT(Lesson):
         self.course: PhotoWCTCourse = course
         self.photos = Album([*photos, *styles], course.side, course.seed, "photos")
         self.albums = (self.photos,)
-        self.encoder = VGG(store.load(course.encoder), mapped=False)
+        self.encoder = VGG(store.load_encoder(course.encoder), map_features=False)
         torch.manual_seed(course.seed)
         channels = [self.encoder.channels(n) for n in LEVELS[:4]]
         self.network: Unpooling = _drawn(Unpooling(channels))
@@ -217,19 +217,19 @@ class PhotoWCT(Lesson):
 
     def to(self, device: str, precision: str) -> None:
         self.device = device
-        place(self.encoder, device, precision)
+        move_network(self.encoder, device, precision)
 
     def loss(self, network: nn.Module, step: int, share: Share) -> dict[str, Tensor]:
         turn, size = step * share.count + share.index, self.course.batch
         pictures = self.photos.batch(turn, size).to(self.device)
         with torch.no_grad():
-            features = self.encoder(framed(pictures, ALIGN), [*LEVELS[:4], *POOLED])
+            features = self.encoder(pad(pictures, ALIGN), [*LEVELS[:4], *POOLED_LAYERS])
             seen = self.encoder(pictures, LEVELS[:4])
         terms = {}
         for level, drawn in enumerate(network(features), start=1):
-            back = unframed(drawn.float(), *pictures.shape[2:])
+            back = unpad(drawn.float(), *pictures.shape[2:])
             found = self.encoder(back, LEVELS[:level])
-            unlike = [unexplained(found[n], seen[n]) for n in LEVELS[:level]]
+            unlike = [unexplained_variance(found[n], seen[n]) for n in LEVELS[:level]]
             pixels = self.course.sharpness * F.mse_loss(back, pictures)
             terms[f"conv{level}_1"] = pixels + torch.stack(unlike).mean()
         return terms
@@ -237,13 +237,13 @@ class PhotoWCT(Lesson):
     def preview(self) -> Tensor:
         """Pictures, and under them what each decoder made of them."""
         pictures = self.photos.batch(0, 6).to(self.device)
-        drawn = self.network(self.encoder(framed(pictures, ALIGN), [*LEVELS[:4], *POOLED]))
-        return grid([pictures, *(unframed(d, *pictures.shape[2:]) for d in drawn)])
+        drawn = self.network(self.encoder(pad(pictures, ALIGN), [*LEVELS[:4], *POOLED_LAYERS]))
+        return grid([pictures, *(unpad(d, *pictures.shape[2:]) for d in drawn)])
 
     def product(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
         return self.network.state_dict(), {
             "encoder": self.course.encoder,
-            "encoder sha256": next(iter(self.encoder.origin.values())),
+            "encoder sha256": next(iter(self.encoder.digests.values())),
             "channels": [d.channels for d in self.network.levels],
         }
 
@@ -260,7 +260,7 @@ class Unpooling(nn.Module):
     def forward(self, features: Mapping[str, Tensor]) -> list[Tensor]:
         """The picture from each level's features, with the switches of the poolings before."""
         return [
-            d(features[name], switches(features, level))
+            d(features[name], max_pool_indices(features, level))
             for level, (d, name) in enumerate(zip(self.levels, LEVELS[:4], strict=True), start=1)
         ]
 
@@ -271,7 +271,7 @@ class Decoders(nn.Module):
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
         self.levels = nn.ModuleList(
-            Decoder(c, INVERTING[:level]) for level, c in enumerate(channels, start=1)
+            Decoder(c, INVERSION_WIDTHS[:level]) for level, c in enumerate(channels, start=1)
         )
 
     def forward(self, features: Mapping[str, Tensor]) -> list[Tensor]:

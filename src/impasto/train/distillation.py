@@ -16,12 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from impasto.core.knobs import knob
-from impasto.nets.vgg import VGG, place
+from impasto.nets.vgg import VGG, move_network
 from impasto.train.dataset import Album
 from impasto.train.task import Course, Lesson, Share
 from impasto.weights import store
 from impasto.weights.loading import LoadedWeights, Preprocessing
-from impasto.weights.vgg_layers import block_of, conv_names
+from impasto.weights.vgg_layers import block_index, conv_names
 
 LAYERS = conv_names("vgg19")[: conv_names("vgg19").index("conv5_1") + 1]
 FITTED = 3
@@ -113,7 +113,7 @@ class Narrow(nn.Module):
 
 def _sparse(name: str, features: Tensor, step: int) -> Tensor:
     """Some rows and columns of a large map, other ones at every step."""
-    every = SPARSE.get(block_of(name), 1)
+    every = SPARSE.get(block_index(name), 1)
     top, left = step % every, (step // every) % every
     return features[:, :, top::every, left::every].contiguous(memory_format=torch.channels_last)
 
@@ -130,7 +130,7 @@ class Compact(Lesson):
         self.course = course
         self.album = Album([*photos, *styles], course.side, course.seed, "photos")
         self.albums = (self.album,)
-        self.teacher = VGG(store.load("oxford"))
+        self.teacher = VGG(store.load_encoder("oxford"))
         self.network: Narrow = Narrow(self.teacher, course.narrower, course.seed)
         self.scales = dict.fromkeys(LAYERS, 1.0)
         self.known = store.load_model(start, self.name).tensors if start else {}
@@ -138,7 +138,7 @@ class Compact(Lesson):
 
     def to(self, device: str, precision: str) -> None:
         self.device = device
-        place(self.teacher, device, precision)
+        move_network(self.teacher, device, precision)
         # One scale a layer, from a first batch: the maps' task is then of order one everywhere.
         pictures = self.album.batch(0, self.course.batch).to(device)
         full = self.teacher(pictures, LAYERS)

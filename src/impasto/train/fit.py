@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from impasto.core.errors import InputError, WeightsError
-from impasto.core.knobs import as_mapping, build, spell
-from impasto.pictures import replacing
+from impasto.core.knobs import knobs_from_dict, knobs_to_args, knobs_to_dict
+from impasto.pictures import atomic_write
 from impasto.train import find
 from impasto.train.dataset import Album
 from impasto.train.task import Lesson, Sources
@@ -63,7 +63,7 @@ def prepare(
     if kind.wants_styles and not styles:
         raise InputError(f"Training {name} needs style pictures: --styles DIR.")
     sources = Sources(tuple(photos), tuple(styles), start, captions or {})
-    lesson = _lesson(kind, build(kind.knobs, knobs), sources)
+    lesson = _lesson(kind, knobs_from_dict(kind.knobs, knobs), sources)
     loop = Loop(lesson, checkpoint_for(output), device, sources, warn)
     if start:  # which may be gone in the end
         loop.earlier = kind.start_model(start).card
@@ -90,7 +90,7 @@ def teach(loop: Loop, output: Path, note: str, watch: Watch, licence: str = LICE
     if taught.finished and loop.accelerator.is_main_process:
         tensors, about = loop.product()
         text = card(loop, taught, note, licence, output)
-        with replacing(output) as file:
+        with atomic_write(output) as file:
             loop.lesson.write(file, tensors, about, text)
         loop.checkpoint.unlink(missing_ok=True)
     return taught
@@ -101,7 +101,7 @@ def card(loop: Loop, taught: Taught, note: str, licence: str, output: Path) -> d
     lesson = loop.lesson
     return {
         "command": command_line(lesson, loop.sources, note, licence, output),
-        "knobs": _nameless(as_mapping(lesson.course)),
+        "knobs": _nameless(knobs_to_dict(lesson.course)),
         "pictures": {album.role: len(album) for album in lesson.albums},
         "data": note,
         "licence": licence,
@@ -123,7 +123,7 @@ def command_line(lesson: Lesson, sources: Sources, note: str, licence: str, outp
     words += [
         w for flag, text in (("--note", note), ("--licence", licence)) if text for w in (flag, text)
     ]
-    words += spell(type(lesson.course), _nameless(as_mapping(lesson.course)))
+    words += knobs_to_args(type(lesson.course), _nameless(knobs_to_dict(lesson.course)))
     return shlex.join([*words, "-o", output.name])
 
 

@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from impasto.ops.padding import WIDTH, framed, unframed
-from impasto.ops.warping import warp, within
+from impasto.ops.padding import PADDING_PX, pad, unpad
+from impasto.ops.warping import in_bounds, warp
 
 SHIFT, TURN, ZOOM, BEND = 20.0, 0.1, 0.08, 2.5
 """Of the largest motion: pixels, radians, share, and pixels (as a standard deviation)."""
@@ -74,7 +74,7 @@ def pairs(pictures: Tensor, random: np.random.Generator) -> Pair:
     flow = torch.where(moved > 0.5, patch, ground)
     edge = (moved > 0.01) & (moved < 0.99)
     hidden = (moved < 0.5) & (warp(shape, ground) > 0.01)
-    seen = _eroded((within(flow) & ~edge & ~hidden).to(pictures.dtype))
+    seen = _eroded((in_bounds(flow) & ~edge & ~hidden).to(pictures.dtype))
     for picture, part in zip(second, parts, strict=True):
         picture.mul_(torch.from_numpy(part.gain).to(picture))
         picture.add_(torch.from_numpy(part.offset).to(picture))
@@ -179,6 +179,6 @@ def _eroded(mask: Tensor) -> Tensor:
 
 def _moved(pictures: Tensor, flow: Tensor) -> Tensor:
     """The flow's frame, from pictures that are mirrored beyond their edges."""
-    around = F.pad(flow, (WIDTH,) * 4, mode="replicate")
+    around = F.pad(flow, (PADDING_PX,) * 4, mode="replicate")
     height, width = flow.shape[2:]
-    return unframed(warp(framed(pictures, 1), around, "bicubic"), height, width)
+    return unpad(warp(pad(pictures, 1), around, "bicubic"), height, width)

@@ -15,7 +15,7 @@ from impasto.core.errors import WeightsError
 from impasto.core.knobs import knob
 from impasto.train.dataset import Album
 from impasto.weights import store
-from impasto.weights.model_files import Model, write_model
+from impasto.weights.model_files import TrainedModel, write_model
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Lesson(ABC):
         return cls(course, sources.photos, sources.styles, sources.start)
 
     @classmethod
-    def start_model(cls, start: str) -> Model:
+    def start_model(cls, start: str) -> TrainedModel:
         """The model ``start``, of the lesson's own kind or of one that it can grow from.
 
         Raises:

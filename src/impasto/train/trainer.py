@@ -21,11 +21,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from impasto.core.devices import choose_device, fast_bf16, keep_freed_memory
+from impasto.core.devices import choose_device, has_fast_bf16, keep_freed_memory
 from impasto.core.errors import InputError, MissingExtraError, ResourceError, TrainingError
-from impasto.core.interrupt import Stop
-from impasto.core.knobs import as_mapping
-from impasto.pictures import replacing
+from impasto.core.interrupt import InterruptHandler
+from impasto.core.knobs import knobs_to_dict
+from impasto.pictures import atomic_write
 from impasto.train.task import Lesson, Share, Sources
 
 WARM_UP = 100
@@ -110,7 +110,7 @@ class Loop:
         where = choose_device(device)
         precision = lesson.course.precision
         if precision == "auto":
-            precision = "bf16" if fast_bf16(where) else "fp32"
+            precision = "bf16" if has_fast_bf16(where) else "fp32"
         self.precision = precision
         if ":" in where and "WORLD_SIZE" not in os.environ:
             # By itself, accelerate takes the first of several devices.
@@ -181,7 +181,7 @@ class Loop:
         }
         return {
             "lesson": self.lesson.name,
-            **as_mapping(self.lesson.course),
+            **knobs_to_dict(self.lesson.course),
             **albums,
             "processes": self.share.count,
             "start": Path(self.sources.start).name,
@@ -208,7 +208,7 @@ class Loop:
         steps, before = self.lesson.course.steps, self.seconds
         begun = saved = time.monotonic()
         from_step = self.step
-        with Stop(patient=self.share.count > 1) as stop:
+        with InterruptHandler(ignore_repeats=self.share.count > 1) as stop:
             while self.step < steps:
                 self._teach()
                 try:
@@ -233,14 +233,14 @@ class Loop:
         self._try_save()
         return Taught(self.step, self.terms, self.seconds, finished=True)
 
-    def _stopped(self, watch: Watch, tick: Progress, stop: Stop) -> bool:
+    def _stopped(self, watch: Watch, tick: Progress, stop: InterruptHandler) -> bool:
         """Tell the watcher, and see whether anybody wants to stop; processes stop together."""
         asked = False
         try:
             watch(tick)
-            stop.check()
+            stop.raise_if_interrupted()
         except KeyboardInterrupt:
-            if stop.at_once:
+            if stop.is_forced:
                 raise
             asked = True
         return self._anybody(asked)
@@ -279,7 +279,7 @@ class Loop:
             "length": self.length,
             "lesson": self.lesson.memory(),
         }
-        with replacing(self.checkpoint) as file:
+        with atomic_write(self.checkpoint) as file:
             try:
                 torch.save(state, file)
             except RuntimeError as error:  # torch's word for a file that took no more

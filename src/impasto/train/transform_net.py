@@ -24,11 +24,11 @@ from torch import Tensor, nn
 
 from impasto.core.errors import InputError
 from impasto.core.knobs import knob
-from impasto.losses.normalized import gram_matrices, relative_error, unexplained
+from impasto.losses.normalized import gram_matrices, relative_error, unexplained_variance
 from impasto.losses.total_variation import out_of_gamut, total_variation
-from impasto.nets.transform_net import Fast
-from impasto.nets.vgg import VGG, place
-from impasto.ops.padding import framed, unframed
+from impasto.nets.transform_net import TransformNet
+from impasto.nets.vgg import VGG, move_network
+from impasto.ops.padding import pad, unpad
 from impasto.pictures import fit_long_side, read, resize
 from impasto.train.dataset import Album
 from impasto.train.decoders import grid
@@ -85,13 +85,13 @@ class FastLesson(Lesson):
         if len(set(self.names)) < len(self.names):
             raise InputError("Two style pictures have one name: rename one.")
         self.files = gallery.files
-        self.judge = VGG(store.load(course.judge))
+        self.judge = VGG(store.load_encoder(course.judge))
         torch.manual_seed(course.seed)
         self.known = store.load_model(start, "fast") if start else None
         old = list(self.known.about["styles"]) if self.known else []
         self.names = [*old, *(n for n in self.names if n not in old)]
         self.taught = [self.names.index(f.stem) for f in self.files]
-        self.network: Fast = Fast(len(self.names))
+        self.network: TransformNet = TransformNet(len(self.names))
         self.shown: dict[int, Tensor] = {}
         if self.known:
             self._take_over(self.known.tensors)
@@ -117,7 +117,7 @@ class FastLesson(Lesson):
 
     def to(self, device: str, precision: str) -> None:
         self.device = device
-        place(self.judge, device, precision)
+        move_network(self.judge, device, precision)
         self.grams: dict[str, list[Tensor]] = {name: [] for name in STYLE}
         for file in self.files:
             picture = read(file)
@@ -140,11 +140,11 @@ class FastLesson(Lesson):
             seen = self.judge(content, [CONTENT, *STYLE])
         every = content.new_zeros(size, len(self.names))
         every[:, self.taught] = shares
-        rows = self.network.mixture(every)
-        shown = framed(content, 4)
+        rows = self.network.mix_styles(every)
+        shown = pad(content, 4)
         if pair:
-            shown, rows = torch.cat([shown, framed(pair.second, 4)]), rows.repeat(2, 1)
-        paintings = unframed(network(shown, rows).float(), *content.shape[2:])
+            shown, rows = torch.cat([shown, pad(pair.second, 4)]), rows.repeat(2, 1)
+        paintings = unpad(network(shown, rows).float(), *content.shape[2:])
         painted = paintings[:size]
         found = self.judge(painted, [CONTENT, *STYLE])
         styles = []
@@ -156,7 +156,7 @@ class FastLesson(Lesson):
             loudness = torch.einsum("ns,scd->ncd", whole, grams)
             styles.append(relative_error(gram_matrices(found[name]), style + own, loudness))
         terms = {
-            "content": unexplained(found[CONTENT], seen[CONTENT]),
+            "content": unexplained_variance(found[CONTENT], seen[CONTENT]),
             "style": self.course.style_weight * torch.stack(styles).mean(),
             "tv": self.course.tv * total_variation(painted),
             "gamut": 10 * out_of_gamut(painted),
@@ -192,8 +192,8 @@ class FastLesson(Lesson):
         for index in self.taught:
             shares = torch.zeros(len(content), len(self.names), device=self.device)
             shares[:, index] = 1
-            painted = self.network(framed(content, 4), self.network.mixture(shares))
-            rows.append(unframed(painted, *content.shape[2:]))
+            painted = self.network(pad(content, 4), self.network.mix_styles(shares))
+            rows.append(unpad(painted, *content.shape[2:]))
         half = (len(rows) + 1) // 2
         return torch.cat([grid(rows[:half]), grid((rows[half:] + rows[:1])[:half])], dim=2)
 

@@ -1,7 +1,7 @@
 """Films by AnimateDiff, which paints windows of frames at once: it reads ahead of what it is asked.
 
 The frames of a shot are sampled along the film
-(:class:`impasto.engines.diffusion.temporal_windows.Wave`), so
+(:class:`impasto.engines.diffusion.temporal_windows.WindowedSampler`), so
 that memory does not grow with its length. Where the content is only a size, there is a film of so
 many empty frames.
 """
@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from impasto.core.errors import InputError, KnobError
-from impasto.core.picture import Picture, Pixels, blank
+from impasto.core.picture import Picture, Pixels, blank_picture
 from impasto.core.plan import Plan
 from impasto.core.request import Request
-from impasto.engines.diffusion.animatediff import Animator
-from impasto.engines.diffusion.video_shot import Shot
+from impasto.engines.diffusion.animatediff import AnimateDiffModel
+from impasto.engines.diffusion.video_shot import ShotSampler
 from impasto.methods.animatediff import AnimateDiff
 from impasto.pictures import fit_long_side, resize
 from impasto.pipeline import color_preservation
@@ -62,7 +62,7 @@ class Blank(Source):
         height, width = fit_long_side(height, width, size or max(height, width))
         rate = fps or FPS
         count = max(1, round(exact(SECONDS if seconds is None else seconds) * rate))
-        self.picture = blank(width, height)
+        self.picture = blank_picture(width, height)
         self.facts = Facts(
             name=name,
             sha256=self.picture.sha256,
@@ -93,7 +93,7 @@ class Animated:
     def __init__(self, request: Request, plan: Plan, *, source: Source, find: bool) -> None:
         assert isinstance(request.method, AnimateDiff)
         self._request, self._plan, self._method = (
-            color_preservation.before(request),
+            color_preservation.preprocess(request),
             plan,
             request.method,
         )
@@ -102,14 +102,14 @@ class Animated:
         self._painted, self._start, self._windows = 0, 0, 0
         self._most: int | None = None
         self._film: _Ahead | None = None
-        self._shot: Shot | None = None
-        self._kept: Animator | None = None
+        self._shot: ShotSampler | None = None
+        self._kept: AnimateDiffModel | None = None
         self._tick: Callable[[float], None] = lambda _: None
 
     @property
     def files(self) -> Mapping[str, str]:
         """The weights in use, name → sha256; fetched if need be, but not loaded."""
-        return {} if self._method.unchanged(self._request) else self._animator.files
+        return {} if self._method.returns_content(self._request) else self._animator.files
 
     def listen(self, tick: Callable[[float], None]) -> None:
         """Call this after every window, with the share of the work that is done."""
@@ -123,9 +123,9 @@ class Animated:
         return self(frame)
 
     @property
-    def _animator(self) -> Animator:
+    def _animator(self) -> AnimateDiffModel:
         if self._kept is None:
-            self._kept = Animator(self._method.animation(self._request, self._plan))
+            self._kept = AnimateDiffModel(self._method.animation_config(self._request, self._plan))
         return self._kept
 
     def begin(self) -> None:
@@ -136,24 +136,24 @@ class Animated:
         """Paint the next frame of the film."""
         if frame.shape[:2] != self._size:
             frame = np.asarray(resize(frame, *self._size))
-        if self._method.unchanged(self._request):
+        if self._method.returns_content(self._request):
             return frame
         if self._shot is None:
             self._shot = self._begun()
         latents = self._shot(self._painted - self._start)
-        painted = self._animator.pixels(latents, self._size)
+        painted = self._animator.decode_frame(latents, self._size)
         self._painted += 1
         now = replace(self._request, content=Picture(frame))
-        if self._request.content.blank:
+        if self._request.content.is_blank:
             return painted
-        return np.asarray(color_preservation.after(painted, now))
+        return np.asarray(color_preservation.postprocess(painted, now))
 
-    def _begun(self) -> Shot:
+    def _begun(self) -> ShotSampler:
         """The shot that is at hand."""
         if self._film is None or self._film.at != self._start:
             self._film = _Ahead(self._source, self._find, self._start)
         self._film.open(self._most)
-        return Shot(
+        return ShotSampler(
             self._animator, self._start, self._film.more, self._film.frame, self._window_done
         )
 

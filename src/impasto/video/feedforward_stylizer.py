@@ -27,12 +27,12 @@ from impasto.core.devices import keep_freed_memory
 from impasto.core.picture import Picture, Pixels
 from impasto.core.plan import Plan
 from impasto.core.request import Request
-from impasto.engines.feedforward.base import FeedForward, Place
-from impasto.engines.feedforward.tiling import paint
+from impasto.engines.feedforward.base import DeviceSpec, FeedForwardMethod
+from impasto.engines.feedforward.tiling import run_tiled
 from impasto.ops.convert import as_pixels, as_tensor
 from impasto.ops.flow_estimation import Flow
 from impasto.ops.motion_compensation import Followed, follow, mean
-from impasto.ops.warping import light, warp
+from impasto.ops.warping import fit_gain_offset, warp
 from impasto.pictures import resize
 from impasto.pictures.resize import thumbnail
 from impasto.pipeline import color_preservation
@@ -76,11 +76,11 @@ class Steady:
     ) -> None:
         keep_freed_memory()
         setting = plan.setting
-        assert isinstance(request.method, FeedForward)
-        self._request, self._flow = color_preservation.before(request), flow
+        assert isinstance(request.method, FeedForwardMethod)
+        self._request, self._flow = color_preservation.preprocess(request), flow
         self._size = setting.height, setting.width
-        self._place = Place(setting.device, setting.precision)
-        painter: Any = request.method.painter(self._request, self._place)
+        self._place = DeviceSpec(setting.device, setting.precision)
+        painter: Any = request.method.build_model(self._request, self._place)
         self.files: Mapping[str, str] = dict(painter.files)
         self._averaged = bool(stability) and averaged
         if self._averaged:
@@ -145,14 +145,14 @@ class Steady:
     def _painted(self, frame: Pixels) -> Pixels:
         """What the network paints of a frame, in the colours that are asked for."""
         target = np.empty((*self._size, 3), np.float32)
-        paint(frame, thumbnail(frame), target, self._painter, self._place, lambda *_: None)
+        run_tiled(frame, thumbnail(frame), target, self._painter, self._place, lambda *_: None)
         now = replace(self._request, content=Picture(frame))
-        return np.asarray(color_preservation.after(target, now))
+        return np.asarray(color_preservation.postprocess(target, now))
 
     def _held(self, fresh: Tensor, painted: Tensor, way: Followed) -> Tensor:
         """A fresh painting (1, 3, H, W) mixed with the last one where that can be followed."""
         carried = warp(painted, way.back, "bicubic")
-        carried = light(carried, fresh, way.trust).at_most(way.light)(carried)
+        carried = fit_gain_offset(carried, fresh, way.trust).clamp_to(way.light)(carried)
         return mixed(fresh, carried, HELD * self._stability * way.trust).clamp(0, 1)
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from impasto.core.errors import KnobError
 from impasto.core.plan import Plan
-from impasto.core.request import NamesStyles, Request
-from impasto.engines.feedforward.base import FeedForward
-from impasto.engines.optimization.base import Optimising
+from impasto.core.request import BuiltInStyles, Request
+from impasto.engines.feedforward.base import FeedForwardMethod
+from impasto.engines.optimization.base import OptimizationMethod
 from impasto.methods.animatediff import AnimateDiff
 from impasto.ops.flow_estimation import find
 from impasto.video.diffusion_stylizer import Animated, animated
@@ -53,14 +53,14 @@ def make_brush(
     method = request.method
     if isinstance(method, AnimateDiff):
         return animated(request, plan, source(), find_shots, stability, flow)
-    if isinstance(method, FeedForward):
+    if isinstance(method, FeedForwardMethod):
         stable = _stable(request, method)
         if flow == "auto" and stable:
             flow = "none"
         found = find(flow, plan.setting.device) if stability else None
         averaged = not stable or found is not None
         return Steady(request, plan, stability=stability, flow=found, averaged=averaged)
-    if isinstance(method, Optimising):
+    if isinstance(method, OptimizationMethod):
         found = find(flow, plan.setting.device) if stability else None
         return Optimised(request, plan, stability=stability, flow=found)
     raise KnobError(
@@ -68,8 +68,8 @@ def make_brush(
     )
 
 
-def _stable(request: Request, method: FeedForward) -> bool:
+def _stable(request: Request, method: FeedForwardMethod) -> bool:
     """Whether the weights are of a network that has learnt to be stable by itself."""
-    if not isinstance(method, NamesStyles):
+    if not isinstance(method, BuiltInStyles):
         return False
-    return bool(load_model(method.weights(request), method.name).about.get("stable"))
+    return bool(load_model(method.weights_name(request), method.name).about.get("stable"))

@@ -26,7 +26,7 @@ def opened(content: str, take: Take, size: int | None) -> Source:
     fps = None if take.fps is None else Fraction(take.fps).limit_denominator(1001)
     part: dict[str, Any] = {"start": take.start, "end": take.end, "size": size}
     if is_size(content):
-        if take.loop or take.ramp or take.side_by_side or take.start or take.end is not None:
+        if take.loop or take.fade_in or take.side_by_side or take.start or take.end is not None:
             raise KnobError(
                 f"{content} is only a size: --loop, --ramp, --side-by-side, --start and --end are "
                 "for films."

@@ -20,14 +20,14 @@ from torch import Tensor
 
 from impasto.core.picture import Picture, Pixels
 from impasto.core.plan import Plan
-from impasto.core.progress import unwatched
-from impasto.core.request import Memory, Request
-from impasto.losses.temporal import gathered, long_term
-from impasto.ops.color import colour_map
+from impasto.core.progress import ignore_progress
+from impasto.core.request import Request, TemporalConstraint
+from impasto.losses.temporal import long_term_weights, merge_targets
+from impasto.ops.color import fit_color_transfer
 from impasto.ops.convert import as_pixels, as_tensor
 from impasto.ops.flow_estimation import Flow
 from impasto.ops.motion_compensation import follow
-from impasto.ops.warping import Light, warp
+from impasto.ops.warping import GainOffset, warp
 from impasto.pictures import resize
 from impasto.pipeline import color_preservation
 
@@ -37,7 +37,7 @@ needs as many frames of film in memory."""
 SHARE = 0.5
 """Steps of a frame that starts from the painting before it, relative to the first one's."""
 PRICE = 2.0
-"""Of the temporal loss at stability 1; see :class:`impasto.core.request.Memory`."""
+"""Of the temporal loss at stability 1; see :class:`impasto.core.request.TemporalConstraint`."""
 
 
 class Optimised:
@@ -56,7 +56,7 @@ class Optimised:
     def __init__(
         self, request: Request, plan: Plan, *, stability: float, flow: Flow | None
     ) -> None:
-        self._request, self._plan = color_preservation.before(request), plan
+        self._request, self._plan = color_preservation.preprocess(request), plan
         self._stability, self._flow = stability, flow
         self._size = plan.setting.height, plan.setting.width
         self._past: deque[tuple[Pixels, Pixels]] = deque(maxlen=max(REFERENCES))
@@ -73,13 +73,13 @@ class Optimised:
         now = replace(self._request, content=Picture(frame))
         if self._past:
             memory = self._memory(frame)
-            now = replace(now, memory=memory, method=self._shorter(now.method))
-        painting = now.method.paint(now, self._plan, unwatched)
+            now = replace(now, temporal_constraint=memory, method=self._shorter(now.method))
+        painting = now.method.stylize(now, self._plan, ignore_progress)
         self.files = painting.files
         painted = np.asarray(painting.pixels)
         if self._stability:
             self._past.appendleft((frame, painted))
-        return np.asarray(color_preservation.after(painted, now))
+        return np.asarray(color_preservation.postprocess(painted, now))
 
     def still(self, number: int, frame: Pixels) -> Pixels:
         """Paint a frame by itself."""
@@ -113,23 +113,25 @@ class Optimised:
         return replace(method, steps=steps, coarsest=0, warm_steps=0)
 
     @torch.inference_mode()
-    def _memory(self, frame: Pixels) -> Memory:
+    def _memory(self, frame: Pixels) -> TemporalConstraint:
         """The paintings before this frame, brought to its place."""
         if self._flow is None:
             painted = self._past[0][1]
-            return Memory(painted, painted, np.zeros(self._size, np.float32), 0.0)
+            return TemporalConstraint(painted, painted, np.zeros(self._size, np.float32), 0.0)
         targets, weights = [], []
         for back in REFERENCES:
             if back <= len(self._past):
                 target, weight = self._brought(frame, *self._past[back - 1], self._flow)
                 targets.append(target)
                 weights.append(weight)
-        target, weight = gathered(targets, long_term(weights))
+        target, weight = merge_targets(targets, long_term_weights(weights))
         before, painted = self._past[0]
-        ground = colour_map(before, painted, "covariance")(frame)
+        ground = fit_color_transfer(before, painted, "covariance")(frame)
         start = torch.lerp(as_tensor(ground), target, weight.clamp(0, 1))
         trust = weight[0, 0].contiguous().numpy()
-        return Memory(as_pixels(start), as_pixels(target), trust, PRICE * self._stability)
+        return TemporalConstraint(
+            as_pixels(start), as_pixels(target), trust, PRICE * self._stability
+        )
 
     @staticmethod
     def _brought(
@@ -139,5 +141,5 @@ class Optimised:
         way = follow(frame, before, flow)
         brought = warp(as_tensor(painted), way.back, "bicubic")
         mean = brought.mean((2, 3), keepdim=True)
-        lit = Light(way.light.gain, mean, mean + way.light.after - way.light.before)
+        lit = GainOffset(way.light.gain, mean, mean + way.light.mean_after - way.light.mean_before)
         return lit(brought), way.sure

@@ -18,13 +18,13 @@ class Take:
         seconds: how long a still is seen.
         stability: how much a frame holds on to those before it: 0, every one by itself, to 1.
         flow: who finds the motion: "auto", "none", "dis", or a checkpoint of RAFT.
-        shots: whether cuts are looked for; each begins anew.
+        detect_shots: whether cuts are looked for; each begins anew.
         loop: whether the end flows into the beginning.
-        ramp: whether the painting is faded in over the whole film.
+        fade_in: whether the painting is faded in over the whole film.
         side_by_side: whether the source is shown to the left.
-        quality: crf of H.264 and VP9, 0 (best) to 51.
+        encoding_quality: crf of H.264 and VP9, 0 (best) to 51.
         lossless: every frame exactly, of 8 bits.
-        sound: whether the sound is copied.
+        audio: whether the sound is copied.
     """
 
     start: float = 0.0
@@ -33,13 +33,13 @@ class Take:
     seconds: float | None = None
     stability: float = 1.0
     flow: str = "auto"
-    shots: bool = True
+    detect_shots: bool = True
     loop: bool = False
-    ramp: bool = False
+    fade_in: bool = False
     side_by_side: bool = False
-    quality: int = 18
+    encoding_quality: int = 18
     lossless: bool = False
-    sound: bool = True
+    audio: bool = True
 
     def __post_init__(self) -> None:
         until = math.inf if self.end is None else self.end
@@ -51,5 +51,5 @@ class Take:
             raise KnobError(f"fps = {self.fps:g} does not fit: it must be 0.1 to 240.")
         if self.seconds is not None and not 0 < self.seconds <= 3600:
             raise KnobError(f"seconds = {self.seconds:g} does not fit: it must be 0 to 3600.")
-        if not 0 <= self.quality <= 51:
-            raise KnobError(f"quality = {self.quality} does not fit: it must be 0 to 51.")
+        if not 0 <= self.encoding_quality <= 51:
+            raise KnobError(f"quality = {self.encoding_quality} does not fit: it must be 0 to 51.")

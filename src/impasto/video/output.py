@@ -13,9 +13,9 @@ from impasto.core.errors import InputError
 from impasto.core.picture import Pixels
 from impasto.core.recipe import Recipe
 from impasto.pictures import check_writable, write
-from impasto.pictures import replace as put
-from impasto.pictures.formats import deepest_bits
-from impasto.pictures.write import check_place
+from impasto.pictures import write_bytes as put
+from impasto.pictures.formats import max_bits
+from impasto.pictures.write import check_file_writable
 from impasto.video.image_sequence import NUMBER, is_pictures, numbered
 from impasto.video.options import Take
 from impasto.video.source import Frame, Source, exact
@@ -131,7 +131,7 @@ class PicturesOut(Out):
 
     def __init__(self, pattern: str, source: Source) -> None:
         self.path = Path(pattern)
-        self._bits = min(source.facts.bits, deepest_bits(pattern))
+        self._bits = min(source.facts.bits, max_bits(pattern))
         self.coding = ("pictures", self.path.suffix, self._bits)
         if source.facts.sound:
             self.notes = ("pictures have no sound: only a film keeps it",)
@@ -170,10 +170,12 @@ def made_for(output: str, source: Source, take: Take) -> Out:
             )
         return PicturesOut(output, source)
     facts = source.facts
-    coding = Coding(container_of(output), take.quality, take.lossless, facts.rate, facts.unit)
-    check_place(output)
+    coding = Coding(
+        container_of(output), take.encoding_quality, take.lossless, facts.rate, facts.unit
+    )
+    check_file_writable(output)
     sound = None
-    if take.sound and facts.sound:
+    if take.audio and facts.sound:
         check_sound(output, facts)
         whole = take.end is None and not take.loop
         cut = bool(take.start) or take.loop

@@ -14,7 +14,7 @@ import numpy as np
 from impasto.core.errors import InputError
 from impasto.core.picture import Pixels
 from impasto.pictures import fit_long_side
-from impasto.pictures.decode import sha256
+from impasto.pictures.decode import stream_sha256
 from impasto.video._av import pyav
 from impasto.video.source import Facts, Frame, Source, exact
 
@@ -62,7 +62,7 @@ class FilmFile(Source):
         self.path = path
         self._start, self._end = exact(start), None if end is None else exact(end)
         with _readable(path), Path(path).open("rb", buffering=0) as file:
-            digest = sha256(file)
+            digest = stream_sha256(file)
         with self._opened() as (container, stream):
             sound = tuple(_codec(each) for each in container.streams.audio)
             unit = Fraction(stream.time_base)

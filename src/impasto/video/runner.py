@@ -15,15 +15,15 @@ import numpy as np
 
 from impasto.core import pitfalls
 from impasto.core.errors import InputError
-from impasto.core.interrupt import Stop
+from impasto.core.interrupt import InterruptHandler
 from impasto.core.picture import Picture, Pixels
 from impasto.core.plan import Plan
-from impasto.core.progress import Tick, Watch, unwatched
+from impasto.core.progress import ProgressCallback, ProgressEvent, ignore_progress
 from impasto.core.recipe import Recipe
-from impasto.core.request import Painting, Request
-from impasto.pictures import sheet
+from impasto.core.request import MethodOutput, Request
+from impasto.pictures import make_contact_sheet
 from impasto.pipeline import make_plan, make_request
-from impasto.pipeline.stylize import identity, recipe_of
+from impasto.pipeline.stylize import make_recipe, run_identity
 from impasto.video.diffusion_stylizer import Blank
 from impasto.video.frame_stylizer import make_brush
 from impasto.video.image_sequence import counts, is_pictures, is_still
@@ -82,15 +82,15 @@ class Brush(Protocol):
 class Gauge(Protocol):
     """What measures a film while it is painted."""
 
-    def begin(self) -> None:
+    def start_shot(self) -> None:
         """A new shot starts."""
         ...
 
-    def add(self, frame: Pixels, painted: Pixels) -> None:
+    def update(self, frame: Pixels, painted: Pixels) -> None:
         """The next frame of the film and its painting."""
         ...
 
-    def measures(self) -> Mapping[str, float]:
+    def compute(self) -> Mapping[str, float]:
         """What was found, by name."""
         ...
 
@@ -158,7 +158,7 @@ class Job:
             stability=take.stability,
             flow=take.flow,
             source=lambda: opened(content, take, max(setting.height, setting.width)),
-            find_shots=take.shots,
+            find_shots=take.detect_shots,
         )
 
     def _picture(self) -> Picture:
@@ -192,13 +192,13 @@ class Job:
                 f"{self.source.facts.name} has no frame at "
                 f"{self.take.start + (wanted or [0])[0]:g} s: choose another --preview."
             )
-        return sheet(rows, columns=2, height=min(384, rows[0][1].shape[0]))
+        return make_contact_sheet(rows, columns=2, height=min(384, rows[0][1].shape[0]))
 
     def run(
         self,
         *,
         resume: bool = False,
-        watch: Watch = unwatched,
+        watch: ProgressCallback = ignore_progress,
         gauge: Gauge | None = None,
         say: Say = unheard,
     ) -> Film:
@@ -226,7 +226,7 @@ class Job:
             say(f"An unfinished run of {self.output} lies here and is replaced.")
         run = _Run(self, parts, watch, gauge, say)
         try:
-            with Stop() as stop:
+            with InterruptHandler() as stop:
                 run.paint(stop)
         except KeyboardInterrupt:
             left = self._out.partial(parts.files(), run.recipe(False), run.saved)
@@ -253,7 +253,7 @@ class Job:
         take = dataclasses.asdict(self.take)
         del take["sound"]
         return {
-            **identity(self.request, self.plan),
+            **run_identity(self.request, self.plan),
             **take,
             "coding": repr(self._out.coding),
             "files": dict(self.brush.files),
@@ -263,7 +263,9 @@ class Job:
 class _Run:
     """One run of a job: what it has done so far."""
 
-    def __init__(self, job: Job, parts: Parts, watch: Watch, gauge: Gauge | None, say: Say) -> None:
+    def __init__(
+        self, job: Job, parts: Parts, watch: ProgressCallback, gauge: Gauge | None, say: Say
+    ) -> None:
         self._job, self._parts, self._watch, self._gauge = job, parts, watch, gauge
         self._say = say
         self._start, self._share = time.monotonic(), 0.0
@@ -273,18 +275,18 @@ class _Run:
         self.saved, self._kept = self.seconds, (self._frames, self._shots)
         job.brush.restore(state.get("brush", {}))
 
-    def paint(self, stop: Stop) -> None:
+    def paint(self, stop: InterruptHandler) -> None:
         """All frames that are not painted yet, part by part."""
         job, out = self._job, self._job._out
         facts, rate = job.source.facts, job.source.facts.rate
         done, read, number = self._read, 0, None
         if done:
             self._say(f"Going on after frame {self._frames} of about {facts.frames}.")
-        frames = shots(job.source.frames(), job.take.shots)
+        frames = shots(job.source.frames(), job.take.detect_shots)
         job.brush.listen(lambda share: self._ahead(stop, share))
         with contextlib.closing(frames):
             for frame, cut in frames:
-                stop.check()
+                stop.raise_if_interrupted()
                 read += 1
                 if read <= done:  # looked at again, for the cuts
                     continue
@@ -304,15 +306,15 @@ class _Run:
         if not self._frames:
             raise InputError(f"{facts.name} is too short for a loop.")
 
-    def _ahead(self, stop: Stop, share: float) -> None:
+    def _ahead(self, stop: InterruptHandler, share: float) -> None:
         """A brush that works ahead has come so far, and may be stopped."""
-        stop.check()
+        stop.raise_if_interrupted()
         self._share = max(share, self._share)
         self._tell(np.asarray(self._job.request.content.pixels))
 
     def _tell(self, still: Pixels) -> None:
         frames = self._job.source.facts.frames
-        self._watch(Tick(self._frames, frames, self._share, {}, lambda: still, dict))
+        self._watch(ProgressEvent(self._frames, frames, self._share, {}, lambda: still, dict))
 
     def _painted(self, frame: Frame, cut: bool) -> Pixels:
         job = self._job
@@ -320,15 +322,15 @@ class _Run:
             self._shots += 1
             job.brush.begin()
             if self._gauge:
-                self._gauge.begin()
+                self._gauge.start_shot()
         painted = job.brush(frame.pixels)
         if self._gauge and frame.time >= 0:
             try:
-                self._gauge.add(frame.pixels, painted)
+                self._gauge.update(frame.pixels, painted)
             except InputError as error:  # too small, say: no film is lost for its measures
                 self._gauge = None
                 self._say(f"Nothing is measured: {error}")
-        if job.take.ramp:
+        if job.take.fade_in:
             share = np.float32(min(1.0, float(frame.time) / max(self._length(), 1e-9)))
             painted = frame.pixels + share * (painted - frame.pixels)
         if job.take.side_by_side:
@@ -363,21 +365,23 @@ class _Run:
         """How it was made; of a run that was stopped, what the finished parts hold."""
         job = self._job
         frames, shots = (self._frames, self._shots) if finished else self._kept
-        painting = Painting(job.request.content.pixels, {}, frames, finished, job.brush.files, {})
-        recipe = recipe_of(job.request, job.plan, painting, {}, time.monotonic() - self._start)
+        painting = MethodOutput(
+            job.request.content.pixels, {}, frames, finished, job.brush.files, {}
+        )
+        recipe = make_recipe(job.request, job.plan, painting, {}, time.monotonic() - self._start)
         film = {
             "frames": frames,
             "seconds": round(self.seconds if finished else self.saved, 3),
             "fps": round(float(job.source.facts.rate), 3),
             "shots": shots,
-            "sound": list(job.source.facts.sound) if job.take.sound else [],
+            "sound": list(job.source.facts.sound) if job.take.audio else [],
             "take": dataclasses.asdict(job.take),
             "measures": {n: round(v, 5) for n, v in self._measures().items()},
         }
         return dataclasses.replace(recipe, film=film, notes=(*recipe.notes, *job.source.remarks))
 
     def _measures(self) -> Mapping[str, float]:
-        return self._gauge.measures() if self._gauge else {}
+        return self._gauge.compute() if self._gauge else {}
 
 
 def _overwrites(output: str, content: str) -> bool:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from impasto.core.errors import InputError
-from impasto.engines.feedforward.tiling import Painter
+from impasto.engines.feedforward.tiling import TiledModel
 
 
 @runtime_checkable
@@ -40,9 +40,9 @@ class Remembering:
     What is averaged are all the numbers in them: means, covariances, or the maps made of those.
     """
 
-    def __init__(self, painter: Painter) -> None:
+    def __init__(self, painter: TiledModel) -> None:
         self.painter = painter
-        self.align, self.halo, self.files = painter.align, painter.halo, painter.files
+        self.align, self.halo, self.files = painter.align, painter.halo, painter.digests
         self._share = 1.0
         self._known: list[Tensor] = []
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from impasto.core.errors import InputError
-from impasto.pictures import replace
+from impasto.pictures import write_bytes
 from impasto.pipeline.checkpoint import Checkpoint
 
 NAME = re.compile(r"part-(\d{6})\.nut")
@@ -75,7 +75,7 @@ class Parts:
                 ) from error
             self._begun = True
         if part is not None:
-            replace(self._file(self.count), part)
+            write_bytes(self._file(self.count), part)
         self.count += 1
         self._saved.save({**state, "parts": self.count})
 

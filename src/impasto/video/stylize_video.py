@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from impasto.core.progress import Watch, unwatched
-from impasto.metrics.video import FilmGauge
+from impasto.core.progress import ProgressCallback, ignore_progress
+from impasto.metrics.video import VideoEvaluator
 from impasto.video.options import Take
 from impasto.video.runner import Film, Job
 
@@ -39,7 +39,7 @@ def video(
     lossless: bool = False,
     sound: bool = True,
     resume: bool = False,
-    watch: Watch = unwatched,
+    watch: ProgressCallback = ignore_progress,
     **asked: Any,
 ) -> Film:
     """Restyle a film.
@@ -81,13 +81,13 @@ def video(
         seconds=seconds,
         stability=stability,
         flow=flow,
-        shots=shots,
+        detect_shots=shots,
         loop=loop,
-        ramp=ramp,
+        fade_in=ramp,
         side_by_side=side_by_side,
-        quality=quality,
+        encoding_quality=quality,
         lossless=lossless,
-        sound=sound,
+        audio=sound,
     )
     job = planned(os.fspath(content), styles, os.fspath(output), take, method=method, **asked)
     return job.run(resume=resume, watch=watch, gauge=gauge_for(job))
@@ -100,8 +100,10 @@ def planned(content: str, styles: object, output: str, take: Take, **asked: Any)
     return Job(content, styles, output, take, weights=weights, **asked)
 
 
-def gauge_for(job: Job) -> FilmGauge | None:
+def gauge_for(job: Job) -> VideoEvaluator | None:
     """What measures a film while it is painted; None where there is nothing to compare it with."""
-    if job.request.content.blank or not job.request.styles:
+    if job.request.content.is_blank or not job.request.styles:
         return None
-    return FilmGauge(job.request.styles, job.request.shares, every=EVERY)
+    return VideoEvaluator(
+        job.request.styles, job.request.normalized_style_weights, frame_step=EVERY
+    )

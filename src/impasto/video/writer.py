@@ -21,7 +21,7 @@ import numpy as np
 
 from impasto.core.errors import InputError
 from impasto.core.picture import Pixels
-from impasto.pictures import replacing
+from impasto.pictures import atomic_write
 from impasto.video._av import pyav
 from impasto.video.source import Facts
 
@@ -193,7 +193,7 @@ def join(
         InputError: the film cannot be written; what was there before is untouched.
     """
     av = pyav()
-    with replacing(path) as file, contextlib.ExitStack() as stack:
+    with atomic_write(path) as file, contextlib.ExitStack() as stack:
         output = av.open(file, "w", format=coding.container)
         try:
             output.metadata["comment"] = comment

@@ -14,21 +14,21 @@ from typing import Any
 
 from impasto.core.errors import WeightsError
 from impasto.weights import lora
-from impasto.weights.hub import Source, locate, matching, names_of
+from impasto.weights.hub import ModelSource, filter_names, list_files, locate
 
-TITLES = {"sdxl": "SDXL", "sd15": "Stable Diffusion 1.5"}
-WIDTHS = {768: "Stable Diffusion 1.5", 1024: "Stable Diffusion 2", 1280: "the SDXL refiner",
+FAMILY_TITLES = {"sdxl": "SDXL", "sd15": "Stable Diffusion 1.5"}
+FAMILY_BY_CROSS_ATTENTION_DIM = {768: "Stable Diffusion 1.5", 1024: "Stable Diffusion 2", 1280: "the SDXL refiner",
           2048: "SDXL"}  # fmt: skip
 """Width of the cross-attention → whose it is."""
-MODELS = {
+DEFAULT_MODELS = {
     "sdxl": "stabilityai/stable-diffusion-xl-base-1.0",
     "sd15": "stable-diffusion-v1-5/stable-diffusion-v1-5",
 }
-ADAPTERS = {
+DEFAULT_IP_ADAPTERS = {
     "sdxl": "h94/IP-Adapter:sdxl_models/ip-adapter_sdxl.safetensors",
     "sd15": "h94/IP-Adapter:models/ip-adapter_sd15.safetensors",
 }
-CONTROLS = {
+DEFAULT_CONTROLNETS = {
     ("sdxl", "canny"): "diffusers/controlnet-canny-sdxl-1.0",
     ("sdxl", "depth"): "diffusers/controlnet-depth-sdxl-1.0",
     ("sdxl", "tile"): "xinsir/controlnet-tile-sdxl-1.0",
@@ -37,18 +37,18 @@ CONTROLS = {
     ("sd15", "tile"): "lllyasviel/control_v11f1e_sd15_tile",
 }
 """Kind of model, kind of control → the ControlNet that is taken where none is named."""
-MOTIONS = {
+DEFAULT_MOTION_ADAPTERS = {
     "sdxl": "guoyww/animatediff-motion-adapter-sdxl-beta",
     "sd15": "guoyww/animatediff-motion-adapter-v1-5-3",
 }
 """Kind of model → its motion adapter."""
-ENCODERS = {
+IMAGE_ENCODERS = {
     (1024, 1280): ("CLIP ViT-H", "h94/IP-Adapter:models/image_encoder"),
     (1280, 1664): ("CLIP ViT-bigG", "h94/IP-Adapter:sdxl_models/image_encoder"),
     (768, 1024): ("CLIP ViT-L", "openai/clip-vit-large-patch14"),
 }
 """Widths of an image encoder's embedding and of its patches → its name, and where it is."""
-PIPELINES = {
+FAMILY_BY_PIPELINE = {
     "StableDiffusionXLPipeline": "sdxl",
     "StableDiffusionXLImg2ImgPipeline": "sdxl",
     "StableDiffusionXLControlNetPipeline": "sdxl",
@@ -59,83 +59,85 @@ PIPELINES = {
 
 
 @dataclass(frozen=True)
-class Base:
+class BaseModelInfo:
     """A model, as its configurations describe it.
 
     Attributes:
         source: where it is.
-        kind: "sdxl", or "sd15" for all models with one text encoder.
-        width: of the cross-attention.
+        family: "sdxl", or "sd15" for all models with one text encoder.
+        cross_attention_dim: of the cross-attention.
         unet, vae: their configurations.
-        parts: model_index.json: part → library and class.
+        components: model_index.json: part → library and class.
     """
 
-    source: Source
-    kind: str
-    width: int
+    source: ModelSource
+    family: str
+    cross_attention_dim: int
     unet: Mapping[str, Any]
     vae: Mapping[str, Any]
-    parts: Mapping[str, Any]
+    components: Mapping[str, Any]
 
     @property
     def title(self) -> str:
         """What messages call it."""
-        return f"{self.source.title} ({whose(self.width, self.kind)})"
+        return f"{self.source.title} ({describe_width(self.cross_attention_dim, self.family)})"
 
     @property
-    def texts(self) -> tuple[str, ...]:
+    def text_encoders(self) -> tuple[str, ...]:
         """Its text encoders."""
-        return ("text_encoder", "text_encoder_2") if self.kind == "sdxl" else ("text_encoder",)
+        return ("text_encoder", "text_encoder_2") if self.family == "sdxl" else ("text_encoder",)
 
     @property
-    def factor(self) -> int:
+    def vae_scale_factor(self) -> int:
         """Pixels to a latent, along each side."""
         return 1 << (len(self.vae["block_out_channels"]) - 1)
 
 
 @dataclass(frozen=True)
-class Adapter:
+class AdapterInfo:
     """An IP-Adapter, as its header describes it.
 
     Attributes:
         source: where it is; ``inside`` is the file.
-        width: of the cross-attention that it is made for.
-        layers: widths of the UNet's layers, in its order.
-        plus: it looks at the encoder's patches, not at its embedding.
-        seen: width of what it takes from the encoder.
-        tokens: how many it makes of a picture.
+        cross_attention_dim: of the cross-attention that it is made for.
+        layer_widths: widths of the UNet's layers, in its order.
+        is_plus: it looks at the encoder's patches, not at its embedding.
+        encoder_dim: width of what it takes from the encoder.
+        num_tokens: how many it makes of a picture.
     """
 
-    source: Source
-    width: int
-    layers: tuple[int, ...]
-    plus: bool
-    seen: int
-    tokens: int
+    source: ModelSource
+    cross_attention_dim: int
+    layer_widths: tuple[int, ...]
+    is_plus: bool
+    encoder_dim: int
+    num_tokens: int
 
 
-def whose(width: int, kind: str = "") -> str:
+def describe_width(cross_attention_dim: int, family: str = "") -> str:
     """A width in words."""
-    name = WIDTHS.get(width) or (f"{TITLES[kind]} of another width" if kind else "no known model")
-    return f"{name}, cross-attention {width}"
+    name = FAMILY_BY_CROSS_ATTENTION_DIM.get(cross_attention_dim) or (
+        f"{FAMILY_TITLES[family]} of another width" if family else "no known model"
+    )
+    return f"{name}, cross-attention {cross_attention_dim}"
 
 
-def look_at_model(source: Source) -> Base:
+def inspect_model(source: ModelSource) -> BaseModelInfo:
     """A model's configurations.
 
     Raises:
         WeightsError: they are missing, or it is a model of another kind.
     """
-    parts = source.json("model_index.json")
+    parts = source.read_json("model_index.json")
     named = str(parts.get("_class_name"))
-    kind = PIPELINES.get(named)
-    fits = f"--model {MODELS['sdxl']} and --model {MODELS['sd15']} do."
+    kind = FAMILY_BY_PIPELINE.get(named)
+    fits = f"--model {DEFAULT_MODELS['sdxl']} and --model {DEFAULT_MODELS['sd15']} do."
     if kind is None:
         raise WeightsError(
             f"{source.title} is a {named}; the method sdxl takes models of the kinds SDXL and "
             f"Stable Diffusion 1.5: {fits}"
         )
-    unet, vae = source.json("unet/config.json"), source.json("vae/config.json")
+    unet, vae = source.read_json("unet/config.json"), source.read_json("vae/config.json")
     width = int(unet.get("cross_attention_dim", 0))
     if unet.get("in_channels") != 4:
         raise WeightsError(
@@ -145,14 +147,17 @@ def look_at_model(source: Source) -> Base:
     two = unet.get("addition_embed_type") == "text_time"
     if two != (kind == "sdxl") or (two and not parts.get("text_encoder", (None,))[0]):
         raise WeightsError(
-            f"{source.title} is no base model ({whose(width)}), as a refiner is none: {fits}"
+            f"{source.title} is no base model ({describe_width(width)}), as a refiner is none: {fits}"
         )
-    base = Base(source, kind, width, unet, vae, parts)
-    given = [int(source.json(f"{part}/config.json").get("hidden_size", 0)) for part in base.texts]
+    base = BaseModelInfo(source, kind, width, unet, vae, parts)
+    given = [
+        int(source.read_json(f"{part}/config.json").get("hidden_size", 0))
+        for part in base.text_encoders
+    ]
     if sum(given) != width:
         raise WeightsError(
             f"{source.title} does not fit together: its text encoders give "
-            f"{' + '.join(map(str, given))} and its UNet takes {width}. {source.again()}"
+            f"{' + '.join(map(str, given))} and its UNet takes {width}. {source.fetch_command()}"
         )
     return base
 
@@ -164,8 +169,8 @@ def layer_widths(unet: Mapping[str, Any]) -> tuple[int, ...]:
     """
     out = [int(w) for w in unet["block_out_channels"]]
     downs, ups = list(unet["down_block_types"]), list(unet["up_block_types"])
-    depth = _each(unet.get("transformer_layers_per_block", 1), len(out))
-    count = _each(unet.get("layers_per_block", 2), len(out))
+    depth = _expand_per_block(unet.get("transformer_layers_per_block", 1), len(out))
+    count = _expand_per_block(unet.get("layers_per_block", 2), len(out))
     found: list[int] = []
     for i, kind in enumerate(downs):
         if "CrossAttn" in kind:
@@ -178,128 +183,131 @@ def layer_widths(unet: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _each(value: Any, count: int) -> list[int]:
+def _expand_per_block(value: Any, count: int) -> list[int]:
     return [int(v) for v in value] if isinstance(value, (list, tuple)) else [int(value)] * count
 
 
-def look_at_adapter(name: str, base: Base) -> Adapter:
+def inspect_adapter(name: str, base: BaseModelInfo) -> AdapterInfo:
     """An IP-Adapter's header; "" is the one for the model's kind.
 
     Raises:
         WeightsError: it is missing, or is no adapter of the kinds that are known.
     """
-    source = locate(name or ADAPTERS[base.kind])
-    if not source.inside.endswith(".safetensors"):
-        source = source.beside(_adapter_file(source, base.kind))
-    shapes = source.shapes()
-    fits = f"--ip-adapter {ADAPTERS[base.kind]} is one."
+    source = locate(name or DEFAULT_IP_ADAPTERS[base.family])
+    if not source.subpath.endswith(".safetensors"):
+        source = source.sibling(_find_adapter_file(source, base.family))
+    shapes = source.tensor_shapes()
+    fits = f"--ip-adapter {DEFAULT_IP_ADAPTERS[base.family]} is one."
     keys = [k for k in shapes if k.startswith("ip_adapter.") and k.endswith("to_k_ip.weight")]
     if not keys:
-        raise WeightsError(f"{source.path()} of {source.title} holds no IP-Adapter: {fits}")
+        raise WeightsError(f"{source.path_in_repo()} of {source.title} holds no IP-Adapter: {fits}")
     keys.sort(key=lambda k: int(k.split(".")[1]))
     width = shapes[keys[0]][1]
     layers = tuple(shapes[k][0] for k in keys)
     if (proj := shapes.get("image_proj.proj.weight")) is not None:
-        return Adapter(source, width, layers, False, proj[1], proj[0] // width)
+        return AdapterInfo(source, width, layers, False, proj[1], proj[0] // width)
     if "image_proj.latents" in shapes and (proj := shapes.get("image_proj.proj_in.weight")):
-        return Adapter(source, width, layers, True, proj[1], shapes["image_proj.latents"][1])
+        return AdapterInfo(source, width, layers, True, proj[1], shapes["image_proj.latents"][1])
     raise WeightsError(
-        f"{source.path()} of {source.title} is an adapter for faces, and no style: {fits}"
+        f"{source.path_in_repo()} of {source.title} is an adapter for faces, and no style: {fits}"
     )
 
 
-def _adapter_file(source: Source, kind: str) -> str:
+def _find_adapter_file(source: ModelSource, family: str) -> str:
     """The adapter's file in a folder that was named without one."""
-    names = names_of(source)
-    usual = ADAPTERS[kind].partition(":")[2]
-    inside = [n for n in names if n.startswith(source.inside) and n.endswith(".safetensors")]
+    names = list_files(source)
+    usual = DEFAULT_IP_ADAPTERS[family].partition(":")[2]
+    inside = [n for n in names if n.startswith(source.subpath) and n.endswith(".safetensors")]
     for wanted in (usual, PurePosixPath(usual).name):
         if wanted in names:
             return wanted
-    single = matching(inside, "*ip-adapter*", "*ip_adapter*")
+    single = filter_names(inside, "*ip-adapter*", "*ip_adapter*")
     if len(single) == 1:
         return single[0]
     told = ", ".join(single[:5]) or "none"
     raise WeightsError(
-        f"Which file of {source.title} is the IP-Adapter? Name it, as {ADAPTERS[kind]}; it has "
+        f"Which file of {source.title} is the IP-Adapter? Name it, as {DEFAULT_IP_ADAPTERS[family]}; it has "
         f"{told}."
     )
 
 
-def encoder_of(adapter: Adapter, name: str = "") -> Source:
+def image_encoder_source(adapter: AdapterInfo, name: str = "") -> ModelSource:
     """Where an adapter's image encoder is; "" looks where the published ones lie."""
     if name:
         return locate(name)
-    place = PurePosixPath(adapter.source.inside)
+    place = PurePosixPath(adapter.source.subpath)
     if adapter.source.repo == "h94/IP-Adapter" and "vit-h" in place.name:
-        return adapter.source.beside("models/image_encoder")
-    return adapter.source.beside((place.parent / "image_encoder").as_posix())
+        return adapter.source.sibling("models/image_encoder")
+    return adapter.source.sibling((place.parent / "image_encoder").as_posix())
 
 
-def check_adapter(base: Base, adapter: Adapter, encoder: Source) -> None:
+def check_adapter(base: BaseModelInfo, adapter: AdapterInfo, encoder: ModelSource) -> None:
     """Refuse an adapter that does not fit the model, or an encoder that does not fit the adapter.
 
     Raises:
         WeightsError: says which, and the pair that fits.
     """
-    if adapter.width != base.width or adapter.layers != layer_widths(base.unet):
+    if (
+        adapter.cross_attention_dim != base.cross_attention_dim
+        or adapter.layer_widths != layer_widths(base.unet)
+    ):
         other = (
-            f"--ip-adapter {ADAPTERS[base.kind]} fits this model."
-            if base.width in WIDTHS
+            f"--ip-adapter {DEFAULT_IP_ADAPTERS[base.family]} fits this model."
+            if base.cross_attention_dim in FAMILY_BY_CROSS_ATTENTION_DIM
             else "Take one that was made for this model."
         )
         raise WeightsError(
-            f"The IP-Adapter {adapter.source.path()} is for {whose(adapter.width)} with "
-            f"{len(adapter.layers)} layers; the model {base.title} has "
+            f"The IP-Adapter {adapter.source.path_in_repo()} is for {describe_width(adapter.cross_attention_dim)} with "
+            f"{len(adapter.layer_widths)} layers; the model {base.title} has "
             f"{len(layer_widths(base.unet))}. {other}"
         )
-    config = encoder.json("config.json")
+    config = encoder.read_json("config.json")
     config = config.get("vision_config", config) | {
         "projection_dim": config.get("projection_dim", 0)
     }
     have = (int(config["projection_dim"]), int(config.get("hidden_size", 0)))
-    if have[1 if adapter.plus else 0] != adapter.seen:
-        fitting = [place for widths, (_, place) in ENCODERS.items()
-                   if widths[1 if adapter.plus else 0] == adapter.seen]  # fmt: skip
-        title = ENCODERS.get(have, (f"of widths {have[0]} and {have[1]}",))[0]
+    if have[1 if adapter.is_plus else 0] != adapter.encoder_dim:
+        fitting = [place for widths, (_, place) in IMAGE_ENCODERS.items()
+                   if widths[1 if adapter.is_plus else 0] == adapter.encoder_dim]  # fmt: skip
+        title = IMAGE_ENCODERS.get(have, (f"of widths {have[0]} and {have[1]}",))[0]
         raise WeightsError(
-            f"The image encoder {encoder.title} {encoder.path()} ({title}) does not fit the "
-            f"IP-Adapter {adapter.source.path()}, which takes vectors of {adapter.seen}: "
+            f"The image encoder {encoder.title} {encoder.path_in_repo()} ({title}) does not fit the "
+            f"IP-Adapter {adapter.source.path_in_repo()}, which takes vectors of {adapter.encoder_dim}: "
             + (f"--image-encoder {fitting[0]} does." if fitting else "take the one it came with.")
         )
 
 
-def check_control(base: Base, kind: str, name: str) -> Source:
+def check_controlnet(base: BaseModelInfo, control_type: str, name: str) -> ModelSource:
     """Where a ControlNet is; refuse one that does not fit the model.
 
     Args:
         base: the model.
-        kind: "canny", "depth" or "tile".
+        control_type: "canny", "depth" or "tile".
         name: "" is the one for the model's kind.
 
     Raises:
         WeightsError: it does not fit; names one that does.
     """
-    usual = CONTROLS[base.kind, kind]
+    usual = DEFAULT_CONTROLNETS[base.family, control_type]
     source = locate(name or usual)
-    config = source.json("config.json")
-    fits = f"--control-models {usual} fits {TITLES[base.kind]}."
+    config = source.read_json("config.json")
+    fits = f"--control-models {usual} fits {FAMILY_TITLES[base.family]}."
     if config.get("_class_name") != "ControlNetModel":
         raise WeightsError(
             f"{source.title} is a {config.get('_class_name')}, not one ControlNet: {fits}"
         )
     keys = ("cross_attention_dim", "block_out_channels", "addition_embed_type", "layers_per_block")
     for key in keys:
-        have, wants = (_plain(c.get(key)) for c in (config, base.unet))
+        have, wants = (_as_list(c.get(key)) for c in (config, base.unet))
         if have != wants:
             raise WeightsError(
-                f"The ControlNet {source.title} is for {whose(int(config['cross_attention_dim']))};"
+                f"The ControlNet {source.title} is for {describe_width(int(config['cross_attention_dim']))};"
                 f" the model is {base.title} ({key} {have} and {wants}). {fits}"
             )
     return source
 
 
-def check_motion(base: Base, name: str) -> tuple[Source, int]:
+def check_motion_adapter(base: BaseModelInfo, name: str) -> tuple[ModelSource, int]:
     """Where a motion adapter is, and how many frames it sees at once; refuse one that does not fit.
 
     Args:
@@ -309,9 +317,9 @@ def check_motion(base: Base, name: str) -> tuple[Source, int]:
     Raises:
         WeightsError: it does not fit; names the pair that does.
     """
-    source = locate(name or MOTIONS[base.kind])
-    config = source.json("config.json")
-    fits = f"--motion {MOTIONS[base.kind]} fits {TITLES[base.kind]}."
+    source = locate(name or DEFAULT_MOTION_ADAPTERS[base.family])
+    config = source.read_json("config.json")
+    fits = f"--motion {DEFAULT_MOTION_ADAPTERS[base.family]} fits {FAMILY_TITLES[base.family]}."
     if config.get("_class_name") != "MotionAdapter":
         raise WeightsError(f"{source.title} is a {config.get('_class_name')}, no motion: {fits}")
     if config.get("conv_in_channels"):
@@ -320,52 +328,61 @@ def check_motion(base: Base, name: str) -> tuple[Source, int]:
             f"those that start from a picture do; 4 are needed: {fits}"
         )
     count = len(base.unet["block_out_channels"])
-    have = (list(config["block_out_channels"]), _each(config["motion_layers_per_block"], count))
+    have = (
+        list(config["block_out_channels"]),
+        _expand_per_block(config["motion_layers_per_block"], count),
+    )
     wants = (
         list(base.unet["block_out_channels"]),
-        _each(base.unet.get("layers_per_block", 2), count),
+        _expand_per_block(base.unet.get("layers_per_block", 2), count),
     )
     if have != wants:
-        other = [f"--model {MODELS[k]}" for k, widths in _MOVED.items() if widths == have[0]]
+        other = [
+            f"--model {DEFAULT_MODELS[k]}"
+            for k, widths in _MOTION_BLOCK_CHANNELS.items()
+            if widths == have[0]
+        ]
         raise WeightsError(
-            f"The motion adapter {source.title} has blocks of {_listed(have[0])} channels; the "
-            f"model {base.title} has {_listed(wants[0])}. {fits}"
+            f"The motion adapter {source.title} has blocks of {_comma_list(have[0])} channels; the "
+            f"model {base.title} has {_comma_list(wants[0])}. {fits}"
             + (f" {other[0]} fits the adapter." if other else "")
         )
     return source, int(config.get("motion_max_seq_length", 32))
 
 
-_MOVED = {"sd15": [320, 640, 1280, 1280], "sdxl": [320, 640, 1280]}
+_MOTION_BLOCK_CHANNELS = {"sd15": [320, 640, 1280, 1280], "sdxl": [320, 640, 1280]}
 
 
-def _listed(values: Sequence[int]) -> str:
+def _comma_list(values: Sequence[int]) -> str:
     return ", ".join(map(str, values))
 
 
-def _plain(value: Any) -> Any:
+def _as_list(value: Any) -> Any:
     return list(value) if isinstance(value, (list, tuple)) else value
 
 
-def check_lora(base: Base, name: str) -> Source:
+def check_lora(base: BaseModelInfo, name: str) -> ModelSource:
     """Where a LoRA is; refuse one of another base.
 
     Raises:
         WeightsError: it is missing, no LoRA, or of another base.
     """
     source = locate(name)
-    if not source.inside:
-        found = [n for n in names_of(source) if n.endswith(".safetensors")]
+    if not source.subpath:
+        found = [n for n in list_files(source) if n.endswith(".safetensors")]
         if len(found) != 1:
             raise WeightsError(
                 f"Which file of {source.title} is the LoRA? Name it, as "
                 f"{source.name}:{found[0] if found else 'lora.safetensors'}."
             )
-        source = source.beside(found[0])
-    width = lora.header_of(Path(source.path()), source.shapes(), {}).width
-    if width not in (None, base.width):
-        fits = lora.BASES.get(width or 0, ("", "NAME of the model that it was taught on"))[1]
+        source = source.sibling(found[0])
+    width = lora.parse_lora_header(
+        Path(source.path_in_repo()), source.tensor_shapes(), {}
+    ).cross_attention_dim
+    if width not in (None, base.cross_attention_dim):
+        fits = lora.BASE_MODELS.get(width or 0, ("", "NAME of the model that it was taught on"))[1]
         raise WeightsError(
-            f"The LoRA {source.path()} was taught on {whose(width or 0)}; the model is "
+            f"The LoRA {source.path_in_repo()} was taught on {describe_width(width or 0)}; the model is "
             f"{base.title}. --model {fits} fits it."
         )
     return source

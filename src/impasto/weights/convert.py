@@ -15,12 +15,12 @@ import numpy as np
 
 from impasto.weights.loading import read_tensors
 from impasto.weights.safe_pickle import read_arrays
-from impasto.weights.vgg_layers import block_of, conv_names
+from impasto.weights.vgg_layers import block_index, conv_names
 
 Arrays = dict[str, np.ndarray]
 
 
-def write_decoded(name: str, source: Path, target: Path) -> None:
+def write_converted(name: str, source: Path, target: Path) -> None:
     """Decode a package's file of the catalogue's weights ``name`` into a safetensors file.
 
     Whatever the source, the tensors are float32, kernels are (out, in, height, width), and the
@@ -29,54 +29,56 @@ def write_decoded(name: str, source: Path, target: Path) -> None:
     Raises:
         WeightsError: the source cannot be read.
     """
-    _write(DECODERS[name](source), target)
+    _write_safetensors(CONVERTERS[name](source), target)
 
 
-def _oxford(source: Path) -> Arrays:
+def _convert_oxford(source: Path) -> Arrays:
     """The 8-bit VGG-19: indices into a table of 256 values for each convolution."""
     raw = {name: tensor.numpy() for name, tensor in read_tensors(source).items()}
     found: Arrays = {}
     for name in conv_names("vgg19"):
-        old = f"block{block_of(name)}_conv{name[-1]}"
+        old = f"block{block_index(name)}_conv{name[-1]}"
         found[f"{name}.weight"] = raw[f"{old}_W_table"][raw[f"{old}_W_q"].astype(np.int64)]
         found[f"{name}.bias"] = raw[f"{old}_b"]
     found["conv1_1.weight"] = _from_caffe(found["conv1_1.weight"])
     return found
 
 
-def _squeezenet(source: Path) -> Arrays:
+def _convert_squeezenet(source: Path) -> Arrays:
     """SqueezeNet in Keras' layout: {"fire2/expand3x3": [kernel, bias]}."""
     raw = read_arrays(source)
     found: Arrays = {}
     for path, array in sorted(raw.items()):
         name, _, index = path.rpartition("/")
         part = ("weight", "bias")[int(index)]
-        found[f"{name.replace('/', '.')}.{part}"] = _kernel(array)
+        found[f"{name.replace('/', '.')}.{part}"] = _to_torch_layout(array)
     found["conv1.weight"] = _from_caffe(found["conv1.weight"])
     return found
 
 
-def _lpips(source: Path) -> Arrays:
+def _convert_lpips(source: Path) -> Arrays:
     """AlexNet and LPIPS' heads in flax' layout; "conv1" to "conv5", "head1" to "head5"."""
     raw = read_arrays(source)
     found: Arrays = {}
     for index in range(5):
         conv = f"AlexNet_0/Conv_{index}"
-        found[f"conv{index + 1}.weight"] = _kernel(raw[f"{conv}/kernel"])
+        found[f"conv{index + 1}.weight"] = _to_torch_layout(raw[f"{conv}/kernel"])
         found[f"conv{index + 1}.bias"] = raw[f"{conv}/bias"]
-        found[f"head{index + 1}.weight"] = _kernel(raw[f"NetLinLayer_{index}/Conv_0/kernel"])
+        found[f"head{index + 1}.weight"] = _to_torch_layout(
+            raw[f"NetLinLayer_{index}/Conv_0/kernel"]
+        )
     return found
 
 
-DECODERS: dict[str, Callable[[Path], Arrays]] = {
-    "oxford": _oxford,
-    "squeezenet": _squeezenet,
-    "lpips": _lpips,
+CONVERTERS: dict[str, Callable[[Path], Arrays]] = {
+    "oxford": _convert_oxford,
+    "squeezenet": _convert_squeezenet,
+    "lpips": _convert_lpips,
 }
 """The catalogue's name → the tensors in a package's file, by our names."""
 
 
-def _kernel(array: np.ndarray) -> np.ndarray:
+def _to_torch_layout(array: np.ndarray) -> np.ndarray:
     """A kernel (height, width, in, out) as (out, in, height, width); biases as they are."""
     return array.transpose(3, 2, 0, 1) if array.ndim == 4 else array
 
@@ -89,7 +91,7 @@ def _from_caffe(weight: np.ndarray) -> np.ndarray:
     return weight[:, ::-1] * np.float32(255)
 
 
-def _write(arrays: Mapping[str, np.ndarray], target: Path) -> None:
+def _write_safetensors(arrays: Mapping[str, np.ndarray], target: Path) -> None:
     header: dict[str, object] = {}
     blobs: list[bytes] = []
     end = 0

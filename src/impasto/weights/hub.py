@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from impasto.core.errors import MissingExtraError, WeightsError
-from impasto.weights.integrity import check_whole, header
+from impasto.weights.integrity import check_complete, read_tensor_shapes
 
 T = TypeVar("T")
 
-PATIENCE = 10.0
+HUB_TIMEOUT_S = 10.0
 """Seconds without an answer after which the hub is out of reach."""
-PINNED = {
+PINNED_REVISIONS = {
     "stabilityai/stable-diffusion-xl-base-1.0": "462165984030d82259a11f4367a4eed129e94a7b",
     "stable-diffusion-v1-5/stable-diffusion-v1-5": "451f4fe16113bff5a5d2269ed5ad43b0592e9a14",
     "h94/IP-Adapter": "018e402774aeeddd60609b4ecdb7e298259dc729",
@@ -35,64 +35,64 @@ PINNED = {
     "lllyasviel/control_v11f1e_sd15_tile": "3f877705c37010b7221c3d10743307d6b5b6efac",
 }
 """Repository → the revision that is taken where none is named."""
-NAME = re.compile(r"[\w.-]+/[\w.-]+")
-NON_COMMERCIAL = re.compile(
+REPO_ID_PATTERN = re.compile(r"[\w.-]+/[\w.-]+")
+NON_COMMERCIAL_PATTERN = re.compile(
     r"non-?\s?commercial|(^|[-_\s])nc([-_\s]|$)|research-only", re.IGNORECASE
 )
 """A licence that says so does not allow commercial use."""
 
 
 @dataclass(frozen=True)
-class Source:
+class ModelSource:
     """Where files are.
 
     Attributes:
         name: as it was given.
         folder: on this machine; None for the hub.
         repo, revision: on the hub; "" for a folder.
-        inside: a folder or file in it, or "".
+        subpath: a folder or file in it, or "".
     """
 
     name: str
     folder: Path | None
     repo: str = ""
     revision: str = ""
-    inside: str = ""
+    subpath: str = ""
 
     @property
     def title(self) -> str:
         """What messages call it."""
         return self.name if self.folder else f"{self.repo}@{self.revision[:12]}"
 
-    def beside(self, inside: str) -> Source:
+    def sibling(self, subpath: str) -> ModelSource:
         """Another place in the same repository or folder."""
-        return Source(self.name, self.folder, self.repo, self.revision, inside.strip("/"))
+        return ModelSource(self.name, self.folder, self.repo, self.revision, subpath.strip("/"))
 
-    def path(self, file: str = "") -> str:
+    def path_in_repo(self, file: str = "") -> str:
         """A file's place from the root on."""
-        return "/".join(part for part in (self.inside, file) if part)
+        return "/".join(part for part in (self.subpath, file) if part)
 
-    def find(self, file: str = "") -> Path | None:
+    def find_file(self, file: str = "") -> Path | None:
         """A small file, fetched if need be; None if there is none of that name.
 
         Raises:
             WeightsError: the hub is out of reach and the file is not on this machine.
         """
         if self.folder is not None:
-            path = self.folder / self.path(file)
+            path = self.folder / self.path_in_repo(file)
             return path if path.is_file() else None
-        return _hub_file(self, self.path(file))
+        return _fetch_small_file(self, self.path_in_repo(file))
 
-    def json(self, file: str) -> dict[str, Any]:
+    def read_json(self, file: str) -> dict[str, Any]:
         """A configuration.
 
         Raises:
             WeightsError: it is missing or no JSON.
         """
-        path = self.find(file)
+        path = self.find_file(file)
         if path is None:
             raise WeightsError(
-                f"{self.title} has no {self.path(file)}: give a folder or a name of the hub in the "
+                f"{self.title} has no {self.path_in_repo(file)}: give a folder or a name of the hub in the "
                 "layout of the library diffusers."
             )
         try:
@@ -100,26 +100,26 @@ class Source:
             if not isinstance(found, dict):
                 raise ValueError("it is no mapping")
         except (OSError, ValueError) as error:
-            raise WeightsError(f"{path} is damaged: {error}. {self.again()}") from error
+            raise WeightsError(f"{path} is damaged: {error}. {self.fetch_command()}") from error
         return found
 
-    def shapes(self, file: str = "") -> dict[str, tuple[int, ...]]:
+    def tensor_shapes(self, file: str = "") -> dict[str, tuple[int, ...]]:
         """Name → shape of the tensors in a safetensors file, from its header alone.
 
         Raises:
             WeightsError: it is missing, no safetensors, or not whole.
         """
-        where = self.path(file)
+        where = self.path_in_repo(file)
         if not where.endswith(".safetensors"):
             raise WeightsError(f"{where} of {self.title} is no .safetensors, which alone are read.")
-        if self.folder is None and (cached := _cached(self, where)) is None:
+        if self.folder is None and (cached := _cached_file(self, where)) is None:
             return _remote_shapes(self, where)
         path = cached if self.folder is None else self.folder / where
         if path is None or not path.is_file():
             raise WeightsError(f"{self.title} has no {where}.")
-        return header(path, self.again())
+        return read_tensor_shapes(path, self.fetch_command())
 
-    def again(self, files: Sequence[str] = (), force: bool = False) -> str:
+    def fetch_command(self, files: Sequence[str] = (), force: bool = False) -> str:
         """The line that fetches it.
 
         Args:
@@ -134,9 +134,9 @@ class Source:
 
     def licence(self) -> str:
         """What the model's card says of its licence, or ""."""
-        root = self.beside("")
+        root = self.sibling("")
         try:
-            card = root.find("README.md")
+            card = root.find_file("README.md")
         except WeightsError:
             return ""
         if card is None:
@@ -150,7 +150,7 @@ class Source:
         return str(value).strip().strip("'\"")
 
 
-def locate(name: str, pinned: Mapping[str, str] = PINNED) -> Source:
+def locate(name: str, pinned: Mapping[str, str] = PINNED_REVISIONS) -> ModelSource:
     """Where a name is.
 
     Args:
@@ -163,25 +163,33 @@ def locate(name: str, pinned: Mapping[str, str] = PINNED) -> Source:
     """
     path = Path(name).expanduser()
     if name and path.is_dir():
-        return Source(name, path)
+        return ModelSource(name, path)
     if name and path.is_file():
-        return Source(name, path.parent, inside=path.name)
+        return ModelSource(name, path.parent, subpath=path.name)
     head, _, inside = name.partition(":")
     repo, _, revision = head.partition("@")
-    if name and not NAME.fullmatch(repo) and (folder := Path(head).expanduser()).is_dir():
-        return Source(name, folder, inside=inside)
-    if not NAME.fullmatch(repo) or name.startswith((".", "/", "~")) or _looks_local(repo):
+    if (
+        name
+        and not REPO_ID_PATTERN.fullmatch(repo)
+        and (folder := Path(head).expanduser()).is_dir()
+    ):
+        return ModelSource(name, folder, subpath=inside)
+    if (
+        not REPO_ID_PATTERN.fullmatch(repo)
+        or name.startswith((".", "/", "~"))
+        or _looks_local(repo)
+    ):
         raise WeightsError(
             f"{name!r} is no folder or file here, and no name on the hub (owner/name): check it."
         )
-    return Source(name, None, repo, revision or pinned.get(repo, "main"), inside)
+    return ModelSource(name, None, repo, revision or pinned.get(repo, "main"), inside)
 
 
 def _looks_local(repo: str) -> bool:
     return repo.endswith((".safetensors", ".ckpt", ".bin", ".pt"))
 
 
-def fetch(source: Source, files: Sequence[str]) -> Path:
+def fetch(source: ModelSource, files: Sequence[str]) -> Path:
     """The folder in which files of a source are, fetched from the hub if they are not here.
 
     Args:
@@ -193,9 +201,9 @@ def fetch(source: Source, files: Sequence[str]) -> Path:
     """
     plain = [file for file in files if "*" not in file]
     if source.folder is not None:
-        check_whole(source.folder, plain, source.title, source.again())
+        check_complete(source.folder, plain, source.title, source.fetch_command())
         return source.folder
-    _needs_hub()
+    _require_hub()
     from huggingface_hub import snapshot_download
 
     def get(offline: bool) -> Path:
@@ -208,11 +216,11 @@ def fetch(source: Source, files: Sequence[str]) -> Path:
             )
         )
 
-    again, anew = source.again(plain), source.again(plain, force=True)
+    again, anew = source.fetch_command(plain), source.fetch_command(plain, force=True)
 
     def whole() -> Path:
         root = get(True)
-        check_whole(root, plain, source.title, again, anew)
+        check_complete(root, plain, source.title, again, anew)
         return root
 
     here: WeightsError | None = None
@@ -223,13 +231,13 @@ def fetch(source: Source, files: Sequence[str]) -> Path:
     except Exception:  # whatever the library says where nothing of it is here
         pass
     try:
-        _ask(source, lambda: get(False), again)
+        _call_hub(source, lambda: get(False), again)
     except WeightsError as error:
         raise here or error from None
     return whole()
 
 
-def names_of(source: Source) -> tuple[str, ...]:
+def list_files(source: ModelSource) -> tuple[str, ...]:
     """Every file of a source, from its root on: on this machine, or as the hub lists them.
 
     Raises:
@@ -238,22 +246,22 @@ def names_of(source: Source) -> tuple[str, ...]:
     if source.folder is not None:
         found = (p for p in source.folder.rglob("*") if p.is_file())
         return tuple(sorted(p.relative_to(source.folder).as_posix() for p in found))
-    return _listed(source.repo, source.revision, source)
+    return _list_repo_files(source.repo, source.revision, source)
 
 
 @functools.lru_cache(maxsize=64)
-def _listed(repo: str, revision: str, source: Source) -> tuple[str, ...]:
-    _needs_hub()
+def _list_repo_files(repo: str, revision: str, source: ModelSource) -> tuple[str, ...]:
+    _require_hub()
     from huggingface_hub import HfApi
 
     local: tuple[str, ...] = ()
-    if (root := snapshot(source)) is not None:
+    if (root := snapshot_folder(source)) is not None:
         found = (p for p in root.rglob("*") if p.is_file())
         local = tuple(sorted(p.relative_to(root).as_posix() for p in found))
-        if offline():
+        if is_offline():
             return local
     try:
-        listed = _ask(source, lambda: HfApi().list_repo_files(repo, revision=revision))
+        listed = _call_hub(source, lambda: HfApi().list_repo_files(repo, revision=revision))
     except WeightsError:
         if local:
             return local
@@ -261,11 +269,11 @@ def _listed(repo: str, revision: str, source: Source) -> tuple[str, ...]:
     return tuple(sorted(listed))
 
 
-def snapshot(source: Source) -> Path | None:
+def snapshot_folder(source: ModelSource) -> Path | None:
     """The folder of a hub's model in the cache on this machine, whole or not; None: not here."""
     if source.folder is not None:
         return source.folder
-    _needs_hub()
+    _require_hub()
     from huggingface_hub import snapshot_download
 
     try:
@@ -274,41 +282,41 @@ def snapshot(source: Source) -> Path | None:
         return None
 
 
-def commit(source: Source) -> str:
+def commit_hash(source: ModelSource) -> str:
     """The commit that is taken of a hub's model, for the recipe; "" for a folder."""
-    found = snapshot(source) if source.folder is None else None
+    found = snapshot_folder(source) if source.folder is None else None
     return found.name if found else ""
 
 
-def offline() -> bool:
+def is_offline() -> bool:
     """Whether HF_HUB_OFFLINE forbids to ask the hub."""
     return os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
 
 
-def _needs_hub() -> None:
-    if not _installed():
+def _require_hub() -> None:
+    if not _has_hub():
         raise MissingExtraError(
             'Diffusion models need an extra; run: pip install "impasto[diffusion]"'
         )
 
 
 @functools.cache
-def _installed() -> bool:
+def _has_hub() -> bool:
     import importlib.util
 
     return importlib.util.find_spec("huggingface_hub") is not None
 
 
-def _cached(source: Source, file: str) -> Path | None:
-    _needs_hub()
+def _cached_file(source: ModelSource, file: str) -> Path | None:
+    _require_hub()
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(source.repo, file, revision=source.revision)
     return Path(found) if isinstance(found, str) else None
 
 
-def _hub_file(source: Source, file: str) -> Path | None:
-    if (found := _cached(source, file)) is not None:
+def _fetch_small_file(source: ModelSource, file: str) -> Path | None:
+    if (found := _cached_file(source, file)) is not None:
         return found
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
@@ -316,21 +324,21 @@ def _hub_file(source: Source, file: str) -> Path | None:
     def get() -> str | None:
         try:
             return hf_hub_download(
-                source.repo, file, revision=source.revision, etag_timeout=PATIENCE
+                source.repo, file, revision=source.revision, etag_timeout=HUB_TIMEOUT_S
             )
         except LocalEntryNotFoundError:
             raise
         except EntryNotFoundError:
             return None
 
-    path = _ask(source, get)
+    path = _call_hub(source, get)
     return Path(path) if path else None
 
 
-def _remote_shapes(source: Source, file: str) -> dict[str, tuple[int, ...]]:
+def _remote_shapes(source: ModelSource, file: str) -> dict[str, tuple[int, ...]]:
     from huggingface_hub import HfApi
 
-    found = _ask(
+    found = _call_hub(
         source,
         lambda: HfApi().parse_safetensors_file_metadata(
             source.repo, file, revision=source.revision
@@ -339,8 +347,8 @@ def _remote_shapes(source: Source, file: str) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in found.tensors.items()}
 
 
-def _ask(source: Source, question: Callable[[], T], again: str = "") -> T:
-    """Ask the hub, and say in our words what went wrong; ``again`` is the line that fetches it."""
+def _call_hub(source: ModelSource, call: Callable[[], T], fetch_command: str = "") -> T:
+    """Ask the hub, and say in our words what went wrong; ``fetch_command`` is the line that fetches it."""
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
@@ -351,11 +359,11 @@ def _ask(source: Source, question: Callable[[], T], again: str = "") -> T:
     )
 
     away = f"{source.title} is not on this machine, and"
-    then = f"{again or source.again()}; or give a folder."
-    if offline():
+    then = f"{fetch_command or source.fetch_command()}; or give a folder."
+    if is_offline():
         raise WeightsError(f"{away} HF_HUB_OFFLINE forbids to fetch it. {then}")
     try:
-        return question()
+        return call()
     except GatedRepoError as error:
         raise WeightsError(
             f"{source.repo} asks you to agree to its licence first: do so on its page on the hub, "
@@ -366,11 +374,13 @@ def _ask(source: Source, question: Callable[[], T], again: str = "") -> T:
     except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
         raise WeightsError(f"The hub has no {source.title}: check the name.") from error
     except EntryNotFoundError as error:
-        raise WeightsError(f"{source.title} has no {source.path() or 'such file'}.") from error
+        raise WeightsError(
+            f"{source.title} has no {source.path_in_repo() or 'such file'}."
+        ) from error
     except Exception as error:  # of the network, of which the library has several kinds
         raise WeightsError(f"{away} the hub is out of reach. {then}") from error
 
 
-def matching(names: Sequence[str], *patterns: str) -> list[str]:
+def filter_names(names: Sequence[str], *patterns: str) -> list[str]:
     """The names that match one of some patterns."""
     return [name for name in names if any(fnmatch(name, pattern) for pattern in patterns)]

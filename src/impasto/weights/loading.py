@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING
 
 from impasto.core.errors import WeightsError
 from impasto.weights.registry import RGB
-from impasto.weights.vgg_layers import BLOCKS, tensor_shapes, title, torchvision_names
+from impasto.weights.vgg_layers import (
+    CONVS_PER_BLOCK,
+    backbone_title,
+    tensor_shapes,
+    torchvision_names,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-SUFFIXES = (".safetensors", ".pth", ".pt")
+WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt")
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class LoadedWeights:
     preprocessing: Preprocessing
 
 
-def read_decoded(
+def read_converted(
     path: Path, name: str, sha256: str, backbone: str, preprocessing: Preprocessing
 ) -> LoadedWeights:
     """A file that :mod:`impasto.weights.convert` wrote; see :class:`LoadedWeights`.
@@ -75,7 +80,7 @@ def read_torchvision(
     """
     found = read_tensors(path)
     backbone = max(
-        BLOCKS, key=lambda each: len(found.keys() & set(torchvision_names(each).values()))
+        CONVS_PER_BLOCK, key=lambda each: len(found.keys() & set(torchvision_names(each).values()))
     )
     shapes = tensor_shapes(backbone)
     wrong = []
@@ -87,7 +92,7 @@ def read_torchvision(
     if wrong:
         more = f" and {len(wrong) - 4} more" if len(wrong) > 4 else ""
         raise WeightsError(
-            f"{path} is no {title(backbone)} in torchvision's layout: {'; '.join(wrong[:4])}{more}."
+            f"{path} is no {backbone_title(backbone)} in torchvision's layout: {'; '.join(wrong[:4])}{more}."
         )
     tensors = {
         ours: found[theirs].float().contiguous()

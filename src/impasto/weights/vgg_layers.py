@@ -6,14 +6,14 @@ Recognition", ICLR 2015, table 1, columns D (VGG-16) and E (VGG-19).
 
 from __future__ import annotations
 
-BLOCKS: dict[str, tuple[int, ...]] = {"vgg19": (2, 2, 4, 4, 4), "vgg16": (2, 2, 3, 3, 3)}
+CONVS_PER_BLOCK: dict[str, tuple[int, ...]] = {"vgg19": (2, 2, 4, 4, 4), "vgg16": (2, 2, 3, 3, 3)}
 """Convolutions in each of the five blocks; a pooling follows each block."""
 
-WIDTHS = (64, 128, 256, 512, 512)
+BLOCK_CHANNELS = (64, 128, 256, 512, 512)
 """Output channels of every convolution in a block."""
 
 
-def title(backbone: str) -> str:
+def backbone_title(backbone: str) -> str:
     """The network's name as people write it: "VGG-19"."""
     return backbone.upper().replace("VGG", "VGG-")
 
@@ -22,7 +22,7 @@ def conv_names(backbone: str) -> tuple[str, ...]:
     """The convolutions from the input on, by the papers' names: conv1_1, conv1_2 and so on."""
     return tuple(
         f"conv{block}_{index}"
-        for block, count in enumerate(BLOCKS[backbone], start=1)
+        for block, count in enumerate(CONVS_PER_BLOCK[backbone], start=1)
         for index in range(1, count + 1)
     )
 
@@ -32,7 +32,7 @@ def tensor_shapes(backbone: str) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {}
     channels = 3
     for name in conv_names(backbone):
-        width = WIDTHS[block_of(name) - 1]
+        width = BLOCK_CHANNELS[block_index(name) - 1]
         shapes[f"{name}.weight"] = (width, channels, 3, 3)
         shapes[f"{name}.bias"] = (width,)
         channels = width
@@ -46,12 +46,12 @@ def torchvision_names(backbone: str) -> dict[str, str]:
     """
     names: dict[str, str] = {}
     for position, name in enumerate(conv_names(backbone)):
-        index = 2 * position + block_of(name) - 1
+        index = 2 * position + block_index(name) - 1
         for part in ("weight", "bias"):
             names[f"{name}.{part}"] = f"features.{index}.{part}"
     return names
 
 
-def block_of(name: str) -> int:
+def block_index(name: str) -> int:
     """The block, 1 to 5, that a convolution such as "conv4_2" belongs to."""
     return int(name[len("conv")])

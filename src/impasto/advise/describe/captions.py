@@ -19,7 +19,7 @@ from impasto.core.errors import InputError, MissingExtraError, WeightsError
 from impasto.metrics.object_names import OBJECTS
 from impasto.pictures import read
 from impasto.train.dataset import Album
-from impasto.train.lora.dataset import captions_beside
+from impasto.train.lora.dataset import read_captions
 
 TEMPLATES = ("a picture of a {}", "an artwork that shows a {}")
 MOST = 3
@@ -86,7 +86,7 @@ def captions_of(
     """
     album = Album(folders, 64, 0, "pictures")
     files = [str(file) for file in album.files]
-    told = captions_beside(album) if how != "none" else {}
+    told = read_captions(album) if how != "none" else {}
     captions = dict.fromkeys(files, "") | told
     if how in ("files", "none"):
         return captions, []
@@ -119,7 +119,7 @@ class Namer:
     def __init__(self, clip: Eye) -> None:
         self._clip = clip
         every = [
-            np.asarray(clip.texts([template.format(thing) for thing in OBJECTS]))
+            np.asarray(clip.embed_texts([template.format(thing) for thing in OBJECTS]))
             for template in TEMPLATES
         ]
         mean = np.mean(every, axis=0)
@@ -128,7 +128,7 @@ class Namer:
     def __call__(self, file: str) -> str:
         """The things that a picture most likely shows, or ""."""
         pixels = np.asarray(read(Path(file)).pixels)
-        (seen,) = np.asarray(self._clip.pictures([pixels]))
+        (seen,) = np.asarray(self._clip.embed_images([pixels]))
         cosines = self._known @ seen
         powers = np.exp(SCALE * (cosines - cosines.max()))
         chances = powers / powers.sum()

@@ -25,9 +25,9 @@ Vectors = NDArray[np.floating]
 class Eye(Protocol):
     """What is needed of :class:`impasto.nets.clip.Clip`."""
 
-    def pictures(self, pictures: list[Pixels]) -> object: ...
+    def embed_images(self, images: list[Pixels]) -> object: ...
 
-    def texts(self, texts: list[str]) -> object: ...
+    def embed_texts(self, texts: list[str]) -> object: ...
 
 
 class Chooser:
@@ -43,7 +43,7 @@ class Chooser:
 
     def __call__(self, pixels: Pixels) -> list[tuple[str, str]]:
         """(kind, word): of each group the word that fits clearly better than all others, if any."""
-        (seen,) = np.asarray(self._clip.pictures([pixels]))
+        (seen,) = np.asarray(self._clip.embed_images([pixels]))
         found = []
         for kind, group in GROUPS.items():
             word = clearest(self._known[kind] @ seen, group.words)
@@ -56,7 +56,7 @@ class Chooser:
         every = []
         for template in group.templates:
             texts = [template.format(word) for word in group.words]
-            every.append(np.asarray(self._clip.texts([*texts, group.blank])))
+            every.append(np.asarray(self._clip.embed_texts([*texts, group.blank])))
         mean = np.mean(every, axis=0)
         return np.asarray(mean / np.linalg.norm(mean, axis=1, keepdims=True))
 

@@ -9,9 +9,15 @@ from typing import Any
 from impasto.advise.describe.pixel_tags import Measured, measure
 from impasto.advise.describe.vocabulary import GROUPS
 from impasto.advise.llm import LONG_SIDE, LanguageModel, connect
-from impasto.core.errors import ImpastoError, KnobError, MissingExtraError, ModelError, WeightsError
+from impasto.core.errors import (
+    ImpastoError,
+    KnobError,
+    LanguageModelError,
+    MissingExtraError,
+    WeightsError,
+)
 from impasto.core.picture import Picture, Pixels
-from impasto.pictures import fit_long_side, from_any
+from impasto.pictures import as_picture, fit_long_side
 
 WAYS = {
     "model": "a vision-language model is asked",
@@ -57,28 +63,30 @@ class Description:
 def describe(
     style: object,
     *,
-    by: str = "auto",
+    backend: str = "auto",
     model: str = "",
     model_url: str = "",
     clip: str = "",
-    words: int = WORDS,
+    max_words: int = WORDS,
 ) -> Description:
     """Say a style in words: how it is made, never what it shows.
 
     Args:
         style: a path, a PIL image, an array (H, W, 3) or a tensor (3, H, W).
-        by: "model", "clip", "measure", or "auto": the first of them that is at hand.
+        backend: "model", "clip", "measure", or "auto": the first of them that is at hand.
         model: of a language model that sees pictures; see :func:`impasto.advise.llm.connect`.
         model_url: where it is.
         clip: a CLIP of the hub, or a folder; "" is the default one, which "auto" takes only if it
             is on this machine already.
-        words: how many there are at most, 1 to 40.
+        max_words: how many there are at most, 1 to 40.
 
     Raises:
         ImpastoError: a picture that cannot be used, or a way that was asked for by name and cannot
             be taken.
     """
-    return Describer(by=by, model=model, model_url=model_url, clip=clip, words=words)(style)
+    return Describer(
+        backend=backend, model=model, model_url=model_url, clip=clip, max_words=max_words
+    )(style)
 
 
 class Describer:
@@ -90,17 +98,17 @@ class Describer:
     def __init__(
         self,
         *,
-        by: str = "auto",
+        backend: str = "auto",
         model: str = "",
         model_url: str = "",
         clip: str = "",
-        words: int = WORDS,
+        max_words: int = WORDS,
     ) -> None:
-        if by not in ("auto", *WAYS):
-            raise KnobError(f"by = {by!r}: one of auto, {', '.join(WAYS)}.")
-        if not isinstance(words, int) or not 1 <= words <= MOST:
-            raise KnobError(f"words = {words!r} does not fit: it must be 1 to {MOST}.")
-        self._by, self._words = by, words
+        if backend not in ("auto", *WAYS):
+            raise KnobError(f"by = {backend!r}: one of auto, {', '.join(WAYS)}.")
+        if not isinstance(max_words, int) or not 1 <= max_words <= MOST:
+            raise KnobError(f"words = {max_words!r} does not fit: it must be 1 to {MOST}.")
+        self._by, self._words = backend, max_words
         self._model_name, self._url, self._clip_name = model, model_url, clip
         self._failed: dict[str, ImpastoError] = {}
         self._model: LanguageModel | None = None
@@ -112,7 +120,7 @@ class Describer:
         Raises:
             ImpastoError: as :func:`describe`.
         """
-        picture = from_any(style, "style")
+        picture = as_picture(style, "style")
         measured = measure(picture)
         notes = []
         for name, way in (("model", self._by_model), ("clip", self._by_clip)):
@@ -120,7 +128,7 @@ class Describer:
                 continue
             try:
                 found, how, remarks = self._try(name, way, picture, measured)
-            except (ModelError, MissingExtraError, WeightsError) as error:
+            except (LanguageModelError, MissingExtraError, WeightsError) as error:
                 if self._by == name:
                     raise
                 notes.append(str(error))
@@ -138,17 +146,17 @@ class Describer:
             raise self._failed[name]
         try:
             found, how, remarks = way(picture, measured)
-        except (ModelError, MissingExtraError, WeightsError) as error:
+        except (LanguageModelError, MissingExtraError, WeightsError) as error:
             self._failed[name] = error
             raise
         if not found:
-            raise ModelError(f"No style word was {how}.")
+            raise LanguageModelError(f"No style word was {how}.")
         return found, how, remarks
 
     def _by_model(self, picture: Picture, measured: Measured) -> _Found:
         self._model = self._model or connect(self._model_name, self._url)
         if self._model is None:
-            raise ModelError(
+            raise LanguageModelError(
                 "No vision-language model is configured: name one with --model, "
                 "or in IMPASTO_MODEL."
             )
@@ -190,10 +198,10 @@ def _description(
 
 def _pixels(picture: Picture) -> Pixels:
     """The picture as it is looked at: on white, and no larger than ``LONG_SIDE``."""
-    from impasto.metrics.inputs import at_size  # which takes a second: not to measure alone
+    from impasto.metrics.inputs import resize_on_white  # which takes a second: not to measure alone
 
     side = min(LONG_SIDE, picture.long_side)
-    return at_size(picture, *fit_long_side(picture.height, picture.width, side))
+    return resize_on_white(picture, *fit_long_side(picture.height, picture.width, side))
 
 
 def _picked(found: Sequence[tuple[str, str]], count: int) -> list[tuple[str, str]]:

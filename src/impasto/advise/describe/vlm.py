@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from impasto.advise.describe.filters import style_words
 from impasto.advise.describe.vocabulary import GROUPS
 from impasto.advise.llm import LanguageModel
-from impasto.core.errors import ModelError
+from impasto.core.errors import LanguageModelError
 from impasto.core.picture import Pixels
 
 MANNER = (
@@ -67,7 +67,7 @@ def ask(
     things: set[str] = set()
     try:
         things = _things(model, list(words)) if words else things
-    except ModelError as error:
+    except LanguageModelError as error:
         notes.append(f"Its words were checked by our list of things only. {error}")
     kept = [(kind, word) for word, kind in words.items() if word not in things]
     if len(kept) < count:

@@ -17,9 +17,9 @@ from impasto.advise.recommend.candidates import Case
 from impasto.advise.recommend.recommendation import Candidate, Refused
 from impasto.advise.shared_knobs import AUTO, shared_knobs
 from impasto.core.errors import KnobError
-from impasto.core.knobs import build, knobs_of
+from impasto.core.knobs import get_knobs, knobs_from_dict
 from impasto.core.picture import Picture
-from impasto.pictures import from_any
+from impasto.pictures import as_picture
 
 _CUT = ("memory", "time")
 """Limits that a smaller painting may keep."""
@@ -65,7 +65,7 @@ def choose(
         ImpastoError: a picture or setting that cannot be used, or no such device.
     """
     _check(knobs, weights)
-    picture = from_any(content, "content")
+    picture = as_picture(content, "content")
     case = Case(
         picture,
         styles,
@@ -126,14 +126,14 @@ def _check(knobs: Mapping[str, Any], weights: str) -> None:
     if weights:
         raise KnobError(f"weights = {weights!r} belong to one method: name it instead of {AUTO}.")
     kind = shared_knobs()
-    known = [knob.name for knob in knobs_of(kind)]
+    known = [knob.name for knob in get_knobs(kind)]
     for name in knobs:
         if name not in known:
             raise KnobError(
                 f"With method {AUTO}, only knobs that every method has can be set "
                 f"({', '.join(known)}): name a method to set {name!r}."
             )
-    build(kind, knobs)
+    knobs_from_dict(kind, knobs)
 
 
 def _why(case: Case, method: str, refused: Sequence[Refused], cuts: Sequence[str]) -> str:

@@ -17,10 +17,10 @@ from impasto.advise.recommend.scenario import Situation
 from impasto.advise.recommend.style_features import contrast, knows_by_name, look_at, reduced
 from impasto.core import devices
 from impasto.core.errors import InputError
-from impasto.core.knobs import build, knobs_of, spell
+from impasto.core.knobs import get_knobs, knobs_from_dict, knobs_to_args
 from impasto.core.picture import Picture
-from impasto.core.request import Fetches
-from impasto.pictures import from_any
+from impasto.core.request import RemoteWeights
+from impasto.pictures import as_picture
 from impasto.pipeline import make_request
 from impasto.video.image_sequence import is_pictures, is_still
 from impasto.video.open_source import opened
@@ -60,7 +60,7 @@ class Case:
         self.given = dict(knobs or {})
         chosen = devices.choose_device(device)
         film = purpose == "video" and _is_film(content)
-        self.content: Picture = _frame_of(content) if film else from_any(content, "content")
+        self.content: Picture = _frame_of(content) if film else as_picture(content, "content")
         several = style if isinstance(style, (list, tuple)) else [style]
         if not several:
             raise InputError("No style picture: give at least one.")
@@ -91,8 +91,8 @@ class Case:
         Yields:
             A candidate and what was cut down for it, or why the method is ruled out.
         """
-        films = methods.films() if self.situation.purpose == "video" else ()
-        for method in ranked((*methods.names(), *films), self.rules):
+        films = methods.video_method_names() if self.situation.purpose == "video" else ()
+        for method in ranked((*methods.method_names(), *films), self.rules):
             try:
                 self._check(method)
                 yield self._candidate(method)
@@ -129,7 +129,7 @@ class Case:
         Raises:
             RuledOut: with the first that forbids the method.
         """
-        card = methods.find(method).card
+        card = methods.get_method(method).card
         unknown = [s.name for s in self.styles if method not in s.learnt]
         if knows_by_name(method) and unknown:
             raise RuledOut("learnt", style=unknown[0], method=method)
@@ -139,8 +139,8 @@ class Case:
             raise RuledOut("shown", style=hidden, knowing=knowing)
         if card.extra and licenses.lacks(card.extra):
             raise RuledOut("extra", extra=card.extra)
-        painter = build(methods.find(method), self._knobs(method))
-        if isinstance(painter, Fetches) and (lacking := painter.lacking()):
+        painter = knobs_from_dict(methods.get_method(method), self._knobs(method))
+        if isinstance(painter, RemoteWeights) and (lacking := painter.missing_weights()):
             raise RuledOut("weights", lacking=lacking)
         licence = licenses.licence_of(method)
         if self.situation.licence == "commercial" and licenses.FORBIDS.search(licence):
@@ -172,7 +172,7 @@ class Case:
 
     def _knobs(self, method: str) -> dict[str, Any]:
         """What was asked for, and what the rules set of its knobs; an earlier rule counts more."""
-        known = {knob.name for knob in knobs_of(methods.find(method))}
+        known = {knob.name for knob in get_knobs(methods.get_method(method))}
         ruled: dict[str, Any] = {}
         for rule in reversed(self.rules):
             ruled |= rule.knobs.get(method, {})
@@ -194,7 +194,7 @@ class Case:
         for flag, value in (("--device", self.device), ("--precision", self.precision)):
             if value != "auto":
                 yield from (flag, value)
-        yield from spell(methods.find(method), knobs)
+        yield from knobs_to_args(methods.get_method(method), knobs)
 
 
 def _is_film(content: object) -> bool:

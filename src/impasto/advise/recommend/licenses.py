@@ -8,8 +8,8 @@ from importlib import metadata
 from impasto import methods
 from impasto.core.errors import WeightsError
 from impasto.weights import store
-from impasto.weights.model_files import read_header
-from impasto.weights.registry import CATALOGUE
+from impasto.weights.model_files import read_model_header
+from impasto.weights.registry import REGISTRY
 
 FORBIDS = re.compile(r"non-?\s?commercial|\bNC\b", re.IGNORECASE)
 """A licence that says so does not allow commercial use."""
@@ -17,19 +17,21 @@ FORBIDS = re.compile(r"non-?\s?commercial|\bNC\b", re.IGNORECASE)
 
 def licence_of(method: str) -> str:
     """The licences of a method's code and default weights, as they are stated."""
-    card = methods.find(method).card
+    card = methods.get_method(method).card
     stated = [f"{name}: {_stated(name)}" for name in card.weights[:1]]
     return "; ".join([card.licence, *stated])
 
 
 def taught_with_care(method: str) -> bool:
     """Whether some of the pictures that taught a method's weights are for research alone."""
-    return any(FORBIDS.search(_taught_with(name)) for name in methods.find(method).card.weights[:1])
+    return any(
+        FORBIDS.search(_taught_with(name)) for name in methods.get_method(method).card.weights[:1]
+    )
 
 
 def commercial_note(method: str) -> str:
     """One sentence on a method's weights for who wants to use its paintings commercially."""
-    weights = methods.find(method).card.weights[:1]
+    weights = methods.get_method(method).card.weights[:1]
     said = f"The weights of {method} ({', '.join(weights)}): {', '.join(map(_stated, weights))}"
     if taught_with_care(method):
         return (
@@ -57,8 +59,8 @@ def _installed(package: str) -> bool:
 
 
 def _stated(weights: str) -> str:
-    if weights in CATALOGUE:
-        return CATALOGUE[weights].licence
+    if weights in REGISTRY:
+        return REGISTRY[weights].licence
     return str(_card(weights).get("licence", "not stated"))
 
 
@@ -67,9 +69,9 @@ def _taught_with(weights: str) -> str:
 
 
 def _card(weights: str) -> dict[str, object]:
-    path = store.bundled().get(weights)
+    path = store.bundled_models().get(weights)
     try:
-        header = read_header(path) if path else None
+        header = read_model_header(path) if path else None
     except WeightsError:
         return {}
     return dict((header or {}).get("card", {}))

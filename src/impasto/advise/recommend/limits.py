@@ -14,7 +14,7 @@ from impasto.core.devices import resident_bytes
 from impasto.core.errors import ResourceError
 from impasto.core.plan import Forecast, Plan
 from impasto.core.request import Request
-from impasto.core.words import memory, short
+from impasto.core.words import format_bytes, format_short_duration
 from impasto.pictures import fit_long_side
 from impasto.pipeline import make_plan
 
@@ -67,7 +67,7 @@ def fit(situation: Situation, request: Request, held: int) -> Fit:
     """
     try:
         least = min(PURPOSES[situation.purpose].least, situation.side)
-        plan = make_plan(dataclasses.replace(request, size=least, fit=True))
+        plan = make_plan(dataclasses.replace(request, size=least, shrink_to_fit=True))
     except ResourceError as error:
         raise RuledOut("memory", why=str(error)) from error
     return _Cutter(situation, request, plan, held).fit()
@@ -101,9 +101,9 @@ class _Cutter:
         size = self._largest(wanted, lambda s: self._cost(s, self.most).peak_bytes <= self.allowed)
         if not size:
             least = self._cost(self.least, self.most).peak_bytes
-            needed, allowed = _told(memory, least, self.allowed)
+            needed, allowed = _told(format_bytes, least, self.allowed)
             raise RuledOut("memory", least=f"{self.least} px", needs=needed, allowed=allowed)
-        needed, allowed = _told(memory, needs, self.allowed)
+        needed, allowed = _told(format_bytes, needs, self.allowed)
         cuts.append(f"{wanted} px needs {needed}, and {allowed} may be taken; so {size} px.")
         return size
 
@@ -172,7 +172,7 @@ class _Cutter:
 
     def _too_long(self, seconds: float) -> str:
         """A time, and the limit that it misses."""
-        takes, limit = _told(short, seconds, self.situation.time)
+        takes, limit = _told(format_short_duration, seconds, self.situation.time)
         if self.situation.deadline is None:
             return f"{takes}, more than the {limit} allowed for {self.purpose.title}"
         return f"{takes}, and the deadline is {limit}"
@@ -183,6 +183,6 @@ def _told(say: Callable[[float], str], needs: float, allowed: float) -> tuple[st
     words = say(needs), say(allowed)
     if words[0] != words[1]:
         return words
-    if say is memory:
+    if say is format_bytes:
         return f"{needs / 1e6:.0f} MB", f"{allowed / 1e6:.0f} MB"
     return f"{needs:.2f} s", f"{allowed:.2f} s"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from impasto.core.errors import KnobError
-from impasto.core.knobs import nearest
+from impasto.core.knobs import closest_name
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Situation:
         for name, known in (("purpose", PURPOSES), ("licence", LICENCES)):
             value = getattr(self, name)
             if value not in known:
-                near = nearest(value, known)
+                near = closest_name(value, known)
                 hint = f"did you mean {near}?" if near else f"one of {', '.join(known)}."
                 raise KnobError(f"{name} = {value!r} does not fit: {hint}")
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from impasto import methods
 from impasto.core.picture import Picture, Pixels, Raster
-from impasto.core.request import NamesStyles
-from impasto.pictures import fit_long_side, from_any, resize
+from impasto.core.request import BuiltInStyles
+from impasto.pictures import as_picture, fit_long_side, resize
 
 SMALL = 256
 """Long side in pixels at which features are measured."""
@@ -51,13 +51,13 @@ def look_at(style: object, number: int = 1) -> Style:
     Raises:
         InputError: a picture that cannot be read, and no learnt style's name either.
     """
-    known = {name: kind for name in methods.names() if (kind := _names_styles(name))}
+    known = {name: kind for name in methods.method_names() if (kind := _names_styles(name))}
     if isinstance(style, str) and not Path(style).exists():
-        learnt = {m: style for m, kind in known.items() if style in kind.known_styles()}
+        learnt = {m: style for m, kind in known.items() if style in kind.style_names()}
         if learnt:
-            kept = known[next(iter(learnt))].named_style(style)
+            kept = known[next(iter(learnt))].load_style(style)
             return Style(style, kept, learnt, shown=False)
-    picture = from_any(style, f"style {number}")
+    picture = as_picture(style, f"style {number}")
     short = Path(style).name if isinstance(style, (str, os.PathLike)) else picture.name
     learnt = {m: name for m, kind in known.items() if (name := _recognised(picture, kind))}
     return Style(short, picture, learnt)
@@ -79,15 +79,15 @@ def contrast(pixels: Raster) -> float:
     return float((reduced(pixels, SMALL) @ LUMINANCE).std())
 
 
-def _names_styles(method: str) -> type[NamesStyles] | None:
-    kind = methods.find(method)
-    return kind if issubclass(kind, NamesStyles) else None
+def _names_styles(method: str) -> type[BuiltInStyles] | None:
+    kind = methods.get_method(method)
+    return kind if issubclass(kind, BuiltInStyles) else None
 
 
-def _recognised(picture: Picture, kind: type[NamesStyles]) -> str:
+def _recognised(picture: Picture, kind: type[BuiltInStyles]) -> str:
     """The learnt style that looks like a picture, or nothing."""
-    for name in kind.known_styles():
-        if _alike(picture.pixels, np.asarray(kind.named_style(name).pixels)):
+    for name in kind.style_names():
+        if _alike(picture.pixels, np.asarray(kind.load_style(name).pixels)):
             return name
     return ""
 

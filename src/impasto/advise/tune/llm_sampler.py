@@ -24,10 +24,10 @@ from impasto.advise.llm import (
 from impasto.advise.tune.search_space import Dimension
 from impasto.advise.tune.search_stage import BudgetSpent, Listener, Round
 from impasto.advise.tune.trial import Trial
-from impasto.core.errors import KnobError, MissingExtraError, ModelError
-from impasto.core.knobs import nearest
+from impasto.core.errors import KnobError, LanguageModelError, MissingExtraError
+from impasto.core.knobs import closest_name
 from impasto.core.picture import Raster
-from impasto.core.words import duration
+from impasto.core.words import format_duration
 from impasto.pictures.resize import thumbnail
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def reach(name: str, url: str, listener: Listener) -> LanguageModel | None:
     """The language model that is configured; None, and a warning, if there is none to be had."""
     try:
         model = connect(name, url)
-    except (ModelError, MissingExtraError) as error:
+    except (LanguageModelError, MissingExtraError) as error:
         listener.warn(f"{str(error).rstrip('.')}. Optuna proposes the trials.")
         return None
     if model is None:
@@ -101,10 +101,10 @@ def let_propose(model: LanguageModel, round_: Round, most: int) -> bool:
     conversation = _Conversation(model, round_, most)
     try:
         finished = conversation.held()
-    except ModelError as error:
+    except LanguageModelError as error:
         round_.listener.warn(
             f"{str(error).rstrip('.')}. Optuna goes on, with the {len(round_.trials)} trials so "
-            f"far and the {duration(max(0.0, round_.budget.left))} that are left."
+            f"far and the {format_duration(max(0.0, round_.budget.left))} that are left."
         )
         return False
     best, usual = round_.best, round_.defaults
@@ -141,7 +141,7 @@ class _Conversation:
             if self.sees and _may_be_blind(error):
                 self.sees = False
                 return self.held()
-            raise ModelError(failure(self.model, error, self.patience)) from error
+            raise LanguageModelError(failure(self.model, error, self.patience)) from error
         if self.over:
             raise self.over
         return finished
@@ -163,7 +163,7 @@ class _Conversation:
     def _is_over(self) -> bool:
         """Whether it ends for another reason than the model's."""
         try:
-            self.round.budget.stop.check()
+            self.round.budget.stop.raise_if_interrupted()
         except KeyboardInterrupt as interrupt:
             self.over = interrupt
         if not self._room():
@@ -289,7 +289,7 @@ class _Conversation:
         names = [d.name for d in self.round.space.dimensions]
         for name in given:
             if name not in names:
-                near = nearest(name, names)
+                near = closest_name(name, names)
                 hint = f"Did you mean {near}?" if near else f"There is {', '.join(names)}."
                 raise KnobError(f"{name!r} is not searched. {hint}")
         return given
@@ -297,7 +297,7 @@ class _Conversation:
     def _in_vain(self) -> None:
         self.vain += 1
         if self.vain >= VAIN:
-            self.over = ModelError(
+            self.over = LanguageModelError(
                 f"The model {self.model} goes round in circles: {VAIN} calls tried nothing new."
             )
 
@@ -305,16 +305,16 @@ class _Conversation:
 def _schema(dimension: Dimension) -> dict[str, Any]:
     """A knob for a model; what it gives is checked by the knob itself."""
     knob = dimension.knob
-    kind = {int: "integer", float: "number", bool: "boolean"}.get(knob.item, "string")
-    about = [knob.doc, knob.allowed, f"worth trying: {dimension.told()}"]
+    kind = {int: "integer", float: "number", bool: "boolean"}.get(knob.item_type, "string")
+    about = [knob.doc, knob.allowed_text, f"worth trying: {dimension.told()}"]
     found: dict[str, Any] = {
-        "type": "array" if knob.many else kind,
+        "type": "array" if knob.is_tuple else kind,
         "description": "; ".join(part for part in about if part),
-        "default": list(knob.default) if knob.many else knob.default,
+        "default": list(knob.default) if knob.is_tuple else knob.default,
     }
-    if knob.many:
+    if knob.is_tuple:
         found["items"] = {"type": kind}
-    if knob.choices and not knob.many:
+    if knob.choices and not knob.is_tuple:
         found["enum"] = list(knob.choices)
     return found
 

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 from impasto.advise.tune.search_space import Space
 from impasto.advise.tune.trial import CONTENT, STYLE
 from impasto.core.errors import InputError
-from impasto.core.knobs import build
+from impasto.core.knobs import knobs_from_dict
 from impasto.core.picture import Picture, Raster
-from impasto.core.progress import Watch, unwatched
+from impasto.core.progress import ProgressCallback, ignore_progress
 from impasto.core.request import Request
 from impasto.pictures import fit_long_side, resize
 from impasto.pipeline import make_plan
 
 if TYPE_CHECKING:
-    from impasto.metrics import Judge
+    from impasto.metrics import Evaluator
 
 STYLE_SIDE = 1024
 """Styles are reduced to this long side in pixels for small trials, or to twice the trial's: none
@@ -74,7 +74,7 @@ class Bench:
         ImpastoError: what :func:`~impasto.pipeline.make_plan` finds wrong.
     """
 
-    def __init__(self, request: Request, space: Space, rung: Rung, judge: Judge) -> None:
+    def __init__(self, request: Request, space: Space, rung: Rung, judge: Evaluator) -> None:
         self.space, self.rung, self.judge = space, rung, judge
         long_side = min(rung.size, request.content.long_side)
         small = dataclasses.replace(
@@ -105,10 +105,10 @@ class Bench:
         """What the next trial will take."""
         forecast = self.plan.forecast.seconds + self.warm_up()
         if not self._seconds and forecast < BRIEF:
-            self(self.space.complete({}), unwatched)
+            self(self.space.complete({}), ignore_progress)
         return SLACK * max(self._seconds[-LATELY:]) if self._seconds else forecast
 
-    def __call__(self, knobs: Mapping[str, Any], watch: Watch) -> Measured:
+    def __call__(self, knobs: Mapping[str, Any], watch: ProgressCallback) -> Measured:
         """Paint and measure; ``watch`` may raise KeyboardInterrupt to stop.
 
         Raises:
@@ -117,7 +117,7 @@ class Bench:
         start = time.monotonic()
         request = self._asking(self.request, knobs)
 
-        painting = request.method.paint(request, self.plan, watch)
+        painting = request.method.stylize(request, self.plan, watch)
         measures = self._measure(painting.pixels) if painting.finished else {}
         seconds = time.monotonic() - start
         if painting.finished:
@@ -125,7 +125,7 @@ class Bench:
         return Measured(painting.pixels, measures, seconds, painting.finished)
 
     def _asking(self, request: Request, knobs: Mapping[str, Any]) -> Request:
-        method = build(self.space.kind, {**knobs, **self.rung.costs})
+        method = knobs_from_dict(self.space.kind, {**knobs, **self.rung.costs})
         return dataclasses.replace(request, method=method)
 
     def _measure(self, pixels: Raster) -> dict[str, float]:

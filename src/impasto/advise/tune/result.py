@@ -12,14 +12,14 @@ from typing import Any
 
 from impasto.advise.tune.storage import Album, folder_of
 from impasto.advise.tune.trial import Trial, frontier
-from impasto.core.knobs import as_mapping, spell
+from impasto.core.knobs import knobs_to_args, knobs_to_dict
 from impasto.core.picture import Raster
-from impasto.core.progress import Watch, unwatched
+from impasto.core.progress import ProgressCallback, ignore_progress
 from impasto.core.request import Request
 from impasto.core.result import Result
-from impasto.core.words import duration
+from impasto.core.words import format_duration
 from impasto.pipeline import make_plan
-from impasto.pipeline.stylize import perform
+from impasto.pipeline.stylize import run_request
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,7 @@ class Tuning:
         else:
             better = f"score {self.best.score:.3f}, the defaults {self.defaults.score:.3f}"
         count = len(self.trials)
-        return f"{count} trials in {duration(self.seconds)}, aim {self.aim:g}: {better}."
+        return f"{count} trials in {format_duration(self.seconds)}, aim {self.aim:g}: {better}."
 
     def picture(self, trial: Trial) -> Raster | None:
         """A trial's picture in small; None if it is lost."""
@@ -95,9 +95,11 @@ class Tuning:
         for flag in ("weights", "device", "precision"):
             value = getattr(request, flag)
             words += [f"--{flag}", value] if value not in ("", "auto") else []
-        return shlex.join(words + spell(type(request.method), as_mapping(request.method)))
+        return shlex.join(
+            words + knobs_to_args(type(request.method), knobs_to_dict(request.method))
+        )
 
-    def paint(self, watch: Watch = unwatched, size: int | None = None) -> Result:
+    def paint(self, watch: ProgressCallback = ignore_progress, size: int | None = None) -> Result:
         """Paint the winner; its recipe says that it was tuned.
 
         Args:
@@ -108,6 +110,6 @@ class Tuning:
             ImpastoError: too little memory, by now.
         """
         request = dataclasses.replace(self.request, size=size or self.request.size)
-        result = perform(request, make_plan(request), watch=watch)
+        result = run_request(request, make_plan(request), callback=watch)
         notes = (*result.recipe.notes, f"Tuned: {self.verdict}")
         return dataclasses.replace(result, recipe=dataclasses.replace(result.recipe, notes=notes))

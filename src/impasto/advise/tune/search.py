@@ -19,11 +19,11 @@ from impasto.advise.tune.search_stage import Budget, BudgetSpent, Listener, Roun
 from impasto.advise.tune.storage import Album, TrialStore, folder_of
 from impasto.advise.tune.trial import CONTENT, DEFAULTS, MEASURES, STYLE, Trial, best_of
 from impasto.core.errors import KnobError
-from impasto.core.knobs import build
+from impasto.core.knobs import knobs_from_dict
 from impasto.core.picture import Picture
 from impasto.core.request import Request
-from impasto.core.words import duration
-from impasto.metrics import Judge
+from impasto.core.words import format_duration
+from impasto.metrics import Evaluator
 from impasto.pipeline import make_plan
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Tuner:
         self.album = Album(folder_of(self.study) if self.study else None)
         self.identity = self._identity()
         self.key = hashlib.sha256(json.dumps(self.identity).encode()).hexdigest()[:8]
-        self.judge = Judge(
+        self.judge = Evaluator(
             request.content, request.styles, style_weights=request.style_weights, metrics=MEASURES
         )
         self._benches: dict[str, Bench] = {}
@@ -95,7 +95,7 @@ class Tuner:
             stopped = True
         if not first.trials:
             raise KnobError(
-                f"The budget of {duration(self.budget.seconds)} was over before one trial was "
+                f"The budget of {format_duration(self.budget.seconds)} was over before one trial was "
                 "done: give a larger one, or a smaller --trial-size."
             )
         return self._tuning(first, final, stopped)
@@ -228,9 +228,9 @@ class Tuner:
         if round_.trials or one <= self.budget.left:
             return
         raise KnobError(
-            f"A budget of {duration(self.budget.seconds)} is too small: one trial at "
-            f"{round_.bench.rung} takes about {duration(one)}, and getting ready took "
-            f"{duration(ready)}. Give {duration(2 * (one + ready))} or more."
+            f"A budget of {format_duration(self.budget.seconds)} is too small: one trial at "
+            f"{round_.bench.rung} takes about {format_duration(one)}, and getting ready took "
+            f"{format_duration(ready)}. Give {format_duration(2 * (one + ready))} or more."
         )
 
     def _say(self, first: Round, last: Rung | None, above: Sequence[Rung]) -> None:
@@ -247,7 +247,7 @@ class Tuner:
             needed = FEWEST * self._cost_of_one(above[0]) / LAST_SHARE
             self.listener.warn(
                 "The budget has no room to paint the best again at full cost: the winner is the "
-                f"best of drafts, and may be none in full. That takes {duration(needed)}."
+                f"best of drafts, and may be none in full. That takes {format_duration(needed)}."
             )
 
     # ------------------------------------------------------------------ what is kept
@@ -259,7 +259,7 @@ class Tuner:
             "method": request.method.name,
             "content": request.content.sha256,
             "styles": [style.sha256 for style in request.styles],
-            "style weights": list(request.shares),
+            "style weights": list(request.normalized_style_weights),
             "aim": self.aim,
             "held": {n: list(v) if isinstance(v, tuple) else v for n, v in self.space.held.items()},
             "weights": request.weights,
@@ -285,7 +285,7 @@ class Tuner:
         usual = self.space.complete({})
         return Tuning(
             request=dataclasses.replace(
-                self.asked, size=self.size, method=build(self.space.kind, best.knobs)
+                self.asked, size=self.size, method=knobs_from_dict(self.space.kind, best.knobs)
             ),
             held=dict(self.space.held),
             aim=self.aim,

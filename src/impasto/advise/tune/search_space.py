@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from impasto.core.errors import KnobError
-from impasto.core.knobs import Knob, Search, as_mapping, build, knobs_of
+from impasto.core.knobs import Knob, SearchRange, get_knobs, knobs_from_dict, knobs_to_dict
 from impasto.core.request import Method
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Dimension:
     """A knob that is searched."""
 
     knob: Knob
-    search: Search
+    search: SearchRange
 
     @property
     def name(self) -> str:
@@ -32,7 +32,7 @@ class Dimension:
     def values(self) -> tuple[Any, ...]:
         """The values that are tried, or none where it is a range."""
         given = self.search.values
-        return (False, True) if self.knob.item is bool and not given else given
+        return (False, True) if self.knob.item_type is bool and not given else given
 
     def distribution(self) -> BaseDistribution:
         """As Optuna wants it: a few values are told by their places."""
@@ -47,7 +47,7 @@ class Dimension:
         low, high, log = self.search.low, self.search.high, self.search.log
         assert low is not None
         assert high is not None
-        if self.knob.item is int:
+        if self.knob.item_type is int:
             return IntDistribution(int(low), int(high), log=log)
         return FloatDistribution(low, high, log=log)
 
@@ -55,7 +55,7 @@ class Dimension:
         """What one of Optuna's parameters stands for."""
         if self.values:
             return self.values[param]
-        return float(f"{param:.{DIGITS}g}") if self.knob.item is float else int(param)
+        return float(f"{param:.{DIGITS}g}") if self.knob.item_type is float else int(param)
 
     def param(self, value: Any) -> Any:
         """The parameter that stands for a value; None if it lies outside of what is searched."""
@@ -93,11 +93,11 @@ class Space:
 
     def __init__(self, kind: type[Method], held: Mapping[str, Any]) -> None:
         self.kind = kind
-        self.held = {n: getattr(build(kind, held), n) for n in held}
+        self.held = {n: getattr(knobs_from_dict(kind, held), n) for n in held}
         self.dimensions = tuple(
             Dimension(knob, knob.search)
-            for knob in knobs_of(kind)
-            if knob.search and knob.search.draft is None and knob.name not in held
+            for knob in get_knobs(kind)
+            if knob.search and knob.search.trial_value is None and knob.name not in held
         )
         if not self.dimensions:
             raise KnobError(
@@ -123,7 +123,7 @@ class Space:
         for name in values:
             if name in self.held and values[name] != self.held[name]:
                 raise KnobError(f"{name} is held at {self.held[name]} and is not searched.")
-        return as_mapping(build(self.kind, {**self.held, **values}))
+        return knobs_to_dict(knobs_from_dict(self.kind, {**self.held, **values}))
 
     def params(self, knobs: Mapping[str, Any]) -> dict[str, Any]:
         """Optuna's parameters for these knobs, without those outside of what is searched."""
@@ -134,15 +134,15 @@ class Space:
         """What is tried first: the defaults, and from there each knob's known good values."""
         return [
             self.complete({}),
-            *(self.complete({d.name: v}) for d in self.dimensions for v in d.search.first),
+            *(self.complete({d.name: v}) for d in self.dimensions for v in d.search.initial_values),
         ]
 
     def drafts(self) -> dict[str, Any]:
         """Knobs that make a trial cheaper, with their value then; none that are held."""
         return {
-            knob.name: knob.search.draft
-            for knob in knobs_of(self.kind)
-            if knob.search and knob.search.draft is not None and knob.name not in self.held
+            knob.name: knob.search.trial_value
+            for knob in get_knobs(self.kind)
+            if knob.search and knob.search.trial_value is not None and knob.name not in self.held
         }
 
     def changed(self, knobs: Mapping[str, Any]) -> dict[str, Any]:

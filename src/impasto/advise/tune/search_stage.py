@@ -11,9 +11,9 @@ from impasto.advise.tune.objective import Bench
 from impasto.advise.tune.storage import Album, TrialStore
 from impasto.advise.tune.trial import CONTENT, STYLE, Trial, best_of, score_of
 from impasto.core.errors import InputError
-from impasto.core.interrupt import Stop
+from impasto.core.interrupt import InterruptHandler
 from impasto.core.picture import Raster
-from impasto.core.progress import Tick
+from impasto.core.progress import ProgressEvent
 
 
 class BudgetSpent(Exception):  # noqa: N818 - nothing went wrong
@@ -62,7 +62,7 @@ class Budget:
         stop: where Ctrl-C comes in.
     """
 
-    def __init__(self, seconds: float, stop: Stop) -> None:
+    def __init__(self, seconds: float, stop: InterruptHandler) -> None:
         self.seconds, self.stop = seconds, stop
         self._start = time.monotonic()
 
@@ -154,14 +154,14 @@ class Round:
             BudgetSpent: it would take longer than what is left.
             KeyboardInterrupt: Ctrl-C.
         """
-        self.budget.stop.check()
+        self.budget.stop.raise_if_interrupted()
         knobs = self.space.complete(values)
         if (known := self.of(knobs)) is not None:
             return known
         if self.left < self.bench.seconds():
             raise BudgetSpent
         measured = self.bench(knobs, self._watch)
-        self.budget.stop.check()
+        self.budget.stop.raise_if_interrupted()
         if not measured.finished:
             raise BudgetSpent
         trial = Trial(
@@ -205,10 +205,10 @@ class Round:
         style, content = self.times
         return score_of(style * measures[STYLE], content * measures[CONTENT], self.aim)
 
-    def _watch(self, tick: Tick) -> None:
+    def _watch(self, event: ProgressEvent) -> None:
         self.tell()
-        self.budget.stop.check()
-        if self.budget.left < 0 and tick.share < 1:
+        self.budget.stop.raise_if_interrupted()
+        if self.budget.left < 0 and event.fraction < 1:
             raise KeyboardInterrupt
 
     def _keep(self, trial: Trial, pixels: Raster) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from impasto.advise.tune.result import Tuning
 from impasto.advise.tune.trial import Trial
 from impasto.core.picture import Pixels, Raster
-from impasto.pictures import sheet
+from impasto.pictures import make_contact_sheet
 from impasto.pictures.resize import thumbnail
 
 SHOWN = 12
@@ -36,7 +36,7 @@ def strip(tuning: Tuning) -> Pixels:
         picture = tuning.picture(trial)
         if picture is not None:
             tiles.append((_label(trial, tuning), picture))
-    return sheet(tiles, height=HEIGHT, columns=min(COLUMNS, len(tiles)))
+    return make_contact_sheet(tiles, height=HEIGHT, columns=min(COLUMNS, len(tiles)))
 
 
 def chosen(frontier: Sequence[Trial], best: Trial, most: int = SHOWN) -> list[Trial]:

@@ -16,7 +16,7 @@ from impasto.advise.tune.search import Tuner
 from impasto.advise.tune.search_stage import Budget, Listener
 from impasto.core import units
 from impasto.core.errors import InterruptedRun, KnobError
-from impasto.core.interrupt import Stop
+from impasto.core.interrupt import InterruptHandler
 from impasto.core.request import Request
 from impasto.pipeline import make_request
 
@@ -50,7 +50,7 @@ def tune(
     Args:
         content: what is kept, as in :func:`impasto.stylize`.
         styles: whose manner is taken, one or several.
-        method: a name from ``impasto.methods.names()``.
+        method: a name from ``impasto.methods.method_names()``.
         budget: what the trials may take: seconds, or a text as "90s", "2m", "1h". Painting the
             winner comes on top.
         aim: what is wanted, 0 to 1: style and content errors in the ratio aim : 1 - aim. So 0.5
@@ -112,8 +112,8 @@ def tune_request(
     listener: Listener | None = None,
 ) -> Tuning:
     """Search from a request; ``held`` are the knobs that it keeps. See :func:`tune`."""
-    with Stop() as stop:
-        spent = Budget(units.seconds(budget, "budget"), stop)
+    with InterruptHandler() as stop:
+        spent = Budget(units.parse_duration(budget, "budget"), stop)
         _check(aim, trial_size, trials)
         tuner = Tuner(request, held, aim, trial_size, study, spent, listener or Listener())
         try:

@@ -11,60 +11,60 @@ from typing import ClassVar, TypeVar
 
 from impasto.core import devices, pitfalls
 from impasto.core.errors import KnobError
-from impasto.core.knobs import Search, knob, strength_knob, structure_knob
-from impasto.core.plan import Setting
+from impasto.core.knobs import SearchRange, knob, strength_knob, structure_knob
+from impasto.core.plan import ExecutionSettings
 from impasto.core.request import Request
 from impasto.engines.diffusion import components as kits
 from impasto.engines.diffusion import memory, pipelines
-from impasto.engines.diffusion.components import Kit
-from impasto.engines.diffusion.controlnet import KINDS
+from impasto.engines.diffusion.components import DiffusionComponents
+from impasto.engines.diffusion.controlnet import CONTROL_TYPES
 from impasto.engines.diffusion.ip_adapter import (
-    PRESETS,
-    Blocks,
-    check_blocks,
-    known_blocks,
-    parse_blocks,
+    BLOCK_PRESETS,
+    BlockScales,
+    cross_attention_blocks,
+    parse_block_scales,
+    validate_block_scales,
 )
-from impasto.engines.diffusion.lora import Use
-from impasto.engines.diffusion.memory import STEPS, Sizes, Step
-from impasto.engines.diffusion.pipelines import FEW
+from impasto.engines.diffusion.lora import LoraConfig
+from impasto.engines.diffusion.memory import MEMORY_MODES, MemoryMode, ParameterCounts
+from impasto.engines.diffusion.pipelines import DISTILLED_SCHEDULERS
 from impasto.engines.diffusion.pitfalls import prompt_warnings
-from impasto.weights.compatibility import MODELS
+from impasto.weights.compatibility import DEFAULT_MODELS
 
 T = TypeVar("T")
 
 AUTO = "auto"
-KEPT = 0.8
+MAX_NOISE_REDUCTION_FRACTION = 0.8
 """Part of the noising that structure 1 takes away."""
-HELD = 1.2
+FULL_STRUCTURE_CONTROL_SCALE = 1.2
 """Scale of the ControlNets at structure 1."""
-SHARE = 0.9
+MAX_MEMORY_FRACTION = 0.9
 """Of the free memory, what the model may take."""
 
 
 @dataclass(frozen=True)
-class Steered:
+class DiffusionMethod:
     """The knobs that diffusion methods have in common."""
 
     name: ClassVar[str]
-    GUIDANCE: ClassVar[Mapping[str, float]]
+    DEFAULT_GUIDANCE: ClassVar[Mapping[str, float]]
     """Kind of model → w of classifier-free guidance, as its authors use it."""
-    FULL: ClassVar[int]
+    DEFAULT_STEPS: ClassVar[int]
     """Steps of a usual model."""
-    FEWEST: ClassVar[int]
+    DISTILLED_STEPS: ClassVar[int]
     """Steps of a distilled one."""
 
     prompt: str = knob("", "what is to be seen")
-    negative: str = knob("", "what is not to be seen, things or manners")
+    negative_prompt: str = knob("", "what is not to be seen, things or manners")
     strength: float = strength_knob()
     structure: float = structure_knob()
-    scale: float = knob(
+    ip_adapter_scale: float = knob(
         0.7, "λ of the IP-Adapter: how much of the style pictures", low=0, high=2,
-        search=Search(0.3, 1.0, first=(0.5,)),
+        search=SearchRange(0.3, 1.0, initial_values=(0.5,)),
     )  # fmt: skip
     preset: str = knob(
         "all", "blocks that see the style; all but the first are InstantStyle's, for SDXL",
-        choices=("all", *PRESETS),
+        choices=("all", *BLOCK_PRESETS),
     )  # fmt: skip
     blocks: str = knob(
         "", "instead of a preset, factors by block: up.block_0=0:1:0 down.block_2=0:1"
@@ -75,29 +75,31 @@ class Steered:
         high=50,
     )  # fmt: skip
     scheduler: str = knob("model", "how noise is taken away")
-    paint_size: int | None = knob(
+    render_size: int | None = knob(
         None, "side of the square as large as what is painted; unset: the model's own", low=64,
         high=8192, unit="px",
     )  # fmt: skip
-    model: str = knob(MODELS["sdxl"], "folder, or name on the hub with @revision")
+    model: str = knob(DEFAULT_MODELS["sdxl"], "folder, or name on the hub with @revision")
     ip_adapter: str = knob("", "file, or owner/name:file; unset: the one that fits")
     image_encoder: str = knob("", "folder, or owner/name:folder; unset: the adapter's own")
     lora: tuple[str, ...] = knob((), "LoRA files, or owner/name:file")
     lora_weights: tuple[float, ...] = knob((), "of each; unset: 1", low=-4, high=4)
     lora_blocks: tuple[str, ...] = knob((), "of each, factors by block: up=1 down.block_2=0.5")
-    controls: tuple[str, ...] = knob((), "what of the content ControlNets see", choices=KINDS)
+    controls: tuple[str, ...] = knob(
+        (), "what of the content ControlNets see", choices=CONTROL_TYPES
+    )
     control_models: tuple[str, ...] = knob((), f"of each; {AUTO}: the usual one")
     control_scales: tuple[float, ...] = knob((), "of each; unset: from structure", low=0, high=2)
     control_start: tuple[float, ...] = knob((), "part of the steps from which on", low=0, high=1)
     control_end: tuple[float, ...] = knob((), "part of the steps up to which", low=0, high=1)
     depth_model: str = knob("", "makes depth pictures: folder or name on the hub")
-    memory: str = knob("auto", "how the model is fitted; auto: what is free decides",
-                       choices=("auto", *STEPS))  # fmt: skip
+    memory_mode: str = knob("auto", "how the model is fitted; auto: what is free decides",
+                       choices=("auto", *MEMORY_MODES))  # fmt: skip
     accept_licence: bool = knob(False, "take weights whose licence forbids commercial use")
 
     def lacking(self) -> str:
-        """See :class:`impasto.core.request.Fetches`."""
-        if kits.here(self.model):
+        """See :class:`impasto.core.request.RemoteWeights`."""
+        if kits.is_model_local(self.model):
             return ""
         return (
             f"Its weights, {self.model}, are not on this machine: --method {self.name} fetches "
@@ -108,7 +110,7 @@ class Steered:
         """1: published models are made for half precision, and are not loaded twice to compare."""
         return 1.0
 
-    def kit(self, request: Request) -> Kit:
+    def components(self, request: Request) -> DiffusionComponents:
         """The parts that a request needs, checked.
 
         Raises:
@@ -124,33 +126,33 @@ class Steered:
             self.check_count(name, len(self.lora), "--lora")
         for name in ("control_models", "control_scales", "control_start", "control_end"):
             self.check_count(name, len(self.controls), "--controls")
-        if any(start >= end for start, end in self.spans()):
+        if any(start >= end for start, end in self.control_intervals()):
             raise KnobError("control_start must be below control_end.")
-        names = filled(self.control_models, len(self.controls), AUTO)
-        found = kits.find(
+        names = values_or_default(self.control_models, len(self.controls), AUTO)
+        found = kits.find_components(
             model=self.model,
-            adapter=self.ip_adapter if self.looks(request) else None,
-            encoder=self.image_encoder,
-            controls=[
+            ip_adapter=self.ip_adapter if self.uses_ip_adapter(request) else None,
+            image_encoder=self.image_encoder,
+            controlnets=[
                 (k, "" if n == AUTO else n) for k, n in zip(self.controls, names, strict=True)
             ],
             loras=self.lora,
             accept_licence=self.accept_licence,
-            motion=self.moving(),
-            depth=self.depth(),
+            motion_adapter=self.motion_adapter_name(),
+            depth_model=self.required_depth_model(),
         )
-        self.mapping(found)
+        self.adapter_block_scales(found)
         return found
 
-    def moving(self) -> str | None:
+    def motion_adapter_name(self) -> str | None:
         """The motion adapter of a film, "" for the usual one; None: it makes pictures."""
         return None
 
-    def depth(self) -> str:
+    def required_depth_model(self) -> str:
         """The depth model that is needed, or ""."""
         return ""
 
-    def check_count(self, name: str, count: int, of: str) -> None:
+    def check_count(self, name: str, count: int, flag: str) -> None:
         """A list has as many values as another, or none.
 
         Raises:
@@ -158,17 +160,19 @@ class Steered:
         """
         given = len(getattr(self, name))
         if given not in (0, count):
-            raise KnobError(f"{name} has {given} values for {count} {of}: give one each, or none.")
+            raise KnobError(
+                f"{name} has {given} values for {count} {flag}: give one each, or none."
+            )
 
-    def looks(self, request: Request) -> bool:
+    def uses_ip_adapter(self, request: Request) -> bool:
         """Whether the styles are looked at: scale 0 is no adapter."""
-        return bool(request.styles) and self.scale > 0
+        return bool(request.styles) and self.ip_adapter_scale > 0
 
-    def unchanged(self, request: Request) -> bool:
+    def returns_content(self, request: Request) -> bool:
         """Whether the content is given back."""
-        return self.strength == 0 and not request.content.blank
+        return self.strength == 0 and not request.content.is_blank
 
-    def mapping(self, kit: Kit) -> Blocks | None:
+    def adapter_block_scales(self, components: DiffusionComponents) -> BlockScales | None:
         """The blocks that see the style; None: all.
 
         Raises:
@@ -176,99 +180,128 @@ class Steered:
         """
         if self.blocks and self.preset != "all":
             raise KnobError("preset and blocks both say which blocks see the style: give one.")
-        known = known_blocks(kit.base.unet)
+        known = cross_attention_blocks(components.base.unet)
         if self.blocks:
-            return check_blocks(parse_blocks(self.blocks), known)
+            return validate_block_scales(parse_block_scales(self.blocks), known)
         if self.preset == "all":
             return None
-        if kit.base.kind != "sdxl":
+        if components.base.family != "sdxl":
             raise KnobError(
                 f"The preset {self.preset} names blocks of SDXL, and the model is "
-                f"{kit.base.title}: say --blocks instead; it has {', '.join(known)}."
+                f"{components.base.title}: say --blocks instead; it has {', '.join(known)}."
             )
-        return check_blocks(PRESETS[self.preset], known)
+        return validate_block_scales(BLOCK_PRESETS[self.preset], known)
 
-    def few(self) -> bool:
+    def is_distilled(self) -> bool:
         """Whether a distilled model is asked for."""
-        return self.scheduler in FEW
+        return self.scheduler in DISTILLED_SCHEDULERS
 
-    def steps_now(self) -> int:
+    def effective_steps(self) -> int:
         """Steps from pure noise."""
-        return self.steps or (self.FEWEST if self.few() else self.FULL)
+        return self.steps or (self.DISTILLED_STEPS if self.is_distilled() else self.DEFAULT_STEPS)
 
-    def guidance_now(self, kit: Kit) -> float:
+    def effective_guidance(self, components: DiffusionComponents) -> float:
         """W of classifier-free guidance."""
         if self.guidance is not None:
             return self.guidance
-        return 1.0 if self.few() else self.GUIDANCE[kit.base.kind]
+        return 1.0 if self.is_distilled() else self.DEFAULT_GUIDANCE[components.base.family]
 
-    def denoise(self, request: Request) -> float:
+    def denoising_strength(self, request: Request) -> float:
         """How far the content is turned into noise: 0 not at all, 1 nothing of it is left.
 
         ControlNets hold the drawing themselves; without them, the noise leaves so much of it.
         """
-        if request.content.blank:
+        if request.content.is_blank:
             return 1.0
-        return self.strength * (1.0 if self.controls else 1.0 - KEPT * self.structure)
+        return self.strength * (
+            1.0 if self.controls else 1.0 - MAX_NOISE_REDUCTION_FRACTION * self.structure
+        )
 
-    def scale_now(self, request: Request) -> float:
+    def effective_ip_adapter_scale(self, request: Request) -> float:
         """λ: where there is no content to give back, strength is the style's."""
-        return self.scale * (self.strength if request.content.blank else 1.0)
+        return self.ip_adapter_scale * (self.strength if request.content.is_blank else 1.0)
 
     def control_scale(self, index: int) -> float:
         """Scale of a ControlNet."""
-        return self.control_scales[index] if self.control_scales else HELD * self.structure
+        return (
+            self.control_scales[index]
+            if self.control_scales
+            else FULL_STRUCTURE_CONTROL_SCALE * self.structure
+        )
 
-    def spans(self) -> list[tuple[float, float]]:
+    def control_intervals(self) -> list[tuple[float, float]]:
         """Where each ControlNet starts and ends, in parts of the steps."""
         count = len(self.controls)
-        starts, ends = filled(self.control_start, count, 0.0), filled(self.control_end, count, 1.0)
+        starts, ends = (
+            values_or_default(self.control_start, count, 0.0),
+            values_or_default(self.control_end, count, 1.0),
+        )
         return list(zip(starts, ends, strict=True))
 
-    def uses(self) -> list[Use]:
+    def lora_configs(self) -> list[LoraConfig]:
         """The LoRAs, in order."""
         count = len(self.lora)
-        weights = filled(self.lora_weights, count, 1.0)
-        blocks = filled(self.lora_blocks, count, "")
-        each = zip(self.lora, weights, map(_factors, blocks), strict=True)
-        return [Use(file, weight, factors) for file, weight, factors in each]
+        weights = values_or_default(self.lora_weights, count, 1.0)
+        blocks = values_or_default(self.lora_blocks, count, "")
+        each = zip(self.lora, weights, map(_parse_factors, blocks), strict=True)
+        return [LoraConfig(file, weight, factors) for file, weight, factors in each]
 
-    def canvas(self, kit: Kit, setting: Setting) -> Setting:
+    def render_settings(
+        self, components: DiffusionComponents, setting: ExecutionSettings
+    ) -> ExecutionSettings:
         """The setting in which the model works."""
-        height, width = kit.canvas(setting.height, setting.width, self.paint_size)
-        return Setting(height, width, setting.device, setting.precision)
+        height, width = components.render_resolution(
+            setting.height, setting.width, self.render_size
+        )
+        return ExecutionSettings(height, width, setting.device, setting.precision)
 
-    def fitted(self, sizes: Sizes, canvas: Setting, guided: bool, frames: int = 1) -> Step:
+    def choose_memory_mode(
+        self,
+        counts: ParameterCounts,
+        render_settings: ExecutionSettings,
+        guided: bool,
+        frames: int = 1,
+    ) -> MemoryMode:
         """How the model is fitted into the memory that is free, or held by a model before it."""
-        device = canvas.device
-        free = int(SHARE * (devices.available_bytes(device) + pipelines.held(device)))
-        return memory.choose(sizes, canvas, guided, free, self.memory, frames)
+        device = render_settings.device
+        free = int(
+            MAX_MEMORY_FRACTION * (devices.available_bytes(device) + pipelines.held_bytes(device))
+        )
+        return memory.choose_memory_mode(
+            counts, render_settings, guided, free, self.memory_mode, frames
+        )
 
-    def common_warnings(self, request: Request, kit: Kit) -> tuple[str, ...]:
+    def common_warnings(self, request: Request, components: DiffusionComponents) -> tuple[str, ...]:
         """Known mistakes with these knobs."""
-        everywhere = self.looks(request) and self.mapping(kit) is None
-        told = [pitfalls.leaking_adapter(self.scale_now(request))] if everywhere else []
-        guidance = self.guidance_now(kit)
-        if self.few() and guidance > 2:
+        everywhere = self.uses_ip_adapter(request) and self.adapter_block_scales(components) is None
+        told = (
+            [pitfalls.leaking_adapter(self.effective_ip_adapter_scale(request))]
+            if everywhere
+            else []
+        )
+        guidance = self.effective_guidance(components)
+        if self.is_distilled() and guidance > 2:
             told.append(
                 f"A guidance of {guidance:g} burns the colours of a distilled model: 1 is usual."
             )
-        if self.few() and self.steps_now() > 12:
-            told.append(f"{self.steps_now()} steps are more than a distilled model needs: 4 to 8.")
-        if request.content.blank and not self.prompt:
+        if self.is_distilled() and self.effective_steps() > 12:
+            told.append(
+                f"{self.effective_steps()} steps are more than a distilled model needs: 4 to 8."
+            )
+        if request.content.is_blank and not self.prompt:
             told.append("No prompt: the model paints whatever the style suggests to it.")
-        if self.negative and guidance <= 1:
+        if self.negative_prompt and guidance <= 1:
             told.append("Without guidance (1 or less), the negative prompt has no effect.")
-        told += prompt_warnings(kit, self.prompt, self.negative)
+        told += prompt_warnings(components, self.prompt, self.negative_prompt)
         return tuple(w for w in told if w)
 
 
-def filled(values: tuple[T, ...], count: int, default: T) -> tuple[T, ...]:
+def values_or_default(values: tuple[T, ...], count: int, default: T) -> tuple[T, ...]:
     """A list, or so many defaults where it is empty."""
     return values or (default,) * count
 
 
-def _factors(text: str) -> dict[str, float]:
+def _parse_factors(text: str) -> dict[str, float]:
     """``up=1 down.block_2=0.5`` as a mapping."""
     try:
         pairs = (part.partition("=") for part in text.replace(";", " ").split())

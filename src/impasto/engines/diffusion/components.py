@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 
 from impasto.core.errors import KnobError, MissingExtraError, WeightsError
 from impasto.engines.diffusion import files, memory
-from impasto.engines.diffusion.files import titled
-from impasto.engines.diffusion.lora import Use
-from impasto.engines.diffusion.memory import Sizes
-from impasto.engines.diffusion.pipelines import Parts
+from impasto.engines.diffusion.files import versioned_title
+from impasto.engines.diffusion.lora import LoraConfig
+from impasto.engines.diffusion.memory import ParameterCounts
+from impasto.engines.diffusion.pipelines import PipelineSpec
 from impasto.weights import compatibility, hub
-from impasto.weights.compatibility import Adapter, Base
-from impasto.weights.hub import Source
+from impasto.weights.compatibility import AdapterInfo, BaseModelInfo
+from impasto.weights.hub import ModelSource
 
-PACKAGES = ("diffusers", "transformers", "accelerate", "peft")
+REQUIRED_PACKAGES = ("diffusers", "transformers", "accelerate", "peft")
 LICENCES = {
     "stabilityai/stable-diffusion-xl-base-1.0": "openrail++",
     "stable-diffusion-v1-5/stable-diffusion-v1-5": "creativeml-openrail-m",
@@ -37,125 +37,142 @@ def require_extra() -> None:
     Raises:
         MissingExtraError: with the line that installs them.
     """
-    if any(importlib.util.find_spec(name) is None for name in PACKAGES):
+    if any(importlib.util.find_spec(name) is None for name in REQUIRED_PACKAGES):
         raise MissingExtraError(
             'Diffusion models need an extra; run: pip install "impasto[diffusion]"'
         )
 
 
 @dataclass(frozen=True)
-class Kit:
+class DiffusionComponents:
     """Parts that fit each other.
 
     Attributes:
         base: the model.
-        adapter, encoder: the IP-Adapter and its image encoder; None: without.
-        controls: kind and place of every ControlNet, in order.
+        adapter, image_encoder: the IP-Adapter and its image encoder; None: without.
+        controlnets: kind and place of every ControlNet, in order.
         loras: in order.
         licences: name of a part → its licence, as its card states it.
-        motion: the motion adapter of a film, or None.
-        frames: that it sees at once.
+        motion_adapter: the motion adapter of a film, or None.
+        max_frames: that it sees at once.
     """
 
-    base: Base
-    adapter: Adapter | None
-    encoder: Source | None
-    controls: tuple[tuple[str, Source], ...]
-    loras: tuple[Source, ...]
+    base: BaseModelInfo
+    adapter: AdapterInfo | None
+    image_encoder: ModelSource | None
+    controlnets: tuple[tuple[str, ModelSource], ...]
+    loras: tuple[ModelSource, ...]
     licences: tuple[tuple[str, str], ...]
-    motion: Source | None = None
-    frames: int = 1
+    motion_adapter: ModelSource | None = None
+    max_frames: int = 1
 
     @functools.cached_property
-    def sizes(self) -> Sizes:
+    def parameter_counts(self) -> ParameterCounts:
         """Parameters of every part; a motion adapter becomes a part of the UNet."""
-        found = memory.weigh(
+        found = memory.count_parameters(
             self.base,
             self.adapter,
-            self.encoder,
-            {f"{i} {k}": s for i, (k, s) in enumerate(self.controls)},
+            self.image_encoder,
+            {f"{i} {k}": s for i, (k, s) in enumerate(self.controlnets)},
         )
-        if self.motion is None:
+        if self.motion_adapter is None:
             return found
-        count = memory.counted("MotionAdapter", self.motion.json("config.json"))
-        return Sizes({**found.parts, "unet": found.parts["unet"] + count}, self.base)
+        count = memory.count_network_parameters(
+            "MotionAdapter", self.motion_adapter.read_json("config.json")
+        )
+        return ParameterCounts({**found.counts, "unet": found.counts["unet"] + count}, self.base)
 
-    def parts(self, device: str, precision: str, step: str) -> Parts:
+    def pipeline_spec(self, device: str, precision: str, memory_mode: str) -> PipelineSpec:
         """As they are loaded."""
         adapter = None
-        if self.adapter is not None and self.encoder is not None:
-            adapter = (self.adapter.source, self.encoder)
-        nets = tuple(source for _, source in self.controls)
-        return Parts(
-            self.base.source, self.base.kind, adapter, nets, device, precision, step, self.motion
+        if self.adapter is not None and self.image_encoder is not None:
+            adapter = (self.adapter.source, self.image_encoder)
+        nets = tuple(source for _, source in self.controlnets)
+        return PipelineSpec(
+            self.base.source,
+            self.base.family,
+            adapter,
+            nets,
+            device,
+            precision,
+            memory_mode,
+            self.motion_adapter,
         )
 
     def digests(self, precision: str) -> dict[str, str]:
         """Name → sha256 of all files that are loaded, for the recipe; they are fetched for it."""
         half = precision != "fp32"
-        found = files.told(self.base.source, files.fetched_model(self.base.source, self.base, half))
-        if self.adapter is not None and self.encoder is not None:
+        found = files.component_digests(
+            self.base.source, files.fetch_model_files(self.base.source, self.base, half)
+        )
+        if self.adapter is not None and self.image_encoder is not None:
             place = self.adapter.source
-            found |= files.told(place, files.fetched_file(place), file=True)
-            found |= files.told(self.encoder, files.fetched_encoder(self.encoder))
-        nets = [source for _, source in self.controls]
-        for net in nets + ([self.motion] if self.motion else []):
-            found |= files.told(net, files.fetched_net(net, half))
+            found |= files.component_digests(
+                place, files.fetch_single_file(place), single_file=True
+            )
+            found |= files.component_digests(
+                self.image_encoder, files.fetch_encoder_files(self.image_encoder)
+            )
+        nets = [source for _, source in self.controlnets]
+        for net in nets + ([self.motion_adapter] if self.motion_adapter else []):
+            found |= files.component_digests(net, files.fetch_network_files(net, half))
         for lora in self.loras:
-            found |= files.told(lora, files.fetched_file(lora), file=True)
+            found |= files.component_digests(lora, files.fetch_single_file(lora), single_file=True)
         return found
 
-    def taken(self, uses: Sequence[Use]) -> list[Use]:
+    def local_loras(self, configs: Sequence[LoraConfig]) -> list[LoraConfig]:
         """LoRAs as they are on this machine, in the kit's order."""
         found = []
-        for use, source in zip(uses, self.loras, strict=True):
-            root, (name,) = files.fetched_file(source)
+        for use, source in zip(configs, self.loras, strict=True):
+            root, (name,) = files.fetch_single_file(source)
             found.append(replace(use, file=root / name))
         return found
 
     @property
-    def native(self) -> int:
+    def native_size(self) -> int:
         """Side in pixels of the square that the model was made for."""
-        return int(self.base.unet.get("sample_size", 128)) * self.base.factor
+        return int(self.base.unet.get("sample_size", 128)) * self.base.vae_scale_factor
 
     @property
-    def align(self) -> int:
+    def size_multiple(self) -> int:
         """What both sides must be multiples of."""
-        return self.base.factor << (len(self.base.unet["block_out_channels"]) - 1)
+        return self.base.vae_scale_factor << (len(self.base.unet["block_out_channels"]) - 1)
 
-    def canvas(self, height: int, width: int, side: int | None) -> tuple[int, int]:
+    def render_resolution(
+        self, height: int, width: int, render_size: int | None
+    ) -> tuple[int, int]:
         """The (height, width) at which it paints: as large as a square, in these proportions."""
-        area = (side or self.native) ** 2
+        area = (render_size or self.native_size) ** 2
         scale = (area / (height * width)) ** 0.5
-        fit = self.align
+        fit = self.size_multiple
         return (
             max(fit, round(height * scale / fit) * fit),
             max(fit, round(width * scale / fit) * fit),
         )
 
 
-def find(
+def find_components(
     *,
     model: str,
-    adapter: str | None,
-    encoder: str,
-    controls: Sequence[tuple[str, str]],
+    ip_adapter: str | None,
+    image_encoder: str,
+    controlnets: Sequence[tuple[str, str]],
     loras: Sequence[str],
     accept_licence: bool,
-    motion: str | None = None,
-    depth: str = "",
-) -> Kit:
+    motion_adapter: str | None = None,
+    depth_model: str = "",
+) -> DiffusionComponents:
     """Find the parts and check that they fit.
 
     Args:
         model: a folder, or a name on the hub.
-        adapter: the same of the IP-Adapter; "" is the one that fits; None: none is needed.
-        encoder: the same of its image encoder; "" is the one that came with it.
-        controls: kind of each ControlNet, and its name or "".
+        ip_adapter: the same of the IP-Adapter; "" is the one that fits; None: none is needed.
+        image_encoder: the same of its image encoder; "" is the one that came with it.
+        controlnets: kind of each ControlNet, and its name or "".
         loras: files or names.
         accept_licence: whether licences that forbid commercial use are accepted.
-        motion: the motion adapter; "" is the one that fits; None: none is needed.
-        depth: a folder or a name of a depth model; "": none is needed.
+        motion_adapter: the motion adapter; "" is the one that fits; None: none is needed.
+        depth_model: a folder or a name of a depth model; "": none is needed.
 
     Raises:
         MissingExtraError: the optional packages are not installed.
@@ -163,7 +180,15 @@ def find(
         KnobError: a licence that was not accepted.
     """
     require_extra()
-    kit = _found(model, adapter, encoder, tuple(controls), tuple(loras), depth, motion)
+    kit = _find_cached(
+        model,
+        ip_adapter,
+        image_encoder,
+        tuple(controlnets),
+        tuple(loras),
+        depth_model,
+        motion_adapter,
+    )
     for title, licence in kit.licences:
         check_licence(title, licence, accept_licence)
     return kit
@@ -175,7 +200,7 @@ def check_licence(title: str, licence: str, accepted: bool) -> None:
     Raises:
         KnobError: it was not.
     """
-    if hub.NON_COMMERCIAL.search(licence) and not accepted:
+    if hub.NON_COMMERCIAL_PATTERN.search(licence) and not accepted:
         raise KnobError(
             f"The licence of {title} is {licence}: it does not allow commercial use. Say "
             "--accept-licence if yours is none."
@@ -183,7 +208,7 @@ def check_licence(title: str, licence: str, accepted: bool) -> None:
 
 
 @functools.lru_cache(maxsize=8)
-def _found(
+def _find_cached(
     model: str,
     adapter: str | None,
     encoder: str,
@@ -191,55 +216,61 @@ def _found(
     loras: tuple[str, ...],
     depth: str,
     motion: str | None,
-) -> Kit:
-    base = compatibility.look_at_model(hub.locate(model))
+) -> DiffusionComponents:
+    base = compatibility.inspect_model(hub.locate(model))
     seeing = eyes = None
     if adapter is not None:
-        seeing = compatibility.look_at_adapter(adapter, base)
-        eyes = compatibility.encoder_of(seeing, encoder)
+        seeing = compatibility.inspect_adapter(adapter, base)
+        eyes = compatibility.image_encoder_source(seeing, encoder)
         compatibility.check_adapter(base, seeing, eyes)
-    nets = tuple((kind, compatibility.check_control(base, kind, name)) for kind, name in controls)
+    nets = tuple(
+        (kind, compatibility.check_controlnet(base, kind, name)) for kind, name in controls
+    )
     taught = tuple(compatibility.check_lora(base, name) for name in loras)
-    moving, frames = (None, 1) if motion is None else compatibility.check_motion(base, motion)
+    moving, frames = (
+        (None, 1) if motion is None else compatibility.check_motion_adapter(base, motion)
+    )
     sources = [base.source, *([seeing.source] if seeing else []), *([eyes] if eyes else [])]
     sources += [*(s for _, s in nets), *taught, *([moving] if moving else [])]
     if depth:
         sources.append(hub.locate(depth))
-        sources[-1].json("config.json")
-    licences = {_title(source): _licence(source) for source in sources}
-    return Kit(base, seeing, eyes, nets, taught, tuple(licences.items()), moving, frames)
+        sources[-1].read_json("config.json")
+    licences = {_source_name(source): _licence(source) for source in sources}
+    return DiffusionComponents(
+        base, seeing, eyes, nets, taught, tuple(licences.items()), moving, frames
+    )
 
 
-def _title(source: Source) -> str:
+def _source_name(source: ModelSource) -> str:
     return source.repo or source.name
 
 
-def _licence(source: Source) -> str:
+def _licence(source: ModelSource) -> str:
     return LICENCES.get(source.repo) or source.licence() or "not stated"
 
 
-def forget() -> None:
+def clear_component_cache() -> None:
     """Look at all parts anew next time."""
-    _found.cache_clear()
+    _find_cached.cache_clear()
 
 
-def here(name: str) -> bool:
+def is_model_local(name: str) -> bool:
     """Whether a model is on this machine, as far as its first file shows."""
     try:
-        root = hub.snapshot(hub.locate(name))
+        root = hub.snapshot_folder(hub.locate(name))
     except (WeightsError, MissingExtraError):
         return False
     return root is not None and (root / "model_index.json").is_file()
 
 
-def told(kit: Kit) -> list[str]:
+def describe_components(components: DiffusionComponents) -> list[str]:
     """What a plan says of the parts, one sentence each."""
-    notes = [f"The model is {kit.base.title}."]
-    if kit.adapter is not None:
+    notes = [f"The model is {components.base.title}."]
+    if components.adapter is not None:
         notes.append(
-            f"Styles are seen by {titled(kit.adapter.source)}/{kit.adapter.source.path()}."
+            f"Styles are seen by {versioned_title(components.adapter.source)}/{components.adapter.source.path_in_repo()}."
         )
-    if kit.motion is not None:
-        notes.append(f"Motion is by {titled(kit.motion)}.")
-    notes += [f"{title}: licence {licence}." for title, licence in kit.licences]
+    if components.motion_adapter is not None:
+        notes.append(f"Motion is by {versioned_title(components.motion_adapter)}.")
+    notes += [f"{title}: licence {licence}." for title, licence in components.licences]
     return notes

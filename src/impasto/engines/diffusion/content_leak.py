@@ -16,11 +16,11 @@ from torch import Tensor
 from impasto.core.picture import Raster
 from impasto.nets.clip import Clip
 
-LIMIT = 0.25
+DEFAULT_LEAK_LIMIT = 0.25
 """Leak above which a picture shows the reference's things."""
-SHARPNESS = 100.0
+CLIP_LOGIT_SCALE = 100.0
 """What CLIP multiplies its cosines by."""
-THINGS = (
+OBJECT_NAMES = (
     "a face", "a man", "a woman", "a child", "a crowd", "a hand", "a skull", "a dog", "a cat",
     "a horse", "a cow", "a bird", "a fish", "an insect", "a butterfly", "a dragon", "a flower",
     "a tree", "a forest", "a field", "grass", "a mountain", "a rock", "the sea", "a wave",
@@ -35,7 +35,7 @@ THINGS = (
 
 
 @functools.lru_cache(maxsize=1)
-def clip_of(name: str) -> Clip:
+def load_clip(name: str) -> Clip:
     """A CLIP that stays loaded for the next request.
 
     Raises:
@@ -44,35 +44,46 @@ def clip_of(name: str) -> Clip:
     return Clip(name)
 
 
-class LeakCheck:
+class ContentLeakMetric:
     """Measures leaks by one CLIP.
 
     Args:
         clip: loaded.
         references: pictures whose things must stay out.
-        asked: the content picture if it is to be seen, or None.
+        content: the content picture if it is to be seen, or None.
         prompt: what is asked for in words.
     """
 
     def __init__(
-        self, clip: Clip, references: Sequence[Raster], asked: Raster | None, prompt: str
+        self, clip: Clip, references: Sequence[Raster], content: Raster | None, prompt: str
     ) -> None:
         self._clip = clip
-        self._words = clip.texts([f"a picture of {thing}" for thing in THINGS])
-        self._unwanted = self._things(clip.pictures(references)).amax(0)
-        wanted = [self._things(clip.pictures([asked]))] if asked is not None else []
+        self._object_embeds = clip.embed_texts([f"a picture of {thing}" for thing in OBJECT_NAMES])
+        self._unwanted_probabilities = self._object_probabilities(
+            clip.embed_images(references)
+        ).amax(0)
+        wanted = (
+            [self._object_probabilities(clip.embed_images([content]))]
+            if content is not None
+            else []
+        )
         if prompt:
-            wanted.append(self._things(clip.texts([prompt])))
+            wanted.append(self._object_probabilities(clip.embed_texts([prompt])))
         if wanted:
-            self._unwanted = (self._unwanted - torch.cat(wanted).amax(0)).clamp(min=0)
+            self._unwanted_probabilities = (
+                self._unwanted_probabilities - torch.cat(wanted).amax(0)
+            ).clamp(min=0)
 
-    def __call__(self, picture: Raster) -> float:
+    def __call__(self, image: Raster) -> float:
         """How much of what only the references show is in a picture: 0 nothing, 1 all of it."""
-        if not bool(self._unwanted.any()):
+        if not bool(self._unwanted_probabilities.any()):
             return 0.0
-        found = self._things(self._clip.pictures([picture]))[0]
-        return float(torch.minimum(found, self._unwanted).sum() / self._unwanted.sum())
+        found = self._object_probabilities(self._clip.embed_images([image]))[0]
+        return float(
+            torch.minimum(found, self._unwanted_probabilities).sum()
+            / self._unwanted_probabilities.sum()
+        )
 
-    def _things(self, vectors: Tensor) -> Tensor:
+    def _object_probabilities(self, vectors: Tensor) -> Tensor:
         """How likely each thing is, (N, things), the sum 1."""
-        return (SHARPNESS * vectors @ self._words.T).softmax(-1)
+        return (CLIP_LOGIT_SCALE * vectors @ self._object_embeds.T).softmax(-1)

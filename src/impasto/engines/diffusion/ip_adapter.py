@@ -22,24 +22,24 @@ from PIL import Image
 from torch import Tensor
 
 from impasto.core.errors import KnobError
-from impasto.core.knobs import nearest
+from impasto.core.knobs import closest_name
 from impasto.core.picture import Raster
-from impasto.nets.clip import MEAN, STD
+from impasto.nets.clip import IMAGE_MEAN, IMAGE_STD
 from impasto.pictures import resize
 
-Blocks = Mapping[str, tuple[float, ...]]
+BlockScales = Mapping[str, tuple[float, ...]]
 
-PRESETS: dict[str, Blocks] = {
+BLOCK_PRESETS: dict[str, BlockScales] = {
     "style": {"up.block_0": (0.0, 1.0, 0.0)},
     "layout": {"down.block_2": (0.0, 1.0)},
     "style+layout": {"up.block_0": (0.0, 1.0, 0.0), "down.block_2": (0.0, 1.0)},
 }
 """InstantStyle's blocks of SDXL: one scale for each of a block's attentions."""
-MOST = 4
+MAX_SQUARES = 4
 """Squares of one reference; a longer strip is squeezed to so many."""
 
 
-def known_blocks(unet: Mapping[str, Any]) -> dict[str, int]:
+def cross_attention_blocks(unet: Mapping[str, Any]) -> dict[str, int]:
     """A UNet's blocks that have cross-attention → how many attentions, from its configuration."""
     count = unet.get("layers_per_block", 2)
     downs, ups = unet["down_block_types"], unet["up_block_types"]
@@ -53,7 +53,7 @@ def known_blocks(unet: Mapping[str, Any]) -> dict[str, int]:
     return found | ups_here
 
 
-def parse_blocks(text: str) -> Blocks:
+def parse_block_scales(text: str) -> BlockScales:
     """A mapping as ``up.block_0=0:1:0 down.block_2=0:1``; a single number is for a whole block.
 
     Raises:
@@ -74,7 +74,7 @@ def parse_blocks(text: str) -> Blocks:
     return found
 
 
-def check_blocks(blocks: Blocks, known: Mapping[str, int]) -> Blocks:
+def validate_block_scales(blocks: BlockScales, known: Mapping[str, int]) -> BlockScales:
     """The mapping with a scale for every attention; others have none.
 
     Raises:
@@ -83,7 +83,7 @@ def check_blocks(blocks: Blocks, known: Mapping[str, int]) -> Blocks:
     whole: dict[str, tuple[float, ...]] = {}
     for name, values in blocks.items():
         if name not in known:
-            near = nearest(name, known)
+            near = closest_name(name, known)
             hint = f"Did you mean {near}? " if near else ""
             raise KnobError(
                 f"blocks: this model has no block {name!r} with cross-attention. {hint}It has "
@@ -105,7 +105,9 @@ def check_blocks(blocks: Blocks, known: Mapping[str, int]) -> Blocks:
     return whole
 
 
-def set_scales(unet: Any, scale: float, blocks: Blocks | None = None) -> dict[str, float]:
+def set_ip_adapter_scale(
+    unet: Any, scale: float, blocks: BlockScales | None = None
+) -> dict[str, float]:
     """Set λ of every layer, by its block.
 
     Args:
@@ -119,7 +121,7 @@ def set_scales(unet: Any, scale: float, blocks: Blocks | None = None) -> dict[st
     found = {}
     for name, processor in unet.attn_processors.items():
         if hasattr(processor, "to_k_ip"):
-            block, attention = place_of(name)
+            block, attention = locate_attention(name)
             factors = None if blocks is None else blocks.get(block, ())
             factor = 1.0 if factors is None else (factors[attention] if factors else 0.0)
             processor.scale = [scale * factor] * len(processor.scale)
@@ -127,7 +129,7 @@ def set_scales(unet: Any, scale: float, blocks: Blocks | None = None) -> dict[st
     return found
 
 
-def place_of(name: str) -> tuple[str, int]:
+def locate_attention(name: str) -> tuple[str, int]:
     """``up_blocks.0.attentions.1.…`` → ("up.block_0", 1); the middle block is "mid"."""
     words = name.split(".")
     attention = int(words[words.index("attentions") + 1])
@@ -137,53 +139,53 @@ def place_of(name: str) -> tuple[str, int]:
 
 
 @dataclass(frozen=True, eq=False)
-class Looks:
+class ImagePromptEmbeds:
     """References as the adapter takes them.
 
     Attributes:
         embeds: (1, squares, width), or (1, squares, patches, width) for one that sees patches.
-        empty: the same for no picture.
-        owners: of each square, the index of its reference and its share of it.
+        uncond_embeds: the same for no picture.
+        square_sources: of each square, the index of its reference and its share of it.
     """
 
     embeds: Tensor
-    empty: Tensor
-    owners: tuple[tuple[int, float], ...]
+    uncond_embeds: Tensor
+    square_sources: tuple[tuple[int, float], ...]
 
     def for_guidance(self, guided: bool) -> list[Tensor]:
         """As ``ip_adapter_image_embeds`` of a pipeline wants them."""
-        return [torch.cat([self.empty, self.embeds]) if guided else self.embeds]
+        return [torch.cat([self.uncond_embeds, self.embeds]) if guided else self.embeds]
 
-    def masks(self, shares: Tensor) -> Tensor | None:
+    def masks(self, style_weights: Tensor) -> Tensor | None:
         """What every square counts at every place.
 
         Args:
-            shares: (references, height, width), or (references, 1, 1) if alike everywhere.
+            style_weights: (references, height, width), or (references, 1, 1) if alike everywhere.
 
         Returns:
             (1, squares, height, width); None for a single one that counts 1 everywhere.
         """
-        if len(self.owners) == 1 and bool((shares == 1).all()):
+        if len(self.square_sources) == 1 and bool((style_weights == 1).all()):
             return None
-        return torch.stack([shares[i] * share for i, share in self.owners])[None]
+        return torch.stack([style_weights[i] * share for i, share in self.square_sources])[None]
 
 
 @torch.inference_mode()
-def look(
-    encoder: Any, references: Sequence[Raster], plus: bool, less: Tensor | None = None
-) -> Looks:
+def encode_image_prompts(
+    encoder: Any, references: Sequence[Raster], plus: bool, subtract_embed: Tensor | None = None
+) -> ImagePromptEmbeds:
     """References by an image encoder; each is seen whole.
 
     Args:
         encoder: a CLIP vision model with projection.
         references: RGB 0..1, (height, width, 3) each.
         plus: the adapter takes patches instead of the embedding.
-        less: (1, width), subtracted from every embedding: what the reference shows, in words.
+        subtract_embed: (1, width), subtracted from every embedding: what the reference shows, in words.
     """
     side = int(encoder.config.image_size)
-    cut = [squares(reference, side) for reference in references]
+    cut = [square_crops(reference, side) for reference in references]
     device = getattr(getattr(encoder, "_hf_hook", None), "execution_device", None) or encoder.device
-    pixels = torch.stack([_prepared(square) for squares_ in cut for square in squares_])
+    pixels = torch.stack([_preprocess(square) for squares_ in cut for square in squares_])
     pixels = pixels.to(device, encoder.dtype)
     if plus:
         vectors = encoder(pixels, output_hidden_states=True).hidden_states[-2]
@@ -192,33 +194,37 @@ def look(
         empty = nothing.expand_as(vectors)
     else:
         vectors = encoder(pixels).image_embeds
-        if less is not None:
-            vectors = vectors - less.to(vectors)
+        if subtract_embed is not None:
+            vectors = vectors - subtract_embed.to(vectors)
         empty = torch.zeros_like(vectors)
     owners = tuple((i, 1 / len(each)) for i, each in enumerate(cut) for _ in each)
-    return Looks(vectors[None], empty[None], owners)
+    return ImagePromptEmbeds(vectors[None], empty[None], owners)
 
 
-def squares(picture: Raster, side: int) -> list[Image.Image]:
-    """Squares of ``side`` pixels that cover a picture, evenly laid, its proportions kept.
+def square_crops(pixels: Raster, crop_size: int) -> list[Image.Image]:
+    """Squares of ``crop_size`` pixels that cover a picture, evenly laid, its proportions kept.
 
-    What is longer than ``MOST`` squares is squeezed to that.
+    What is longer than ``MAX_SQUARES`` squares is squeezed to that.
     """
-    height, width = picture.shape[:2]
+    height, width = pixels.shape[:2]
     short, long = min(height, width), max(height, width)
-    length = min(MOST * side, max(side, round(side * long / short)))
-    size = (side, length) if width >= height else (length, side)
-    small = np.asarray(resize(picture, *size)).clip(0, 1)
+    length = min(MAX_SQUARES * crop_size, max(crop_size, round(crop_size * long / short)))
+    size = (crop_size, length) if width >= height else (length, crop_size)
+    small = np.asarray(resize(pixels, *size)).clip(0, 1)
     image = Image.fromarray((small * 255).round().astype(np.uint8))
-    count = -(-(length - round(0.02 * side)) // side)
-    starts = np.linspace(0, length - side, max(1, count)).round().astype(int)
+    count = -(-(length - round(0.02 * crop_size)) // crop_size)
+    starts = np.linspace(0, length - crop_size, max(1, count)).round().astype(int)
     return [
-        image.crop((s, 0, s + side, side) if width >= height else (0, s, side, s + side))
+        image.crop(
+            (s, 0, s + crop_size, crop_size)
+            if width >= height
+            else (0, s, crop_size, s + crop_size)
+        )
         for s in map(int, starts)
     ]
 
 
-def _prepared(square: Image.Image) -> Tensor:
+def _preprocess(square: Image.Image) -> Tensor:
     pixels = torch.from_numpy(np.asarray(square, np.float32) / 255).permute(2, 0, 1)
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (MEAN, STD))
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (IMAGE_MEAN, IMAGE_STD))
     return (pixels - mean) / std

@@ -12,9 +12,9 @@ from typing import Any
 
 from torch import nn
 
-PARTS = ("unet", "text_encoder", "text_encoder_2")
+LORA_COMPONENTS = ("unet", "text_encoder", "text_encoder_2")
 """Of a pipeline, what a LoRA can change."""
-_RESNET = {
+_RESNET_NAMES = {
     "norm1": "in_layers_0",
     "conv1": "in_layers_2",
     "time_emb_proj": "emb_layers_1",
@@ -22,7 +22,7 @@ _RESNET = {
     "conv2": "out_layers_3",
     "conv_shortcut": "skip_connection",
 }
-_SINGLE = {
+_TOP_LEVEL_NAMES = {
     "conv_in": "input_blocks_0_0",
     "conv_out": "out_2",
     "time_embedding.linear_1": "time_embed_0",
@@ -32,43 +32,45 @@ _SINGLE = {
 }
 
 
-def layers(module: nn.Module) -> dict[str, nn.Linear | nn.Conv2d]:
+def adaptable_layers(module: nn.Module) -> dict[str, nn.Linear | nn.Conv2d]:
     """Path → every layer that a LoRA can change, in the module's order."""
     return {n: m for n, m in module.named_modules() if isinstance(m, (nn.Linear, nn.Conv2d))}
 
 
-def aliases(part: str, module: nn.Module) -> dict[str, str]:
+def layer_aliases(component: str, module: nn.Module) -> dict[str, str]:
     """Name in a file, with underscores for dots → path of the layer."""
     found = {}
-    for path in layers(module):
-        for name in names_of(part, path, module):
+    for path in adaptable_layers(module):
+        for name in file_layer_names(component, path, module):
             found[name] = path
     return found
 
 
-def kohya_key(part: str, path: str, module: nn.Module, xl: bool) -> str:
+def kohya_key(component: str, path: str, module: nn.Module, is_xl: bool) -> str:
     """What kohya's files call a layer.
 
     Args:
-        part: one of :data:`PARTS`.
+        component: one of :data:`LORA_COMPONENTS`.
         path: of the layer in ``module``.
         module: that part of the pipeline.
-        xl: whether the base is SDXL.
+        is_xl: whether the base is SDXL.
     """
-    if part == "unet":
-        plain, *first = names_of(part, path, module)
-        return f"lora_unet_{first[0] if xl and first else plain}"
-    prefix = {"text_encoder": "lora_te1" if xl else "lora_te", "text_encoder_2": "lora_te2"}[part]
-    return f"{prefix}_{next(n for n in names_of(part, path, module) if n.startswith('text_'))}"
+    if component == "unet":
+        plain, *first = file_layer_names(component, path, module)
+        return f"lora_unet_{first[0] if is_xl and first else plain}"
+    prefix = {"text_encoder": "lora_te1" if is_xl else "lora_te", "text_encoder_2": "lora_te2"}[
+        component
+    ]
+    return f"{prefix}_{next(n for n in file_layer_names(component, path, module) if n.startswith('text_'))}"
 
 
-def block_of(part: str, path: str) -> tuple[str, ...]:
+def enclosing_blocks(component: str, path: str) -> tuple[str, ...]:
     """The blocks that a layer lies in, from the widest to the narrowest.
 
     As in ("up", "up.block_0", "up.block_0.attentions_1"), or ("text", "text.text_encoder_2").
     """
-    if part != "unet":
-        return "text", f"text.{part}"
+    if component != "unet":
+        return "text", f"text.{component}"
     words = path.split(".")
     if words[0] == "mid_block":
         return ("mid",)
@@ -79,12 +81,12 @@ def block_of(part: str, path: str) -> tuple[str, ...]:
     return side, block, f"{block}.{words[2]}_{words[3]}"
 
 
-def names_of(part: str, path: str, module: nn.Module) -> Iterator[str]:
+def file_layer_names(component: str, path: str, module: nn.Module) -> Iterator[str]:
     """What files call a layer, without the part's prefix: diffusers' name first."""
     plain = path.replace(".", "_")
     yield plain
-    if part == "unet":
-        if first := _first_name(path, module):
+    if component == "unet":
+        if first := _compvis_name(path, module):
             yield first
     elif plain.startswith("text_model_"):
         yield plain.removeprefix("text_model_")
@@ -92,20 +94,20 @@ def names_of(part: str, path: str, module: nn.Module) -> Iterator[str]:
         yield f"text_model_{plain}"
 
 
-def _first_name(path: str, module: Any) -> str:
+def _compvis_name(path: str, module: Any) -> str:
     """The name in the first publication of SD and SDXL, or "" if the layer has none there."""
-    if path in _SINGLE:
-        return _SINGLE[path]
+    if path in _TOP_LEVEL_NAMES:
+        return _TOP_LEVEL_NAMES[path]
     words = path.split(".")
     if words[0] == "mid_block":
         kind, number, *rest = words[1:]
         place = 1 if kind == "attentions" else 2 * int(number)
-        return "_".join(("middle_block", str(place), *_inner(kind, rest)))
+        return "_".join(("middle_block", str(place), *_compvis_inner_names(kind, rest)))
     if words[0] not in ("down_blocks", "up_blocks"):
         return ""
     block, kind, number, *rest = words[1:]
     per = int(module.config.layers_per_block) + 1
-    inner = _inner(kind, rest)
+    inner = _compvis_inner_names(kind, rest)
     if words[0] == "down_blocks":
         if kind == "downsamplers":
             return f"input_blocks_{(int(block) + 1) * per}_0_op"
@@ -118,5 +120,5 @@ def _first_name(path: str, module: Any) -> str:
     return "_".join(("output_blocks", str(place), "1" if kind == "attentions" else "0", *inner))
 
 
-def _inner(kind: str, rest: list[str]) -> list[str]:
-    return [_RESNET.get(word, word) for word in rest] if kind == "resnets" else rest
+def _compvis_inner_names(block_type: str, rest: list[str]) -> list[str]:
+    return [_RESNET_NAMES.get(word, word) for word in rest] if block_type == "resnets" else rest

@@ -6,23 +6,26 @@ from pathlib import Path
 from typing import Any
 
 from impasto.core.errors import ImpastoError
-from impasto.engines.diffusion.components import Kit
-from impasto.engines.diffusion.prompts import chunks_of, tokens
-from impasto.engines.diffusion.verbosity import hushed
-from impasto.weights.hub import Source
+from impasto.engines.diffusion.components import DiffusionComponents
+from impasto.engines.diffusion.prompts import chunk_tokens, tokenize
+from impasto.engines.diffusion.verbosity import silence_logging
+from impasto.weights.hub import ModelSource
 
-FILES = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json",
+TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json",
          "tokenizer.json")  # fmt: skip
-SHORT = 60
+SHORT_PROMPT_CHARS = 60
 """Letters up to which a prompt is never too long."""
 
 
-def prompt_warnings(kit: Kit, *texts: str) -> list[str]:
+def prompt_warnings(components: DiffusionComponents, *texts: str) -> list[str]:
     """What is to be said of prompts that are longer than the model reads at once."""
     told = []
     for text in texts:
-        if len(text) > SHORT and (tokenizer := _tokenizer(kit)) is not None:
-            count, chunks = len(tokens(tokenizer, text)), len(chunks_of(tokenizer, text))
+        if (
+            len(text) > SHORT_PROMPT_CHARS
+            and (tokenizer := _load_tokenizer(components)) is not None
+        ):
+            count, chunks = len(tokenize(tokenizer, text)), len(chunk_tokens(tokenizer, text))
             if chunks > 1:
                 told.append(
                     f"The prompt has {count} tokens, and the model reads "
@@ -31,20 +34,24 @@ def prompt_warnings(kit: Kit, *texts: str) -> list[str]:
     return told
 
 
-def _small(source: Source, file: str) -> Path | None:
+def _find_small_file(source: ModelSource, file: str) -> Path | None:
     """A small file, if it is here or to be had."""
     try:
-        return source.find(file)
+        return source.find_file(file)
     except ImpastoError:
         return None
 
 
-def _tokenizer(kit: Kit) -> Any:
+def _load_tokenizer(components: DiffusionComponents) -> Any:
     """The model's tokenizer, or None if it is not here."""
-    found = [place for file in FILES if (place := _small(kit.base.source, f"tokenizer/{file}"))]
+    found = [
+        place
+        for file in TOKENIZER_FILES
+        if (place := _find_small_file(components.base.source, f"tokenizer/{file}"))
+    ]
     if not found:
         return None
-    with hushed():
+    with silence_logging():
         from transformers import CLIPTokenizer
 
         try:

@@ -22,30 +22,30 @@ from torch import Tensor
 
 from impasto.core.errors import KnobError
 
-More = Callable[[int], bool]
+HasFrame = Callable[[int], bool]
 """Whether there is a frame of that number, from 0 on."""
-Begin = Callable[[int], Tensor]
+InitialLatents = Callable[[int], Tensor]
 """The latents (channels, h, w) from which a frame starts; asked once for each, in their order."""
-Predict = Callable[[int, int, Tensor], Tensor]
+PredictNoise = Callable[[int, int, Tensor], Tensor]
 """What the model predicts at a step, for the frames from a number on, (frames, channels, h, w)."""
-Advance = Callable[[int, int, Tensor, Tensor], Tensor]
+DenoiseStep = Callable[[int, int, Tensor, Tensor], Tensor]
 """The step itself: its number, the first frame, the prediction, and the latents before it."""
 
 
-def check_window(window: int, overlap: int, most: int) -> None:
+def check_window(window: int, overlap: int, max_frames: int) -> None:
     """Check the windows.
 
     Args:
         window: frames that are seen at once.
         overlap: frames that two neighbours share.
-        most: frames that the motion adapter can see at once.
+        max_frames: frames that the motion adapter can see at once.
 
     Raises:
         KnobError: they do not fit.
     """
-    if window > most:
+    if window > max_frames:
         raise KnobError(
-            f"window = {window}: the motion adapter sees at most {most} frames at once."
+            f"window = {window}: the motion adapter sees at most {max_frames} frames at once."
         )
     if not 0 < overlap <= window // 2:
         raise KnobError(
@@ -54,7 +54,7 @@ def check_window(window: int, overlap: int, most: int) -> None:
         )
 
 
-def ramp(count: int, overlap: int) -> list[float]:
+def window_weights(count: int, overlap: int) -> list[float]:
     """Weights of a window's frames: up over its first ``overlap`` frames, and down over its last.
 
     Those of two windows that share just so many frames sum to 1 there: i / (overlap + 1) of one,
@@ -63,7 +63,9 @@ def ramp(count: int, overlap: int) -> list[float]:
     return [min(i + 1, count - i, overlap + 1) / (overlap + 1) for i in range(count)]
 
 
-def place(start: int, window: int, stride: int, shift: int, more: More) -> tuple[int, int, int]:
+def place_window(
+    start: int, window: int, stride: int, shift: int, has_frame: HasFrame
+) -> tuple[int, int, int]:
     """A window of a film: its first frame, the one after its last, and where the next one starts.
 
     Args:
@@ -71,28 +73,28 @@ def place(start: int, window: int, stride: int, shift: int, more: More) -> tuple
         window: frames in it.
         stride: from a window to the next.
         shift: from the first window to the second, if not the stride; 0: it is.
-        more: how far the film goes.
+        has_frame: how far the film goes.
 
     Returns:
         Three frame numbers; the last is -1 if there is no next window.
     """
-    if more(start + window):
+    if has_frame(start + window):
         return start, start + window, shift if shift and start == 0 else start + stride
     length = start + window
-    while length > 0 and not more(length - 1):
+    while length > 0 and not has_frame(length - 1):
         length -= 1
     return max(0, length - window), length, -1
 
 
-class Wave:
+class WindowedSampler:
     """The latents of a film, frame after frame, by windows.
 
     Args:
         window: frames that are seen at once.
         overlap: frames that two neighbours share, at most half of a window.
         steps: of the noise.
-        more, begin, predict, advance: see their types.
-        tick: called after every window.
+        has_frame, initial_latents, predict_noise, denoise_step: see their types.
+        callback: called after every window.
     """
 
     def __init__(
@@ -101,19 +103,24 @@ class Wave:
         overlap: int,
         steps: int,
         *,
-        more: More,
-        begin: Begin,
-        predict: Predict,
-        advance: Advance,
-        tick: Callable[[], None] = lambda: None,
+        has_frame: HasFrame,
+        initial_latents: InitialLatents,
+        predict_noise: PredictNoise,
+        denoise_step: DenoiseStep,
+        callback: Callable[[], None] = lambda: None,
     ) -> None:
         self._window, self._overlap, self._steps = window, overlap, steps
-        self._more, self._begin, self._predict, self._advance = more, begin, predict, advance
-        self._tick = tick
-        self._levels: list[dict[int, Tensor]] = [{} for _ in range(steps + 1)]
-        self._guesses: list[dict[int, list[tuple[float, Tensor]]]] = [{} for _ in range(steps)]
-        self._next = [0] * steps  # where the next window of a step starts; -1: there is none
-        self.done = [0] * (steps + 1)
+        self._has_frame, self._initial_latents, self._predict_noise, self._denoise_step = (
+            has_frame,
+            initial_latents,
+            predict_noise,
+            denoise_step,
+        )
+        self._callback = callback
+        self._latents_by_step: list[dict[int, Tensor]] = [{} for _ in range(steps + 1)]
+        self._predictions: list[dict[int, list[tuple[float, Tensor]]]] = [{} for _ in range(steps)]
+        self._next_starts = [0] * steps  # where the next window of a step starts; -1: there is none
+        self.frames_done = [0] * (steps + 1)
         """Frames behind every step, the first 0."""
 
     def __call__(self, frame: int) -> Tensor:
@@ -121,84 +128,84 @@ class Wave:
         wanted = [0] * (self._steps + 1)
         wanted[-1] = frame + 1
         for step in reversed(range(self._steps)):
-            wanted[step] = self._needed(step, wanted[step + 1])
+            wanted[step] = self._frames_needed(step, wanted[step + 1])
         for step in range(self._steps):
-            while self.done[step + 1] < wanted[step + 1]:
-                self._run(step)
-                self._tick()
-        return self._levels[-1].pop(frame)
+            while self.frames_done[step + 1] < wanted[step + 1]:
+                self._run_window(step)
+                self._callback()
+        return self._latents_by_step[-1].pop(frame)
 
     @property
-    def begun(self) -> int:
+    def frames_requested(self) -> int:
         """Frames that were asked for."""
-        return self.done[1] + len(self._levels[0])
+        return self.frames_done[1] + len(self._latents_by_step[0])
 
-    def _place(self, step: int, start: int) -> tuple[int, int, int]:
+    def _place_window(self, step: int, start: int) -> tuple[int, int, int]:
         stride = self._window - self._overlap
-        return place(start, self._window, stride, step % 2 * (stride // 2), self._more)
+        return place_window(start, self._window, stride, step % 2 * (stride // 2), self._has_frame)
 
-    def _needed(self, step: int, count: int) -> int:
+    def _frames_needed(self, step: int, count: int) -> int:
         """Frames that must be there before a step so that so many are behind it."""
-        start, done, end = self._next[step], self.done[step + 1], 0
+        start, done, end = self._next_starts[step], self.frames_done[step + 1], 0
         while done < count and start >= 0:
-            _, end, start = self._place(step, start)
-            done = end if start < 0 else self._place(step, start)[0]
+            _, end, start = self._place_window(step, start)
+            done = end if start < 0 else self._place_window(step, start)[0]
         return end
 
-    def _run(self, step: int) -> None:
+    def _run_window(self, step: int) -> None:
         """The next window of a step, and the step of the frames that no later window sees."""
-        first, end, start = self._place(step, self._next[step])
-        before, guesses = self._levels[step], self._guesses[step]
+        first, end, start = self._place_window(step, self._next_starts[step])
+        before, guesses = self._latents_by_step[step], self._predictions[step]
         if step == 0:
             for frame in range(first, end):
                 if frame not in before:
-                    before[frame] = self._begin(frame)
+                    before[frame] = self._initial_latents(frame)
         seen = torch.stack([before[frame] for frame in range(first, end)])
-        predicted = self._predict(step, first, seen)
-        for i, weight in enumerate(ramp(end - first, self._overlap)):
+        predicted = self._predict_noise(step, first, seen)
+        for i, weight in enumerate(window_weights(end - first, self._overlap)):
             guesses.setdefault(first + i, []).append((weight, predicted[i]))
-        done = self.done[step + 1]
-        until = end if start < 0 else self._place(step, start)[0]
-        mixed = torch.stack([_mixed(guesses.pop(frame)) for frame in range(done, until)])
+        done = self.frames_done[step + 1]
+        until = end if start < 0 else self._place_window(step, start)[0]
+        mixed = torch.stack([_weighted_mean(guesses.pop(frame)) for frame in range(done, until)])
         latents = torch.stack([before.pop(frame) for frame in range(done, until)])
-        after = self._advance(step, done, mixed, latents)
-        self._levels[step + 1] |= {done + i: each for i, each in enumerate(after)}
-        self.done[step + 1], self._next[step] = until, start
+        after = self._denoise_step(step, done, mixed, latents)
+        self._latents_by_step[step + 1] |= {done + i: each for i, each in enumerate(after)}
+        self.frames_done[step + 1], self._next_starts[step] = until, start
 
     def state(self) -> dict[str, Any]:
         """All that the next frame needs: tensors and numbers."""
         return {
-            "next": list(self._next),
-            "done": list(self.done),
-            "levels": [_packed(level) for level in self._levels],
+            "next": list(self._next_starts),
+            "done": list(self.frames_done),
+            "levels": [_pack_level(level) for level in self._latents_by_step],
             "guesses": [
                 {str(frame): [[weight, each.cpu()] for weight, each in found]
                  for frame, found in guesses.items()}
-                for guesses in self._guesses
+                for guesses in self._predictions
             ],
         }  # fmt: skip
 
     def restore(self, state: Mapping[str, Any], device: str) -> None:
         """Go on from a :meth:`state`, the latents on that device."""
-        self._next, self.done = list(state["next"]), list(state["done"])
-        self._levels = [
+        self._next_starts, self.frames_done = list(state["next"]), list(state["done"])
+        self._latents_by_step = [
             {first + i: each.to(device) for i, each in enumerate(latents)}
             for first, latents in state["levels"]
         ]
-        self._guesses = [
+        self._predictions = [
             {int(frame): [(weight, each.to(device)) for weight, each in found]
              for frame, found in guesses.items()}
             for guesses in state["guesses"]
         ]  # fmt: skip
 
 
-def _packed(level: Mapping[int, Tensor]) -> list[Any]:
+def _pack_level(level: Mapping[int, Tensor]) -> list[Any]:
     """A level's first frame and its latents: they follow one another."""
     frames = sorted(level)
     return [frames[0], torch.stack([level[f].cpu() for f in frames])] if frames else [0, []]
 
 
-def _mixed(guesses: list[tuple[float, Tensor]]) -> Tensor:
+def _weighted_mean(guesses: list[tuple[float, Tensor]]) -> Tensor:
     """The mean of what windows predict for a frame; of a single one, that."""
     whole = sum(weight for weight, _ in guesses)
     first, *others = [weight / whole * each for weight, each in guesses]

@@ -10,7 +10,7 @@ from typing import Any
 
 
 @contextlib.contextmanager
-def hushed() -> Iterator[None]:
+def silence_logging() -> Iterator[None]:
     """While it lasts, diffusers, transformers and accelerate say nothing but errors."""
     import transformers.utils.logging as theirs
 

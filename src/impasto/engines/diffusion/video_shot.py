@@ -9,71 +9,77 @@ import torch
 from torch import Tensor
 
 from impasto.core.picture import Pixels
-from impasto.engines.diffusion.animatediff import Animator
-from impasto.engines.diffusion.temporal_windows import Wave
+from impasto.engines.diffusion.animatediff import AnimateDiffModel
+from impasto.engines.diffusion.temporal_windows import WindowedSampler
 
 
-class Shot:
+class ShotSampler:
     """The frames of one shot, in their order.
 
     Args:
-        animator: makes them.
-        first: number of its first frame in the film, for the noise.
-        more: whether it has a frame of that number, from 0 on.
-        frame: its frames; asked for once each, in their order.
-        tick: called after every window.
+        model: makes them.
+        first_frame: number of its first frame in the film, for the noise.
+        has_frame: whether it has a frame of that number, from 0 on.
+        read_frame: its frames; asked for once each, in their order.
+        callback: called after every window.
     """
 
     def __init__(
         self,
-        animator: Animator,
-        first: int,
-        more: Callable[[int], bool],
-        frame: Callable[[int], Pixels],
-        tick: Callable[[], None],
+        model: AnimateDiffModel,
+        first_frame: int,
+        has_frame: Callable[[int], bool],
+        read_frame: Callable[[int], Pixels],
+        callback: Callable[[], None],
     ) -> None:
-        self._animator, self._first, self._frame = animator, first, frame
-        self._shown: dict[int, Tensor] = {}
-        self._wave = Wave(
-            *animator.window,
-            animator.steps,
-            more=more,
-            begin=self._begin,
-            predict=self._predict,
-            advance=lambda step, at, *both: animator.advance(step, first + at, *both),
-            tick=tick,
+        self._model, self._first_frame, self._read_frame = model, first_frame, read_frame
+        self._control_images: dict[int, Tensor] = {}
+        self._sampler = WindowedSampler(
+            *model.window_and_overlap,
+            model.steps,
+            has_frame=has_frame,
+            initial_latents=self._initial_latents,
+            predict_noise=self._predict_noise,
+            denoise_step=lambda step, at, *both: model.denoise_step(step, first_frame + at, *both),
+            callback=callback,
         )
 
     def __call__(self, frame: int) -> Tensor:
         """The latents of a frame, numbered from 0 on."""
-        latents = self._wave(frame)
-        done = self._wave.done[-1]
-        self._shown = {at: shown for at, shown in self._shown.items() if at >= done}
+        latents = self._sampler(frame)
+        done = self._sampler.frames_done[-1]
+        self._control_images = {
+            at: shown for at, shown in self._control_images.items() if at >= done
+        }
         return latents
 
-    def _begin(self, number: int) -> Tensor:
-        frame = self._frame(number)  # also where it is not looked at: it is held until it is taken
-        if not self._animator.needs_frames:
-            return self._animator.begin(self._first + number, None)
-        pixels = self._animator.fitted(frame)
-        if self._animator.controlled:
-            self._shown[number] = self._animator.controls(pixels)
-        return self._animator.begin(self._first + number, pixels)
+    def _initial_latents(self, number: int) -> Tensor:
+        frame = self._read_frame(
+            number
+        )  # also where it is not looked at: it is held until it is taken
+        if not self._model.needs_frames:
+            return self._model.initial_latents(self._first_frame + number, None)
+        pixels = self._model.resize_frame(frame)
+        if self._model.has_controlnets:
+            self._control_images[number] = self._model.control_images(pixels)
+        return self._model.initial_latents(self._first_frame + number, pixels)
 
-    def _predict(self, step: int, first: int, latents: Tensor) -> Tensor:
-        if not self._shown:
-            return self._animator.predict(step, latents, ())
-        shown = torch.stack([self._shown[first + i] for i in range(len(latents))], dim=1)
-        return self._animator.predict(step, latents, list(shown))
+    def _predict_noise(self, step: int, first: int, latents: Tensor) -> Tensor:
+        if not self._control_images:
+            return self._model.predict_noise(step, latents, ())
+        shown = torch.stack([self._control_images[first + i] for i in range(len(latents))], dim=1)
+        return self._model.predict_noise(step, latents, list(shown))
 
     def state(self) -> dict[str, Any]:
         """All that the next frame needs, but for what is made of the film's frames."""
-        return self._wave.state()
+        return self._sampler.state()
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a :meth:`state`; frames that were begun are asked for again."""
-        self._wave.restore(state, self._animator.device)
-        for number in range(self._wave.begun):
-            frame = self._frame(number)
-            if self._animator.controlled and number >= self._wave.done[-1]:
-                self._shown[number] = self._animator.controls(self._animator.fitted(frame))
+        self._sampler.restore(state, self._model.device)
+        for number in range(self._sampler.frames_requested):
+            frame = self._read_frame(number)
+            if self._model.has_controlnets and number >= self._sampler.frames_done[-1]:
+                self._control_images[number] = self._model.control_images(
+                    self._model.resize_frame(frame)
+                )

@@ -1,6 +1,6 @@
 """What every feed-forward method does with a request: plan it, tile it, paint it.
 
-A method gives the network, as a :class:`~impasto.engines.feedforward.tiling.Painter`; all else is
+A method gives the network, as a :class:`~impasto.engines.feedforward.tiling.TiledModel`; all else is
 here.
 """
 
@@ -17,39 +17,39 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from impasto.core.card import Card
+from impasto.core.card import MethodCard
 from impasto.core.devices import keep_freed_memory, resident_bytes
 from impasto.core.picture import Picture, Pixels, Raster
-from impasto.core.plan import Forecast, Plan, Setting
-from impasto.core.progress import Tick, Watch
-from impasto.core.request import Painting, Region, Request
-from impasto.engines.feedforward.tiling import Painter, paint, tiles
-from impasto.engines.region_weights import parts, small_regions
+from impasto.core.plan import ExecutionSettings, Forecast, Plan
+from impasto.core.progress import ProgressCallback, ProgressEvent
+from impasto.core.request import MethodOutput, Region, Request
+from impasto.engines.feedforward.tiling import TiledModel, run_tiled, tiles
+from impasto.engines.region_weights import region_weights, small_region_warnings
 from impasto.nets import vgg
 from impasto.ops.convert import as_pixels, as_tensor
-from impasto.ops.padding import framed
-from impasto.ops.regional_transforms import Looks
-from impasto.pictures import Spool, resize
-from impasto.pictures.disk_array import bands, is_large
-from impasto.pictures.masks import Stack, sized
-from impasto.pictures.resize import THUMBNAIL, reduced_size, thumbnail
+from impasto.ops.padding import pad
+from impasto.ops.regional_transforms import StyleInputs
+from impasto.pictures import DiskArray, resize
+from impasto.pictures.disk_array import is_large, row_chunks
+from impasto.pictures.masks import ChannelStack, resize_mask
+from impasto.pictures.resize import THUMBNAIL_SIDE_PX, _thumbnail_size, thumbnail
 
-PROBE = 256
+PROBE_SIDE_PX = 256
 """Long side in pixels of the picture on which a network is timed and precisions compared."""
-BYTES_PER_PIXEL = 260
+TILE_BYTES_PER_PX = 260
 """Memory that a network here takes at its peak, per pixel of a tile with its halo, in bf16;
 twice that in fp32. Measured by benchmarks/size.py."""
-MASK = 12
+MASK_BYTES_PER_PX = 12
 """Bytes per pixel for every part of a picture that has regions, of a tile and of the whole."""
-HELD = 24
+IMAGE_BYTES_PER_PX = 24
 """Bytes per pixel of a picture in memory: the content at its size, and the painting."""
 START_SECONDS = 0.3
-UNCHANGED = 1e-3
+UNCHANGED_RMS = 1e-3
 """Root mean square of a change that is next to nothing: 1/4 of a step of 8 bits."""
 
 
 @dataclass(frozen=True)
-class Place:
+class DeviceSpec:
     """Where a network works: a device, and "fp32" or "bf16".
 
     Pictures stay in float32 there, and so does what a painting takes from them unchanged; a
@@ -59,43 +59,43 @@ class Place:
     device: str
     precision: str
 
-    def __call__(self, picture: Tensor) -> Tensor:
-        return picture.to(self.device, memory_format=torch.channels_last)
+    def __call__(self, image: Tensor) -> Tensor:
+        return image.to(self.device, memory_format=torch.channels_last)
 
-    def network(self, network: nn.Module) -> None:
+    def move(self, network: nn.Module) -> None:
         """Move a network there, frozen."""
-        vgg.place(network.eval().requires_grad_(False), self.device, self.precision)
+        vgg.move_network(network.eval().requires_grad_(False), self.device, self.precision)
 
 
-class FeedForward(ABC):
+class FeedForwardMethod(ABC):
     """A method that paints in one pass of a network, which is all that it says for itself.
 
     A subclass is a frozen dataclass of knobs, as :class:`impasto.core.request.Method` has it.
     """
 
     name: ClassVar[str]
-    card: ClassVar[Card]
+    card: ClassVar[MethodCard]
 
     @abstractmethod
-    def painter(self, request: Request, place: Place) -> Painter:
+    def build_model(self, request: Request, device_spec: DeviceSpec) -> TiledModel:
         """The network that a request asks for; it has looked at the styles.
 
         Raises:
             ImpastoError: weights or knobs that cannot be used.
         """
 
-    def weights(self, request: Request) -> str:
+    def weights_name(self, request: Request) -> str:
         """Name or file of the weights: as asked, or the method's own."""
         return request.weights or self.card.weights[0]
 
     def warnings(self, request: Request) -> tuple[str, ...]:
-        return small_regions(request, self.stride())
+        return small_region_warnings(request, self.stride())
 
     def stride(self) -> int:
         """Pixels between two positions of the deepest layer whose statistics are taken."""
         return 8
 
-    def style_areas(self, request: Request) -> list[int]:
+    def style_pixel_counts(self, request: Request) -> list[int]:
         """Pixels of each style picture that passes the network; none where they are named."""
         return []
 
@@ -104,16 +104,16 @@ class FeedForward(ABC):
         """Cosine of what is done to a small copy of the content in ``precision`` and in fp32."""
         changes = []
         for each in ("fp32", precision):
-            painter, small = self._probe(request, Place(device, each))
+            painter, small = self._probe(request, DeviceSpec(device, each))
             changes.append((painter(small).float() - small[:, :3]).flatten())
-        if changes[0].square().mean().sqrt() < UNCHANGED:
+        if changes[0].square().mean().sqrt() < UNCHANGED_RMS:
             return 1.0
         return float(F.cosine_similarity(changes[0], changes[1], dim=0))
 
     @torch.inference_mode()
-    def forecast(self, request: Request, setting: Setting) -> Forecast:
+    def forecast(self, request: Request, setting: ExecutionSettings) -> Forecast:
         """Time from a probe, memory from the largest tile or style picture."""
-        painter, small = self._probe(request, Place(setting.device, setting.precision))
+        painter, small = self._probe(request, DeviceSpec(setting.device, setting.precision))
         times = []
         for _ in range(2):
             start = time.perf_counter()
@@ -123,62 +123,66 @@ class FeedForward(ABC):
         windows = tiles(height, width, align=painter.align, halo=painter.halo)
         areas = [(bottom - top) * (right - left) for top, left, bottom, right in
                  (tile.window for tile in windows)]  # fmt: skip
-        styles = self.style_areas(request)
-        seen = sum(areas) + sum(styles) + (THUMBNAIL**2 if len(areas) > 1 else 0)
+        styles = self.style_pixel_counts(request)
+        seen = sum(areas) + sum(styles) + (THUMBNAIL_SIDE_PX**2 if len(areas) > 1 else 0)
         seconds = START_SECONDS + min(times) * seen / (small.shape[2] * small.shape[3])
-        each = BYTES_PER_PIXEL * (1 if setting.precision == "bf16" else 2)
-        masks = MASK * (len(request.regions) + 1) if request.regions else 0
-        held = 0 if is_large(height, width) else (HELD + masks) * height * width
+        each = TILE_BYTES_PER_PX * (1 if setting.precision == "bf16" else 2)
+        masks = MASK_BYTES_PER_PX * (len(request.regions) + 1) if request.regions else 0
+        held = 0 if is_large(height, width) else (IMAGE_BYTES_PER_PX + masks) * height * width
         each += masks
         return Forecast(seconds, resident_bytes() + each * max(*areas, *styles, 0) + held)
 
     @torch.inference_mode()
-    def paint(
-        self, request: Request, plan: Plan, watch: Watch, state: Mapping[str, Any] | None = None
-    ) -> Painting:
+    def stylize(
+        self,
+        request: Request,
+        plan: Plan,
+        callback: ProgressCallback,
+        state: Mapping[str, Any] | None = None,
+    ) -> MethodOutput:
         """Paint tile by tile. Ctrl-C leaves the content as it is where no tile was painted yet."""
         keep_freed_memory()
         setting = plan.setting
-        place = Place(setting.device, setting.precision)
-        painter = self.painter(request, place)
-        source = _sized(request.content, setting)
-        target = _copy(source, request.content.bits)
+        place = DeviceSpec(setting.device, setting.precision)
+        painter = self.build_model(request, place)
+        source = _resize_content(request.content, setting)
+        target = _copy_raster(source, request.content.bits)
         progress = [0, 1]
 
         def done(tile: int, of: int) -> bool:
             progress[:] = tile, of
             try:
-                watch(Tick(tile, of, tile / of, {}, lambda: _as_it_is(target), dict))
+                callback(ProgressEvent(tile, of, tile / of, {}, lambda: _snapshot(target), dict))
             except KeyboardInterrupt:
                 return True
             return False
 
         small: Pixels = thumbnail(source)
         if request.regions:
-            small = _with_parts(request, small)
-            source = Stack(source, parts(request, setting.height, setting.width))
-        paint(source, small, target, painter, place, done)
+            small = _append_region_weights(request, small)
+            source = ChannelStack(source, region_weights(request, setting.height, setting.width))
+        run_tiled(source, small, target, painter, place, done)
         painted, of = progress
-        return Painting(target, {}, painted, painted == of, dict(painter.files), {})
+        return MethodOutput(target, {}, painted, painted == of, dict(painter.digests), {})
 
-    def _probe(self, request: Request, place: Place) -> tuple[Painter, Tensor]:
+    def _probe(self, request: Request, place: DeviceSpec) -> tuple[TiledModel, Tensor]:
         """The network for small copies of all pictures, and that of the content in a frame."""
-        content, *styles = (_small(each) for each in (request.content, *request.styles))
-        regions = tuple(_small_region(r, content, styles[r.style]) for r in request.regions)
+        content, *styles = (_shrink_picture(each) for each in (request.content, *request.styles))
+        regions = tuple(_shrink_region(r, content, styles[r.style_index]) for r in request.regions)
         small = replace(request, content=content, styles=tuple(styles), regions=regions)
-        painter = self.painter(small, place)
+        painter = self.build_model(small, place)
         seen = np.asarray(content.pixels)
-        seen = _with_parts(request, seen) if regions else seen
-        return painter, place(framed(as_tensor(seen), painter.align))
+        seen = _append_region_weights(request, seen) if regions else seen
+        return painter, place(pad(as_tensor(seen), painter.align))
 
 
-def looks(request: Request, long_side: int) -> Looks:
+def style_inputs(request: Request, long_side: int) -> StyleInputs:
     """The styles as the regions want to see them, none larger than ``long_side`` or enlarged."""
 
     def small(style: int, mask: Raster | None) -> Tensor:
         channels = [thumbnail(request.styles[style].pixels, long_side)]
         if mask is not None:
-            channels.append(np.asarray(sized(mask, *channels[0].shape[:2]))[:, :, None])
+            channels.append(np.asarray(resize_mask(mask, *channels[0].shape[:2]))[:, :, None])
         return as_tensor(np.dstack(channels))
 
     pictures: list[Tensor] = []
@@ -190,15 +194,19 @@ def looks(request: Request, long_side: int) -> Looks:
             pictures.append(small(style, mask))
         return places[key]
 
-    wanted = [{place(r.style, r.style_mask): 1.0} for r in request.regions]
-    if not request.regions or request.rest == "style":
-        used = [(i, s) for i, s in enumerate(request.shares) if s or not request.regions]
+    wanted = [{place(r.style_index, r.style_mask): 1.0} for r in request.regions]
+    if not request.regions or request.background == "style":
+        used = [
+            (i, s)
+            for i, s in enumerate(request.normalized_style_weights)
+            if s or not request.regions
+        ]
         wanted.append({place(i, None): s for i, s in used})
     else:
         wanted.append({})
     every = range(len(pictures))
     shares = (tuple(each.get(i, 0.0) for i in every) if each else () for each in wanted)
-    return Looks(tuple(pictures), tuple(shares))
+    return StyleInputs(tuple(pictures), tuple(shares))
 
 
 def style_tensors(request: Request, long_side: int) -> list[Tensor]:
@@ -206,47 +214,47 @@ def style_tensors(request: Request, long_side: int) -> list[Tensor]:
     return [as_tensor(thumbnail(style.pixels, long_side)) for style in request.styles]
 
 
-def areas_of(request: Request, long_side: int) -> list[int]:
+def style_pixel_counts(request: Request, long_side: int) -> list[int]:
     """Pixels of each of :func:`style_tensors`."""
-    sizes = [reduced_size(style.pixels, long_side) for style in request.styles]
+    sizes = [_thumbnail_size(style.pixels, long_side) for style in request.styles]
     return [height * width for height, width in sizes]
 
 
-def _with_parts(request: Request, small: Pixels) -> Pixels:
+def _append_region_weights(request: Request, small: Pixels) -> Pixels:
     """A small copy of the content with the weights of its parts as further channels."""
-    return np.dstack([small, np.asarray(parts(request, *small.shape[:2]))])
+    return np.dstack([small, np.asarray(region_weights(request, *small.shape[:2]))])
 
 
-def _small_region(region: Region, content: Picture, style: Picture) -> Region:
+def _shrink_region(region: Region, content: Picture, style: Picture) -> Region:
     mask = region.style_mask
     return replace(
         region,
-        mask=sized(region.mask, content.height, content.width),
-        style_mask=None if mask is None else sized(mask, style.height, style.width),
+        mask=resize_mask(region.mask, content.height, content.width),
+        style_mask=None if mask is None else resize_mask(mask, style.height, style.width),
     )
 
 
-def _small(picture: Picture) -> Picture:
-    return replace(picture, pixels=thumbnail(picture.pixels, PROBE), alpha=None)
+def _shrink_picture(picture: Picture) -> Picture:
+    return replace(picture, pixels=thumbnail(picture.pixels, PROBE_SIDE_PX), alpha=None)
 
 
-def _sized(content: Picture, setting: Setting) -> Raster:
+def _resize_content(content: Picture, setting: ExecutionSettings) -> Raster:
     if content.pixels.shape[:2] == (setting.height, setting.width):
         return content.pixels
     return resize(content.pixels, setting.height, setting.width, to_disk=True)
 
 
-def _copy(source: Raster, bits: int) -> Any:
+def _copy_raster(source: Raster, bits: int) -> Any:
     """A raster to be painted over, on disk if it is large."""
     height, width = source.shape[:2]
     if not is_large(height, width):
         return np.array(source)
-    copy = Spool((height, width, 3), bits)
-    for top, bottom in bands(height, width):
+    copy = DiskArray((height, width, 3), bits)
+    for top, bottom in row_chunks(height, width):
         copy[top:bottom, :] = source[top:bottom, :]
     return copy
 
 
-def _as_it_is(target: Any) -> Raster:
+def _snapshot(target: Any) -> Raster:
     """A painting that is not finished: a copy, or what lies on disk."""
-    return target if isinstance(target, Spool) else np.array(target)
+    return target if isinstance(target, DiskArray) else np.array(target)

@@ -17,13 +17,13 @@ from torch import Tensor
 
 from impasto.core.picture import Pixels, Raster
 from impasto.ops.convert import as_pixels, as_tensor
-from impasto.ops.padding import WIDTH, framed, mirrors
+from impasto.ops.padding import PADDING_PX, can_reflect, pad
 
-CORE = 1024
+TILE_SIDE_PX = 1024
 """Side of a tile, in pixels, without its halo. A side is cut where it is 1.5 times as long."""
 
 
-class Painter(Protocol):
+class TiledModel(Protocol):
     """A network as the tiles see it."""
 
     @property
@@ -37,15 +37,15 @@ class Painter(Protocol):
         ...
 
     @property
-    def files(self) -> Mapping[str, str]:
+    def digests(self) -> Mapping[str, str]:
         """The weights it uses, name → sha256."""
         ...
 
-    def statistics(self, frame: Tensor) -> Any:
+    def statistics(self, padded: Tensor) -> Any:
         """What it must know of a whole picture (1, 3, H, W), to paint parts of it."""
         ...
 
-    def __call__(self, frame: Tensor, statistics: Any = None) -> Tensor:
+    def __call__(self, padded: Tensor, statistics: Any = None) -> Tensor:
         """Paint a framed picture (1, 3, H, W) in 0..1, or a part of one: the same size.
 
         Statistics are those of the whole picture; None: this is the whole picture.
@@ -65,37 +65,41 @@ class Tile:
     window: tuple[int, int, int, int]
 
     @property
-    def inside(self) -> tuple[slice, slice]:
+    def core_in_window(self) -> tuple[slice, slice]:
         """Where the core lies in the window."""
         (top, left, bottom, right), (y, x, _, _) = self.core, self.window
         return slice(top - y, bottom - y), slice(left - x, right - x)
 
 
-def tiles(height: int, width: int, *, align: int, halo: int, core: int = CORE) -> Iterator[Tile]:
+def tiles(
+    height: int, width: int, *, align: int, halo: int, tile_side: int = TILE_SIDE_PX
+) -> Iterator[Tile]:
     """The tiles of a picture, row by row; a small picture is a single one."""
-    for top, bottom, y, y_end in _spans(height, align, halo, core):
-        for left, right, x, x_end in _spans(width, align, halo, core):
+    for top, bottom, y, y_end in _spans(height, align, halo, tile_side):
+        for left, right, x, x_end in _spans(width, align, halo, tile_side):
             yield Tile((top, left, bottom, right), (y, x, y_end, x_end))
 
 
-def _spans(length: int, align: int, halo: int, core: int) -> Iterator[tuple[int, int, int, int]]:
+def _spans(
+    length: int, align: int, halo: int, tile_side: int
+) -> Iterator[tuple[int, int, int, int]]:
     """Start and end of each core along one side, and of its window."""
-    end = length + WIDTH + -(length + 2 * WIDTH) % align
-    count = max(1, round(length / core))
+    end = length + PADDING_PX + -(length + 2 * PADDING_PX) % align
+    count = max(1, round(length / tile_side))
     size = -(-length // (count * align)) * align
     for start in range(0, length, size):
         stop = min(start + size, length)
-        yield start, stop, max(start - halo, -WIDTH), min(stop + halo + -stop % align, end)
+        yield start, stop, max(start - halo, -PADDING_PX), min(stop + halo + -stop % align, end)
 
 
-def paint(
+def run_tiled(
     source: Raster,
     thumbnail: Pixels,
     target: Any,
-    painter: Painter,
-    place: Callable[[Tensor], Tensor],
-    done: Callable[[int, int], bool | None],
-    core: int = CORE,
+    model: TiledModel,
+    to_device: Callable[[Tensor], Tensor],
+    callback: Callable[[int, int], bool | None],
+    tile_side: int = TILE_SIDE_PX,
 ) -> None:
     """Paint a raster tile by tile.
 
@@ -103,31 +107,31 @@ def paint(
         source: (height, width, 3) in 0..1.
         thumbnail: of the whole of it; used if there is more than one tile.
         target: takes what was painted, as float32 arrays in 0..1: ``target[t:b, l:r] = pixels``.
-        painter: the network.
-        place: takes a tensor to the network's device and type.
-        done: called after every tile with the number of tiles done and in all; True stops.
-        core: side of a tile in pixels.
+        model: the network.
+        to_device: takes a tensor to the network's device and type.
+        callback: called after every tile with the number of tiles done and in all; True stops.
+        tile_side: side of a tile in pixels.
     """
     height, width = source.shape[:2]
-    parts = list(tiles(height, width, align=painter.align, halo=painter.halo, core=core))
+    parts = list(tiles(height, width, align=model.align, halo=model.halo, tile_side=tile_side))
     known = None
     if len(parts) > 1:
-        known = painter.statistics(place(framed(as_tensor(thumbnail), painter.align)))
-    mirrored = mirrors(height, width, painter.align)
+        known = model.statistics(to_device(pad(as_tensor(thumbnail), model.align)))
+    mirrored = can_reflect(height, width, model.align)
     for index, tile in enumerate(parts, start=1):
-        painted = painter(place(_read(source, tile.window, mirrored)), known)
-        rows, columns = tile.inside
+        painted = model(to_device(_read_window(source, tile.window, mirrored)), known)
+        rows, columns = tile.core_in_window
         top, left, bottom, right = tile.core
         target[top:bottom, left:right] = as_pixels(painted[:, :, rows, columns])
-        if done(index, len(parts)):
+        if callback(index, len(parts)):
             break
 
 
-def _read(source: Raster, window: tuple[int, int, int, int], mirrored: bool) -> Tensor:
-    """A window of a raster; where it lies beyond the edges, it is as in :func:`framed`."""
+def _read_window(source: Raster, window: tuple[int, int, int, int], reflect: bool) -> Tensor:
+    """A window of a raster; where it lies beyond the edges, it is as in :func:`pad`."""
     height, width = source.shape[:2]
     top, left, bottom, right = window
     inside = source[max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
     tensor = as_tensor(inside)
     beyond = (max(-left, 0), max(right - width, 0), max(-top, 0), max(bottom - height, 0))
-    return F.pad(tensor, beyond, mode="reflect" if mirrored else "replicate")
+    return F.pad(tensor, beyond, mode="reflect" if reflect else "replicate")

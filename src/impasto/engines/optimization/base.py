@@ -12,37 +12,37 @@ from typing import Any, ClassVar, cast
 import torch.nn.functional as F
 from torch import Tensor
 
-from impasto.core.card import Card
+from impasto.core.card import MethodCard
 from impasto.core.devices import keep_freed_memory, resident_bytes
 from impasto.core.errors import KnobError
-from impasto.core.plan import Forecast, Plan, Setting
-from impasto.core.progress import Watch
-from impasto.core.request import Painting, Request
-from impasto.engines.optimization.balance import ratio_of
+from impasto.core.plan import ExecutionSettings, Forecast, Plan
+from impasto.core.progress import ProgressCallback
+from impasto.core.request import MethodOutput, Request
+from impasto.engines.optimization.balance import style_content_ratio
 from impasto.engines.optimization.cost import peak_bytes, seconds_per_megapixel
-from impasto.engines.optimization.parametrization import Canvas, upsample
-from impasto.engines.optimization.run import COMPACT, LEAST, Sitting
-from impasto.engines.optimization.schedule import Size, scales
-from impasto.engines.region_weights import small_regions
-from impasto.losses.perceptual import weigh
-from impasto.nets.vgg import VGG, Padding, Pooling, place
+from impasto.engines.optimization.parametrization import LaplacianPyramid, upsample
+from impasto.engines.optimization.run import COMPACT_WEIGHTS, MIN_SIDE_PX, OptimizationRun
+from impasto.engines.optimization.schedule import Size, scale_sizes
+from impasto.engines.region_weights import small_region_warnings
+from impasto.losses.perceptual import layer_weights
+from impasto.nets.vgg import VGG, Padding, Pooling, move_network
 from impasto.pictures import fit_long_side
 from impasto.weights import store
-from impasto.weights.vgg_layers import block_of
+from impasto.weights.vgg_layers import block_index
 
-WASSERSTEIN = 0.2
+WASSERSTEIN_WEIGHT = 0.2
 """Weight of the Wasserstein loss at which the same β styles as much as with Gram matrices."""
-LEVELS = 5
+PYRAMID_LEVELS = 5
 """Of the pyramid that a picture is optimised as."""
-THUMBNAIL = 128
+PROBE_SIDE_PX = 128
 """Long side in pixels of the picture on which precisions are compared."""
 START_SECONDS = 1.0
-OXFORD = "oxford"
+DEFAULT_WEIGHTS = "oxford"
 """The default weights."""
 STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 
 
-class Optimising:
+class OptimizationMethod:
     """A method that optimises a picture, which is all that it says for itself.
 
     A subclass is a frozen dataclass of knobs, as :class:`impasto.core.request.Method` has it. What
@@ -50,7 +50,7 @@ class Optimising:
     """
 
     name: ClassVar[str]
-    card: ClassVar[Card]
+    card: ClassVar[MethodCard]
 
     strength: float = 1.0
     structure: float = 0.5
@@ -68,78 +68,82 @@ class Optimising:
     init: str = "content"
     optimizer: str = "lbfgs"
     learning_rate: float | None = None
-    history: int = 12
-    averaging: float = 0.0
+    lbfgs_history: int = 12
+    ema_decay: float = 0.0
     style_size: int | None = None
     style_scale: float = 1.0
-    coarsest: int = 256
-    warm_steps: int = 0
+    min_size: int = 256
+    warmup_steps: int = 0
 
-    def further(self, sitting: Sitting, scale: int) -> Callable[[Tensor], dict[str, Tensor]]:
+    def extra_terms(
+        self, run: OptimizationRun, scale: int
+    ) -> Callable[[Tensor], dict[str, Tensor]]:
         """Terms of the method's own at a scale, of a picture (1, 3, H, W), each weighted; none."""
         return lambda picture: {}
 
-    def canvas(self, sitting: Sitting, scale: int, ground: Tensor) -> Canvas:
+    def parametrize(self, run: OptimizationRun, scale: int, base_image: Tensor) -> LaplacianPyramid:
         """The coordinates in which a picture is optimised at a scale, from a ground."""
-        return Canvas(ground, LEVELS)
+        return LaplacianPyramid(base_image, PYRAMID_LEVELS)
 
-    def enlarged(self, change: Tensor, coarse: Tensor, fine: Tensor) -> Tensor:
+    def upscale_change(self, change: Tensor, coarse: Tensor, fine: Tensor) -> Tensor:
         """A change of the start picture at a coarse scale, as one of that at a finer scale."""
         return upsample(change, fine)
 
-    def finished(self, sitting: Sitting, scale: int, picture: Tensor) -> Tensor:
+    def output_image(self, run: OptimizationRun, scale: int, image: Tensor) -> Tensor:
         """What is shown of an optimised picture (1, 3, H, W): all of it, as it is."""
-        return picture
+        return image
 
-    def own_cost(self, setting: Setting) -> tuple[float, float]:
+    def extra_cost(self, setting: ExecutionSettings) -> tuple[float, float]:
         """Of :meth:`further` and :meth:`canvas`: seconds a step and bytes, both per pixel."""
         return 0.0, 0.0
 
-    def beta_now(self) -> float:
+    def effective_beta(self) -> float:
         """β as given, or the one that ``structure`` stands for."""
         if self.beta is not None:
             return self.beta
         # Without a content loss, any beta is as good.
-        return ratio_of(self.structure) * (self.alpha or 1.0)
+        return style_content_ratio(self.structure) * (self.alpha or 1.0)
 
     def region_warnings(self, request: Request) -> tuple[str, ...]:
         """What to know of small regions, for :meth:`warnings`."""
         if not request.regions:
             return ()
-        names = VGG(store.load(weights_of(request))).resolve(self.style_layers)
-        stride = int(2 ** (max(map(block_of, names), default=1) - 1))
-        return small_regions(request, stride, borrowed=("style",))
+        names = VGG(store.load_encoder(weights_name(request))).resolve(self.style_layers)
+        stride = int(2 ** (max(map(block_index, names), default=1) - 1))
+        return small_region_warnings(request, stride, fallback_roles=("style",))
 
-    def cold_warning(self, request: Request) -> str | None:
+    def warmup_warning(self, request: Request) -> str | None:
         """Why the compact encoder cannot stand in, if it is asked to."""
-        if not self.warm_steps:
+        if not self.warmup_steps:
             return None
-        if (given := weights_of(request)) != OXFORD:
-            return f"warm_steps is left out: the compact encoder is like {OXFORD}, not {given}."
+        if (given := weights_name(request)) != DEFAULT_WEIGHTS:
+            return f"warm_steps is left out: the compact encoder is like {DEFAULT_WEIGHTS}, not {given}."
         try:
-            VGG(store.load(COMPACT)).resolve([*self.content_layers, *self.style_layers])
+            VGG(store.load_encoder(COMPACT_WEIGHTS)).resolve(
+                [*self.content_layers, *self.style_layers]
+            )
         except KnobError as error:
             return f"warm_steps is left out: {error}"
         return None
 
     def agreement(self, request: Request, device: str, precision: str) -> float:
         """Cosine of the gradients in ``precision`` and in fp32, at the start of a thumbnail."""
-        small = fit_long_side(request.content.height, request.content.width, THUMBNAIL)
+        small = fit_long_side(request.content.height, request.content.width, PROBE_SIDE_PX)
         gradients = []
         for each in ("fp32", precision):
-            sitting = Sitting(self, request, Setting(*small, device, each))
-            picture = sitting.start_picture(0).requires_grad_()
+            sitting = OptimizationRun(self, request, ExecutionSettings(*small, device, each))
+            picture = sitting.start_image(0).requires_grad_()
             sitting.objective(0)(picture)["total"].backward()  # type: ignore[no-untyped-call]
             assert picture.grad is not None
             gradients.append(picture.grad.flatten())
         return float(F.cosine_similarity(gradients[0], gradients[1], dim=0))
 
-    def forecast(self, request: Request, setting: Setting) -> Forecast:
-        encoder, layers = self.encoder(request, setting)
-        vectors = 6 + (2 * self.history if self.optimizer == "lbfgs" else 4)
+    def forecast(self, request: Request, setting: ExecutionSettings) -> Forecast:
+        encoder, layers = self.load_encoder(request, setting)
+        vectors = 6 + (2 * self.lbfgs_history if self.optimizer == "lbfgs" else 4)
         styles = [h * w for h, w in self.style_sizes(request, setting, 1.0)]
         pixels = setting.height * setting.width
-        own_seconds, own_bytes = self.own_cost(setting)
+        own_seconds, own_bytes = self.extra_cost(setting)
         peak = resident_bytes() + peak_bytes(encoder, layers, pixels, vectors, max(styles))
         deepest = max(layers, key=encoder.layers.index)
         how = (setting.device, setting.precision, encoder.pooling, encoder.padding, deepest)
@@ -150,45 +154,55 @@ class Optimising:
             own = steps * area * own_seconds
             return own + passes * area / 1e6 * seconds_per_megapixel(weights, *how)
 
-        sizes = self.scales(setting)
-        seconds = work(weights_of(request), self.steps, sizes)
-        if self.warm(request):
-            seconds += work(COMPACT, self.warm(request), sizes[:1])
+        sizes = self.scale_sizes(setting)
+        seconds = work(weights_name(request), self.steps, sizes)
+        if self.effective_warmup_steps(request):
+            seconds += work(COMPACT_WEIGHTS, self.effective_warmup_steps(request), sizes[:1])
         return Forecast(START_SECONDS + seconds, peak + round(own_bytes * pixels))
 
-    def paint(
-        self, request: Request, plan: Plan, watch: Watch, state: Mapping[str, Any] | None = None
-    ) -> Painting:
+    def stylize(
+        self,
+        request: Request,
+        plan: Plan,
+        callback: ProgressCallback,
+        state: Mapping[str, Any] | None = None,
+    ) -> MethodOutput:
         keep_freed_memory()
-        return Sitting(self, request, plan.setting).paint(watch, state)
+        return OptimizationRun(self, request, plan.setting).run(callback, state)
 
-    def warm(self, request: Request) -> int:
+    def effective_warmup_steps(self, request: Request) -> int:
         """Steps on the compact encoder: none where it does not stand in for the full one."""
-        return 0 if self.cold_warning(request) else self.warm_steps
+        return 0 if self.warmup_warning(request) else self.warmup_steps
 
-    def scales(self, setting: Setting) -> list[Size]:
+    def scale_sizes(self, setting: ExecutionSettings) -> list[Size]:
         """Heights and widths from the coarsest to the full size; see :mod:`nets.stages`."""
-        return scales((setting.height, setting.width), self.coarsest)
+        return scale_sizes((setting.height, setting.width), self.min_size)
 
-    def style_sizes(self, request: Request, setting: Setting, shrink: float) -> list[Size]:
+    def style_sizes(
+        self, request: Request, setting: ExecutionSettings, shrink: float
+    ) -> list[Size]:
         """Heights and widths of the styles at a scale: never larger than they are themselves."""
         wanted = (self.style_size or max(setting.height, setting.width)) * self.style_scale
         return [
-            fit_long_side(s.height, s.width, max(LEAST, round(min(wanted, s.long_side) * shrink)))
+            fit_long_side(
+                s.height, s.width, max(MIN_SIDE_PX, round(min(wanted, s.long_side) * shrink))
+            )
             for s in request.styles
         ]
 
-    def encoder(self, request: Request, setting: Setting) -> tuple[VGG, tuple[str, ...]]:
+    def load_encoder(
+        self, request: Request, setting: ExecutionSettings
+    ) -> tuple[VGG, tuple[str, ...]]:
         """VGG as these knobs want it, and the layers that are asked of it."""
-        encoder = self.vgg(weights_of(request), setting)
+        encoder = self.load_vgg(weights_name(request), setting)
         both = (self.layer_weights(encoder, role) for role in ("content", "style"))
         return encoder, tuple(name for layers in both for name in layers)
 
-    def vgg(self, weights: str, setting: Setting) -> VGG:
+    def load_vgg(self, weights: str, setting: ExecutionSettings) -> VGG:
         """An encoder pooled and padded as these knobs want it, in its place."""
         pooling, padding = cast(Pooling, self.pooling), cast(Padding, self.padding)
-        encoder = VGG(store.load(weights), pooling=pooling, padding=padding)
-        place(encoder, setting.device, setting.precision)
+        encoder = VGG(store.load_encoder(weights), pooling=pooling, padding=padding)
+        move_network(encoder, setting.device, setting.precision)
         return encoder
 
     def layer_weights(self, encoder: VGG, role: str) -> dict[str, float]:
@@ -203,11 +217,11 @@ class Optimising:
         if role == "style" and self.style_loss == "gram":
             usual = [encoder.full_channels(name) ** -2.0 for name in names]
         else:
-            usual = [(1.0 if role == "content" else WASSERSTEIN) / len(names) for _ in names]
+            usual = [(1.0 if role == "content" else WASSERSTEIN_WEIGHT) / len(names) for _ in names]
         given: tuple[float, ...] = getattr(self, f"{role}_layer_weights")
-        return weigh(names, given or usual, f"{role}_layers")
+        return layer_weights(names, given or usual, f"{role}_layers")
 
 
-def weights_of(request: Request) -> str:
+def weights_name(request: Request) -> str:
     """Name or file of the weights: as asked, or the default."""
-    return request.weights or OXFORD
+    return request.weights or DEFAULT_WEIGHTS

@@ -6,7 +6,7 @@ coefficients of a coarse level. docs/performance.md has the measured gain.
 
 Where the picture must stay near the local mixes of a photograph's colours, as a matting Laplacian
 wants it, pixels are poorer still: whatever an optimiser does to one, its neighbours forbid.
-:class:`ColourCanvas` has those mixes as coordinates of their own.
+:class:`LocalColorPyramid` has those mixes as coordinates of their own.
 """
 
 from __future__ import annotations
@@ -15,77 +15,77 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-GAIN = 0.7
+LEVEL_GAIN = 0.7
 """What a level's coefficients are multiplied by, relative to the next finer level's. Measured."""
-FINEST_MAPS = 4
+FINEST_MAP_LEVEL = 4
 """The finest maps of colours are so many times halved. Measured."""
-OFFSET = 0.3
+OFFSET_SCALE = 0.3
 """What an offset is multiplied by: about the spread of a photograph's colours."""
 
 
-class Canvas(nn.Module):
+class LaplacianPyramid(nn.Module):
     """A picture as a fixed ground plus a Laplacian pyramid of changes, which starts at zero.
 
     Args:
-        ground: the picture to start from, shape (1, 3, H, W).
+        base_image: the picture to start from, shape (1, 3, H, W).
         levels: levels of the pyramid, at least 1; 1 is plain pixels. Each level has half the
             resolution of the one before, and never less than one pixel.
     """
 
-    ground: Tensor
+    base_image: Tensor
 
-    def __init__(self, ground: Tensor, levels: int) -> None:
+    def __init__(self, base_image: Tensor, levels: int) -> None:
         super().__init__()
-        self.register_buffer("ground", ground.contiguous())
-        height, width = ground.shape[-2:]
+        self.register_buffer("ground", base_image.contiguous())
+        height, width = base_image.shape[-2:]
         sizes = [(max(1, height >> i), max(1, width >> i)) for i in range(levels)]
-        self.changes = nn.ParameterList(
-            nn.Parameter(torch.zeros(1, 3, h, w, dtype=ground.dtype, device=ground.device))
+        self.coefficients = nn.ParameterList(
+            nn.Parameter(torch.zeros(1, 3, h, w, dtype=base_image.dtype, device=base_image.device))
             for h, w in dict.fromkeys(sizes)
         )
 
     def forward(self) -> Tensor:
         """The picture, shape (1, 3, H, W)."""
-        return self.ground + _sum(list(self.changes), GAIN)
+        return self.base_image + _collapse(list(self.coefficients), LEVEL_GAIN)
 
 
-class ColourCanvas(Canvas):
+class LocalColorPyramid(LaplacianPyramid):
     """A canvas that also holds local mixes of a photograph's colours: another pyramid, of maps.
 
     The picture is the ground, plus the changes, plus A (I - mean I) + b where I is the photograph
     and the matrices A and the offsets b, which vary slowly, start at zero.
 
     Args:
-        ground: the picture to start from, shape (1, 3, H, W).
+        base_image: the picture to start from, shape (1, 3, H, W).
         levels: levels of the pyramid of changes.
         photo: I, the same shape.
     """
 
-    colours: Tensor
+    photo_colors: Tensor
 
-    def __init__(self, ground: Tensor, levels: int, photo: Tensor) -> None:
-        super().__init__(ground, levels)
-        self.plain = len(self.changes)
-        height, width = ground.shape[-2:]
-        depth = max(FINEST_MAPS + 1, max(height, width).bit_length())
-        sizes = [(max(1, height >> i), max(1, width >> i)) for i in range(FINEST_MAPS, depth)]
-        self.changes.extend(
-            nn.Parameter(torch.zeros(1, 12, h, w, dtype=ground.dtype, device=ground.device))
+    def __init__(self, base_image: Tensor, levels: int, photo: Tensor) -> None:
+        super().__init__(base_image, levels)
+        self.pixel_level_count = len(self.coefficients)
+        height, width = base_image.shape[-2:]
+        depth = max(FINEST_MAP_LEVEL + 1, max(height, width).bit_length())
+        sizes = [(max(1, height >> i), max(1, width >> i)) for i in range(FINEST_MAP_LEVEL, depth)]
+        self.coefficients.extend(
+            nn.Parameter(torch.zeros(1, 12, h, w, dtype=base_image.dtype, device=base_image.device))
             for h, w in dict.fromkeys(sizes)
         )
         centred = photo - photo.mean((2, 3), keepdim=True)
-        colours = torch.cat([centred, torch.full_like(photo[:, :1], OFFSET)], 1)
+        colours = torch.cat([centred, torch.full_like(photo[:, :1], OFFSET_SCALE)], 1)
         self.register_buffer("colours", colours)
 
     def forward(self) -> Tensor:
-        changes = list(self.changes)
-        picture = self.ground + _sum(changes[: self.plain], GAIN)
-        maps = upsample(_sum(changes[self.plain :], 1.0), picture)
+        changes = list(self.coefficients)
+        picture = self.base_image + _collapse(changes[: self.pixel_level_count], LEVEL_GAIN)
+        maps = upsample(_collapse(changes[self.pixel_level_count :], 1.0), picture)
         each = maps.view(1, 3, 4, *picture.shape[2:])
-        return picture + (each * self.colours[:, None]).sum(2)
+        return picture + (each * self.photo_colors[:, None]).sum(2)
 
 
-def _sum(levels: list[Tensor], gain: float) -> Tensor:
+def _collapse(levels: list[Tensor], gain: float) -> Tensor:
     """A pyramid put together, from the coarsest level, which is the last, to the finest."""
     picture = levels[-1]
     for finer in reversed(levels[:-1]):
@@ -93,11 +93,11 @@ def _sum(levels: list[Tensor], gain: float) -> Tensor:
     return picture
 
 
-def extend(picture: Tensor, least: int) -> Tensor:
-    """A picture (1, C, H, W) whose sides below ``least`` px are extended by their edge."""
-    height, width = picture.shape[-2:]
-    extra = (0, max(0, least - width), 0, max(0, least - height))
-    return F.pad(picture, extra, mode="replicate") if any(extra) else picture
+def pad_to_min_side(image: Tensor, min_side: int) -> Tensor:
+    """A picture (1, C, H, W) whose sides below ``min_side`` px are extended by their edge."""
+    height, width = image.shape[-2:]
+    extra = (0, max(0, min_side - width), 0, max(0, min_side - height))
+    return F.pad(image, extra, mode="replicate") if any(extra) else image
 
 
 def upsample(x: Tensor, like: Tensor) -> Tensor:

@@ -10,171 +10,184 @@ import torch
 from torch import Tensor
 
 from impasto.core.picture import Pixels, Raster
-from impasto.core.plan import Setting
-from impasto.core.progress import Tick, Watch
-from impasto.core.request import Painting, Request
-from impasto.engines.optimization.init import coloured, initial, white
-from impasto.engines.optimization.optimizer import Descent
-from impasto.engines.optimization.parametrization import extend
-from impasto.engines.optimization.schedule import Route, Stage
-from impasto.engines.region_weights import cover, parts
-from impasto.losses.perceptual import Look, Part, PerceptualLoss, StyleLoss
+from impasto.core.plan import ExecutionSettings
+from impasto.core.progress import ProgressCallback, ProgressEvent
+from impasto.core.request import MethodOutput, Request
+from impasto.engines.optimization.init import colored_noise, read_init_picture, white_noise
+from impasto.engines.optimization.optimizer import SafeguardedOptimizer
+from impasto.engines.optimization.parametrization import pad_to_min_side
+from impasto.engines.optimization.schedule import ScaleSchedule, Stage
+from impasto.engines.region_weights import region_coverage, region_weights
+from impasto.losses.perceptual import PerceptualLoss, StyleLossName, StyleRegion, StyleSource
 from impasto.losses.temporal import temporal_loss
 from impasto.losses.total_variation import out_of_gamut, total_variation
 from impasto.ops.convert import as_pixels, as_tensor
 from impasto.pictures import resize
-from impasto.pictures.masks import sized
+from impasto.pictures.masks import resize_mask
 
 if TYPE_CHECKING:
-    from impasto.engines.optimization.base import Optimising
+    from impasto.engines.optimization.base import OptimizationMethod
 
-GAMUT = 2.5e2
+GAMUT_WEIGHT = 2.5e2
 """Price of colours that no file can hold, relative to β in units of 1/255. 10 and 0.1 times as
 much do about as well (docs/performance.md)."""
-COMPACT = "compact"
+COMPACT_WEIGHTS = "compact"
 """The encoder that is like the default one at a fraction of the cost."""
-LEAST = 32
+MIN_SIDE_PX = 32
 """Sides shorter than this, in pixels, are extended by their edge: conv5_1 needs 16."""
 
 
-class Sitting:
+class OptimizationRun:
     """One run of the method: the encoders, scales and stages, and how far it has come."""
 
-    def __init__(self, knobs: Optimising, request: Request, setting: Setting) -> None:
-        self.knobs, self.request, self.setting = knobs, request, setting
-        self.encoder, _ = knobs.encoder(request, setting)
-        self.initial = initial(knobs.init)
+    def __init__(
+        self, method: OptimizationMethod, request: Request, setting: ExecutionSettings
+    ) -> None:
+        self.method, self.request, self.setting = method, request, setting
+        self.encoder, _ = method.load_encoder(request, setting)
+        self.init_picture = read_init_picture(method.init)
         # Once from whatever size they have; coarser scales are then cheap to make.
         self.content = resize(request.content.pixels, setting.height, setting.width)
-        sizes = knobs.style_sizes(request, setting, 1.0)
+        sizes = method.style_sizes(request, setting, 1.0)
         self.styles = [resize(s.pixels, *z) for s, z in zip(request.styles, sizes, strict=True)]
-        self.scales = knobs.scales(setting)
-        warm = knobs.warm(request)
-        self.route = Route.over(self.scales, knobs.steps, warm)
-        self.compact = knobs.vgg(COMPACT, setting) if warm else None
+        self.scale_sizes = method.scale_sizes(setting)
+        warm = method.effective_warmup_steps(request)
+        self.schedule = ScaleSchedule.from_sizes(self.scale_sizes, method.steps, warm)
+        self.compact_encoder = method.load_vgg(COMPACT_WEIGHTS, setting) if warm else None
         size = setting.height, setting.width
-        self.parts = np.asarray(parts(request, *size)) if request.regions else None
-        self.cover = cover(request, *size) if request.rest == "keep" else None
-        self.index = 0
+        self.region_weights = (
+            np.asarray(region_weights(request, *size)) if request.regions else None
+        )
+        self.coverage = region_coverage(request, *size) if request.background == "keep" else None
+        self.stage_index = 0
         self.step = 0
-        self.descent: Descent
+        self.optimizer: SafeguardedOptimizer
 
     @property
     def stage(self) -> Stage:
         """The one it is at."""
-        return self.route.stages[self.index]
+        return self.schedule.stages[self.stage_index]
 
-    def paint(self, watch: Watch, state: Mapping[str, Any] | None) -> Painting:
+    def run(self, callback: ProgressCallback, state: Mapping[str, Any] | None) -> MethodOutput:
         if state:
-            self._begin(state["stage"], state["ground"])
+            self._start_stage(state["stage"], state["ground"])
             self.step = state["step"]
-            self.descent.load(state["descent"])
+            self.optimizer.load_state_dict(state["descent"])
         else:
-            self._begin(0, self.start_picture(0))
+            self._start_stage(0, self.start_image(0))
         while True:
             while self.step < self.stage.steps:
-                terms = self.descent.step()
+                terms = self.optimizer.step()
                 self.step += 1
                 try:
-                    watch(self._tick(terms))
+                    callback(self._progress_event(terms))
                 except KeyboardInterrupt:
-                    return self._painting(terms, self._state())
-            losses = self.descent.settle()
-            if self.index + 1 == len(self.route.stages):
-                return self._painting(losses, {})
-            after = self.route.stages[self.index + 1]
-            self._begin(self.index + 1, self._carried(after.scale))
+                    return self._output(terms, self._state_dict())
+            losses = self.optimizer.finalize()
+            if self.stage_index + 1 == len(self.schedule.stages):
+                return self._output(losses, {})
+            after = self.schedule.stages[self.stage_index + 1]
+            self._start_stage(self.stage_index + 1, self._upscaled_image(after.scale))
 
-    def _begin(self, index: int, ground: Tensor) -> None:
-        self.index, self.step = index, 0
-        self.descent = Descent(
-            self.knobs.canvas(self, self.stage.scale, ground),
+    def _start_stage(self, index: int, base_image: Tensor) -> None:
+        self.stage_index, self.step = index, 0
+        self.optimizer = SafeguardedOptimizer(
+            self.method.parametrize(self, self.stage.scale, base_image),
             self.objective(self.stage.scale, compact=self.stage.compact),
-            optimizer=self.knobs.optimizer,
-            learning_rate=self.knobs.learning_rate,
-            history=self.knobs.history,
-            averaging=self.knobs.averaging,
+            optimizer=self.method.optimizer,
+            learning_rate=self.method.learning_rate,
+            lbfgs_history=self.method.lbfgs_history,
+            ema_decay=self.method.ema_decay,
         )
 
-    def _carried(self, scale: int) -> Tensor:
+    def _upscaled_image(self, scale: int) -> Tensor:
         """The picture so far, taken to a finer scale: only what was changed is stretched."""
-        (h, w), (height, width) = self.scales[self.stage.scale], self.scales[scale]
-        coarse, fine = self.start_picture(self.stage.scale), self.start_picture(scale)
-        change = (self.descent.picture() - coarse)[..., :h, :w]
-        larger = self.knobs.enlarged(change, coarse[..., :h, :w], fine[..., :height, :width])
-        return fine + extend(larger, LEAST)
+        (h, w), (height, width) = self.scale_sizes[self.stage.scale], self.scale_sizes[scale]
+        coarse, fine = self.start_image(self.stage.scale), self.start_image(scale)
+        change = (self.optimizer.image() - coarse)[..., :h, :w]
+        larger = self.method.upscale_change(change, coarse[..., :h, :w], fine[..., :height, :width])
+        return fine + pad_to_min_side(larger, MIN_SIDE_PX)
 
-    def start_picture(self, scale: int) -> Tensor:
+    def start_image(self, scale: int) -> Tensor:
         """What ``init`` asks for, or the frame before it, at a scale: shape (1, 3, H, W)."""
-        size = self.scales[scale]
-        if self.request.memory:
-            return self._tensor(self.request.memory.start, *size)
+        size = self.scale_sizes[scale]
+        if self.request.temporal_constraint:
+            return self._image_tensor(self.request.temporal_constraint.initial_image, *size)
         content = self.content_at(scale)
-        if self.knobs.init == "content":
+        if self.method.init == "content":
             return content
-        if self.initial:
-            return self._tensor(self.initial.pixels, *size)
-        noise = white(content, self.request.seed + scale)
-        if self.knobs.init == "noise":
+        if self.init_picture:
+            return self._image_tensor(self.init_picture.pixels, *size)
+        noise = white_noise(content, self.request.seed + scale)
+        if self.method.init == "noise":
             return 0.5 + 0.1 * noise
-        shares = self.request.shares
-        return coloured(noise, self._styles(scale)[shares.index(max(shares))])
+        shares = self.request.normalized_style_weights
+        return colored_noise(noise, self._styles_at(scale)[shares.index(max(shares))])
 
     def content_at(self, scale: int) -> Tensor:
         """The content at a scale, shape (1, 3, H, W)."""
-        return self._tensor(self.content, *self.scales[scale])
+        return self._image_tensor(self.content, *self.scale_sizes[scale])
 
-    def _styles(self, scale: int) -> list[Tensor]:
+    def _styles_at(self, scale: int) -> list[Tensor]:
         """The style pictures at a scale."""
-        shrink = max(self.scales[scale]) / max(self.scales[-1])
-        sizes = self.knobs.style_sizes(self.request, self.setting, shrink)
+        shrink = max(self.scale_sizes[scale]) / max(self.scale_sizes[-1])
+        sizes = self.method.style_sizes(self.request, self.setting, shrink)
         pairs = zip(self.styles, sizes, strict=True)
-        return [self._tensor(style, *size) for style, size in pairs]
+        return [self._image_tensor(style, *size) for style, size in pairs]
 
-    def _parts(self, scale: int, content: Tensor) -> list[Part]:
+    def _style_regions(self, scale: int, content: Tensor) -> list[StyleRegion]:
         """What the style of each part of the picture is compared with, at a scale.
 
         Strength moves the target from the content's own statistics there to those of the style.
         """
-        strength, request = self.knobs.strength, self.request
-        styles = self._styles(scale)
-        whole = [Look(strength * s, p) for s, p in zip(request.shares, styles, strict=True)]
-        if self.parts is None:
-            return [Part([Look(1 - strength, content), *whole])]
-        size = self.scales[scale]
-        masks = [self._mask(channel, *size) for channel in np.moveaxis(self.parts, 2, 0)]
+        strength, request = self.method.strength, self.request
+        styles = self._styles_at(scale)
+        whole = [
+            StyleSource(strength * s, p)
+            for s, p in zip(request.normalized_style_weights, styles, strict=True)
+        ]
+        if self.region_weights is None:
+            return [StyleRegion([StyleSource(1 - strength, content), *whole])]
+        size = self.scale_sizes[scale]
+        masks = [
+            self._mask_tensor(channel, *size) for channel in np.moveaxis(self.region_weights, 2, 0)
+        ]
         found = []
         for region, mask in zip(request.regions, masks, strict=False):
-            style, shown = styles[region.style], region.style_mask
-            seen = None if shown is None else self._mask(shown, *style.shape[2:])
-            own = Look(1 - strength, content, mask)
-            found.append(Part([own, Look(strength, style, seen, inner=True)], mask))
-        if request.rest == "style":
-            found.append(Part([Look(1 - strength, content, masks[-1]), *whole], masks[-1]))
+            style, shown = styles[region.style_index], region.style_mask
+            seen = None if shown is None else self._mask_tensor(shown, *style.shape[2:])
+            own = StyleSource(1 - strength, content, mask)
+            found.append(StyleRegion([own, StyleSource(strength, style, seen, eroded=True)], mask))
+        if request.background == "style":
+            found.append(
+                StyleRegion([StyleSource(1 - strength, content, masks[-1]), *whole], masks[-1])
+            )
         return found
 
-    def _mask(self, mask: Raster, height: int, width: int) -> Tensor:
+    def _mask_tensor(self, mask: Raster, height: int, width: int) -> Tensor:
         """A mask at a size, shape (1, 1, H, W); short sides are extended as those of pictures."""
-        pixels = np.array(sized(mask, height, width), np.float32)
-        return extend(torch.from_numpy(pixels)[None, None].to(self.setting.device), LEAST)
+        pixels = np.array(resize_mask(mask, height, width), np.float32)
+        return pad_to_min_side(
+            torch.from_numpy(pixels)[None, None].to(self.setting.device), MIN_SIDE_PX
+        )
 
     def objective(
         self, scale: int, *, compact: bool = False
     ) -> Callable[[Tensor], dict[str, Tensor]]:
         """The loss of a picture at a scale: its terms, and "total" (Gatys et al. 2016, eq. 7)."""
-        knobs, beta = self.knobs, self.knobs.beta_now()
-        encoder = self.compact if compact and self.compact else self.encoder
+        knobs, beta = self.method, self.method.effective_beta()
+        encoder = self.compact_encoder if compact and self.compact_encoder else self.encoder
         content = self.content_at(scale)
         perceptual = PerceptualLoss(
             encoder,
             knobs.layer_weights(encoder, "content"),
             knobs.layer_weights(encoder, "style"),
-            cast(StyleLoss, knobs.style_loss),
+            cast(StyleLossName, knobs.style_loss),
         )
         perceptual.set_content(content)
-        perceptual.set_parts(self._parts(scale, content))
-        further, held = knobs.further(self, scale), self._held(scale)
-        composed = self._composing(scale)
+        perceptual.set_style_regions(self._style_regions(scale, content))
+        further, held = knobs.extra_terms(self, scale), self._temporal_term(scale)
+        composed = self._compositing(scale)
 
         def loss(picture: Tensor) -> dict[str, Tensor]:
             picture = composed(picture)
@@ -185,7 +198,7 @@ class Sitting:
                 "content": knobs.alpha,
                 "style": beta,
                 "tv": knobs.tv,
-                "gamut": GAMUT * max(beta, knobs.alpha),
+                "gamut": GAMUT_WEIGHT * max(beta, knobs.alpha),
             }
             own = {**further(picture), **held(picture)}
             priced = [weights[name] * value for name, value in terms.items()]
@@ -194,67 +207,70 @@ class Sitting:
 
         return loss
 
-    def _held(self, scale: int) -> Callable[[Tensor], dict[str, Tensor]]:
+    def _temporal_term(self, scale: int) -> Callable[[Tensor], dict[str, Tensor]]:
         """What holds a frame of a film to those before it, at a scale: one term, or none."""
-        memory = self.request.memory
+        memory = self.request.temporal_constraint
         if memory is None:
             return lambda picture: {}
-        size = self.scales[scale]
-        target, weights = self._tensor(memory.target, *size), self._mask(memory.weights, *size)
-        price = memory.price * self.knobs.beta_now() * 255**2
+        size = self.scale_sizes[scale]
+        target, weights = (
+            self._image_tensor(memory.target, *size),
+            self._mask_tensor(memory.confidence, *size),
+        )
+        price = memory.weight * self.method.effective_beta() * 255**2
         return lambda picture: {"temporal": price * temporal_loss(picture, target, weights)}
 
-    def _composing(self, scale: int) -> Callable[[Tensor], Tensor]:
+    def _compositing(self, scale: int) -> Callable[[Tensor], Tensor]:
         """What makes a picture at a scale the one that is shown: a rest that is kept is put in."""
-        if self.cover is None:
+        if self.coverage is None:
             return lambda picture: picture
-        size = self.scales[scale]
-        content, mask = self.content_at(scale), self._mask(self.cover, *size)
+        size = self.scale_sizes[scale]
+        content, mask = self.content_at(scale), self._mask_tensor(self.coverage, *size)
         return lambda picture: torch.lerp(content, picture, mask)
 
-    def _tick(self, terms: Mapping[str, float]) -> Tick:
-        return Tick(
-            step=self.route.done(self.index, self.step),
-            steps=self.route.steps,
-            share=self.route.share(self.index, self.step),
+    def _progress_event(self, terms: Mapping[str, float]) -> ProgressEvent:
+        return ProgressEvent(
+            step=self.schedule.steps_done(self.stage_index, self.step),
+            steps=self.schedule.total_steps,
+            fraction=self.schedule.work_fraction(self.stage_index, self.step),
             losses=terms,
-            picture=lambda: self._shown(self.descent.picture(), self.stage.scale),
-            state=self._state,
+            image=lambda: self._preview(self.optimizer.image(), self.stage.scale),
+            state=self._state_dict,
         )
 
-    def _state(self) -> dict[str, Any]:
+    def _state_dict(self) -> dict[str, Any]:
         return {
-            "stage": self.index,
+            "stage": self.stage_index,
             "step": self.step,
-            "ground": self.descent.canvas.ground,
-            "descent": self.descent.state(),
+            "ground": self.optimizer.pyramid.base_image,
+            "descent": self.optimizer.state_dict(),
         }
 
-    def _painting(self, terms: Mapping[str, float], state: Mapping[str, Any]) -> Painting:
-        last = len(self.scales) - 1
+    def _output(self, terms: Mapping[str, float], state: Mapping[str, Any]) -> MethodOutput:
+        last = len(self.scale_sizes) - 1
         there = self.stage.scale == last
-        picture = self.descent.picture() if there else self._carried(last)
-        warm = self.compact.origin if self.compact else {}
-        start = {self.knobs.init: self.initial.sha256} if self.initial else {}
-        return Painting(
-            pixels=self._pixels(self.knobs.finished(self, last, picture.detach()), last),
+        picture = self.optimizer.image() if there else self._upscaled_image(last)
+        warm = self.compact_encoder.digests if self.compact_encoder else {}
+        start = {self.method.init: self.init_picture.sha256} if self.init_picture else {}
+        return MethodOutput(
+            pixels=self._image_pixels(self.method.output_image(self, last, picture.detach()), last),
             losses=dict(terms),
-            steps=self.route.done(self.index, self.step),
+            steps=self.schedule.steps_done(self.stage_index, self.step),
             finished=not state,
-            files={**self.encoder.origin, **warm, **start},
+            files={**self.encoder.digests, **warm, **start},
             state=state,
         )
 
-    def _tensor(self, pixels: Raster, height: int, width: int) -> Tensor:
-        """A picture at a size, shape (1, 3, H, W); short sides are extended to ``LEAST``."""
+    def _image_tensor(self, pixels: Raster, height: int, width: int) -> Tensor:
+        """A picture at a size, shape (1, 3, H, W); short sides are extended to ``MIN_SIDE_PX``."""
         tensor = as_tensor(resize(pixels, height, width)).to(self.setting.device)
-        return extend(tensor, LEAST).contiguous()
+        return pad_to_min_side(tensor, MIN_SIDE_PX).contiguous()
 
-    def _shown(self, picture: Tensor, scale: int) -> Pixels:
+    def _preview(self, picture: Tensor, scale: int) -> Pixels:
         """A picture on the way as it would come out, with a rest that is kept."""
-        finished = self.knobs.finished(self, scale, picture.detach()).clamp(0, 1)
-        return self._pixels(self._composing(scale)(finished), scale)
+        finished = self.method.output_image(self, scale, picture.detach()).clamp(0, 1)
+        return self._image_pixels(self._compositing(scale)(finished), scale)
 
-    def _pixels(self, picture: Tensor, scale: int) -> Pixels:
-        height, width = self.scales[scale]
+    def _image_pixels(self, picture: Tensor, scale: int) -> Pixels:
+        height, width = self.scale_sizes[scale]
         return as_pixels(picture[..., :height, :width])

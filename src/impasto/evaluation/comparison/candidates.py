@@ -10,23 +10,23 @@ from typing import Any
 
 from impasto import methods
 from impasto.core.errors import ImpastoError, KnobError, ResourceError
-from impasto.core.knobs import Knob, build, knobs_of, spell
+from impasto.core.knobs import Knob, get_knobs, knobs_from_dict, knobs_to_args
 from impasto.core.picture import Picture
 from impasto.core.plan import Plan
-from impasto.core.request import NamesStyles, Request
-from impasto.evaluation.comparison.result import RESULTS, LeftOut
+from impasto.core.request import BuiltInStyles, Request
+from impasto.evaluation.comparison.result import RESULTS_FOLDER, ExcludedMethod
 from impasto.pictures import read
 from impasto.pipeline import make_plan, make_request
 
-ALL = "all"
-LONGEST = 80
+ALL_METHODS = "all"
+MAX_STEM_LENGTH = 80
 """Characters of a painting's file name, its suffix apart; a longer label becomes a digest."""
 
-Wanted = str | Sequence[str | tuple[str, Mapping[str, Any]]]
+MethodSelection = str | Sequence[str | tuple[str, Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
-class Entry:
+class Candidate:
     """A method with knobs.
 
     Attributes:
@@ -40,21 +40,21 @@ class Entry:
     @property
     def label(self) -> str:
         """What tables call it: "gatys steps=100 structure=0.7"."""
-        given = (f"{name}={_plain(value)}" for name, value in self.knobs.items())
+        given = (f"{name}={_format_value(value)}" for name, value in self.knobs.items())
         return " ".join([self.method, *given])
 
     @property
     def file(self) -> str:
         """Where its painting goes, relative to the comparison's folder."""
         stem = self.label.replace(" ", "-").replace("=", "-")
-        if not re.fullmatch(rf"[a-z0-9_.,+-]{{1,{LONGEST}}}", stem):  # a path, or very long
+        if not re.fullmatch(rf"[a-z0-9_.,+-]{{1,{MAX_STEM_LENGTH}}}", stem):  # a path, or very long
             digest = hashlib.sha256(self.label.encode("utf-8", "surrogateescape")).hexdigest()
             stem = f"{self.method}-{digest[:12]}"
-        return f"{RESULTS}/{stem}.png"
+        return f"{RESULTS_FOLDER}/{stem}.png"
 
 
 @dataclass(frozen=True)
-class Match:
+class SharedOptions:
     """What every method is asked: the pictures, and the settings that they share.
 
     Attributes:
@@ -71,60 +71,66 @@ class Match:
     style_weights: tuple[float, ...] = ()
     device: str = "auto"
 
-    def request(self, entry: Entry, content: Picture) -> Request:
+    def request_for(self, candidate: Candidate, content: Picture) -> Request:
         """The request that an entry's own process will make of its command line."""
         return make_request(
             content,
             list(self.styles),
-            method=entry.method,
+            method=candidate.method,
             size=self.size,
             seed=self.seed,
             style_weights=self.style_weights,
             device=self.device,
-            **entry.knobs,
+            **candidate.knobs,
         )
 
-    def words(self, entry: Entry, output: str) -> list[str]:
+    def cli_args(self, candidate: Candidate, output: str) -> list[str]:
         """The arguments of the command line that paints an entry."""
         pictures = [f"./{p}" if p.startswith("-") else p for p in (self.content, *self.styles)]
-        words = ["stylize", *pictures, "-o", output, "--method", entry.method]
+        words = ["stylize", *pictures, "-o", output, "--method", candidate.method]
         words += ["--size", str(self.size)]
         if self.seed:
             words += ["--seed", str(self.seed)]
         if self.style_weights:
-            words += ["--style-weights", ",".join(map(_plain, self.style_weights))]
+            words += ["--style-weights", ",".join(map(_format_value, self.style_weights))]
         if self.device != "auto":
             words += ["--device", self.device]
-        return words + spell(methods.find(entry.method), entry.knobs)
+        return words + knobs_to_args(methods.get_method(candidate.method), candidate.knobs)
 
 
 @dataclass(frozen=True)
-class Fit:
+class PlannedCandidate:
     """An entry that this machine can paint, its request, and what it will cost."""
 
-    entry: Entry
+    candidate: Candidate
     request: Request
     plan: Plan
 
 
-def entries(wanted: Wanted) -> tuple[Entry, ...]:
+def parse_candidates(selection: MethodSelection) -> tuple[Candidate, ...]:
     """The entries that a caller names.
 
     Args:
-        wanted: a text as ``all``, ``gatys,adain`` or ``all;gatys:steps=100,structure=0.7``; or a
+        selection: a text as ``all``, ``gatys,adain`` or ``all;gatys:steps=100,structure=0.7``; or a
             list of names and of pairs (name, knobs).
 
     Raises:
         KnobError: an unknown method or knob, with the nearest known one; a value that does not
             fit; two entries that are the same.
     """
-    named = _parse(wanted) if isinstance(wanted, str) else wanted
-    found: list[Entry] = []
+    named = _parse_selection(selection) if isinstance(selection, str) else selection
+    found: list[Candidate] = []
     for each in named:
         name, knobs = (each, {}) if isinstance(each, str) else each
-        found += [Entry(n) for n in methods.names()] if name == ALL else [_entry(name, knobs)]
+        found += (
+            [Candidate(n) for n in methods.method_names()]
+            if name == ALL_METHODS
+            else [_make_candidate(name, knobs)]
+        )
     if not found:
-        raise KnobError(f"No method: name one of {', '.join(methods.names())}, or say {ALL}.")
+        raise KnobError(
+            f"No method: name one of {', '.join(methods.method_names())}, or say {ALL_METHODS}."
+        )
     labels = [entry.label for entry in found]
     for label in labels:
         if labels.count(label) > 1:
@@ -132,27 +138,27 @@ def entries(wanted: Wanted) -> tuple[Entry, ...]:
     return tuple(found)
 
 
-def _entry(name: str, knobs: Mapping[str, Any]) -> Entry:
-    kind = methods.find(name)
-    built = build(kind, knobs)
-    known = knobs_of(kind)
+def _make_candidate(name: str, knobs: Mapping[str, Any]) -> Candidate:
+    kind = methods.get_method(name)
+    built = knobs_from_dict(kind, knobs)
+    known = get_knobs(kind)
     differ = {k.name: v for k in known if (v := getattr(built, k.name)) != k.default}
-    return Entry(name, differ)
+    return Candidate(name, differ)
 
 
-def _parse(text: str) -> list[str | tuple[str, Mapping[str, Any]]]:
+def _parse_selection(text: str) -> list[str | tuple[str, Mapping[str, Any]]]:
     """``gatys,adain;wct:strength=0.6,levels=3``: knobs after a colon, then a semicolon."""
     found: list[str | tuple[str, Mapping[str, Any]]] = []
     for part in filter(None, (part.strip() for part in text.split(";"))):
         name, colon, knobs = part.partition(":")
         if colon:
-            found.append((name.strip(), _knobs(name.strip(), knobs)))
+            found.append((name.strip(), _parse_knobs(name.strip(), knobs)))
         else:
             found += [name.strip() for name in part.split(",") if name.strip()]
     return found
 
 
-def _knobs(method: str, text: str) -> dict[str, Any]:
+def _parse_knobs(method: str, text: str) -> dict[str, Any]:
     """``steps=100,style_layers=conv1_1,conv2_1``: what has no "=" belongs to the value before."""
     given: dict[str, str] = {}
     last = ""
@@ -168,45 +174,50 @@ def _knobs(method: str, text: str) -> dict[str, Any]:
                 f"{method}:{text} does not fit: knobs are name=value, as {method}:strength=0.5; "
                 "the next method follows a semicolon."
             )
-    kinds = {knob.name: knob for knob in knobs_of(methods.find(method))}
-    return {n: _value(kinds[n], v) if n in kinds else v for n, v in given.items()}
+    kinds = {knob.name: knob for knob in get_knobs(methods.get_method(method))}
+    return {n: _parse_value(kinds[n], v) if n in kinds else v for n, v in given.items()}
 
 
-def _value(knob: Knob, text: str) -> Any:
+def _parse_value(knob: Knob, text: str) -> Any:
     """A typed value; what cannot be one stays text, and the knob's own check refuses it."""
-    if knob.many:
-        return tuple(_scalar(knob.item, part.strip()) for part in text.split(",") if part.strip())
-    return _scalar(knob.item, text)
+    if knob.is_tuple:
+        return tuple(
+            _parse_scalar(knob.item_type, part.strip()) for part in text.split(",") if part.strip()
+        )
+    return _parse_scalar(knob.item_type, text)
 
 
-def _scalar(kind: type, text: str) -> Any:
-    if kind is bool:
+def _parse_scalar(value_type: type, text: str) -> Any:
+    if value_type is bool:
         return {"true": True, "yes": True, "false": False, "no": False}.get(text.lower(), text)
     try:
-        return kind(text)
+        return value_type(text)
     except ValueError:
         return text
 
 
-def choose(
-    wanted: Sequence[Entry], match: Match, content: Picture, deadline: float | None = None
-) -> tuple[list[Fit], list[LeftOut]]:
+def plan_candidates(
+    candidates: Sequence[Candidate],
+    options: SharedOptions,
+    content: Picture,
+    deadline: float | None = None,
+) -> tuple[list[PlannedCandidate], list[ExcludedMethod]]:
     """Plan every entry; those that do not fit are left out with the reason.
 
     Args:
-        wanted: the entries.
-        match: what they are asked.
+        candidates: the entries.
+        options: what they are asked.
         content: the content, read.
         deadline: seconds that a painting may take, by its forecast; None: as long as it needs.
 
     Raises:
         ImpastoError: none of them fits.
     """
-    fits: list[Fit] = []
-    errors: list[tuple[Entry, ImpastoError]] = []
-    for entry in wanted:
+    fits: list[PlannedCandidate] = []
+    errors: list[tuple[Candidate, ImpastoError]] = []
+    for entry in candidates:
         try:
-            request = match.request(entry, content)
+            request = options.request_for(entry, content)
             plan = make_plan(request)
             if deadline is not None and plan.forecast.seconds > deadline:
                 raise ResourceError(
@@ -216,16 +227,18 @@ def choose(
         except ImpastoError as error:
             errors.append((entry, error))
         else:
-            fits.append(Fit(entry, request, plan))
+            fits.append(PlannedCandidate(entry, request, plan))
     if not fits:
-        raise _none_fits(match, errors)
-    return fits, [LeftOut(entry.label, str(error)) for entry, error in errors]
+        raise _no_candidate_error(options, errors)
+    return fits, [ExcludedMethod(entry.label, str(error)) for entry, error in errors]
 
 
-def _none_fits(match: Match, errors: Sequence[tuple[Entry, ImpastoError]]) -> ImpastoError:
+def _no_candidate_error(
+    options: SharedOptions, errors: Sequence[tuple[Candidate, ImpastoError]]
+) -> ImpastoError:
     """What is wrong where nothing fits: a style, or with each method something of its own."""
-    looking = [error for entry, error in errors if not _names_styles(entry.method)]
-    if looking and not all(map(_readable, match.styles)):
+    looking = [error for entry, error in errors if not _has_built_in_styles(entry.method)]
+    if looking and not all(map(_is_readable, options.styles)):
         return looking[0]
     first = errors[0][1]
     if len({str(error) for _, error in errors}) == 1:
@@ -234,11 +247,11 @@ def _none_fits(match: Match, errors: Sequence[tuple[Entry, ImpastoError]]) -> Im
     return type(first)(f"No method fits. {each}")
 
 
-def _names_styles(method: str) -> bool:
-    return issubclass(methods.find(method), NamesStyles)
+def _has_built_in_styles(method: str) -> bool:
+    return issubclass(methods.get_method(method), BuiltInStyles)
 
 
-def _readable(style: str) -> bool:
+def _is_readable(style: str) -> bool:
     try:
         read(style)
     except ImpastoError:
@@ -246,15 +259,15 @@ def _readable(style: str) -> bool:
     return True
 
 
-def styles_seen(fits: Sequence[Fit]) -> tuple[Picture, ...]:
+def style_pictures(planned: Sequence[PlannedCandidate]) -> tuple[Picture, ...]:
     """The styles as pictures: as read from their files or, where they are only names, as learnt."""
-    shown = [fit for fit in fits if not isinstance(fit.request.method, NamesStyles)]
-    return (shown or list(fits))[0].request.styles
+    shown = [fit for fit in planned if not isinstance(fit.request.method, BuiltInStyles)]
+    return (shown or list(planned))[0].request.styles
 
 
-def _plain(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, (tuple, list)):
-        return ",".join(map(_plain, value))
+        return ",".join(map(_format_value, value))
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)

@@ -11,44 +11,56 @@ from pathlib import Path
 from typing import Any
 
 from impasto.core.errors import ImpastoError
-from impasto.core.interrupt import Stop
-from impasto.core.knobs import as_mapping
+from impasto.core.interrupt import InterruptHandler
+from impasto.core.knobs import knobs_to_dict
 from impasto.core.picture import Picture, Pixels
 from impasto.evaluation.comparison import html_report, worker
-from impasto.evaluation.comparison.candidates import ALL, Fit, Wanted
-from impasto.evaluation.comparison.plan import START_SECONDS, Contest, make_folder, prepare
-from impasto.evaluation.comparison.result import RESULTS, Comparison, Row
-from impasto.metrics.evaluator import Judge
-from impasto.metrics.inputs import at_size
-from impasto.pictures import check_writable, fit_long_side, read, replace, sheet, write
+from impasto.evaluation.comparison.candidates import ALL_METHODS, MethodSelection, PlannedCandidate
+from impasto.evaluation.comparison.plan import (
+    STARTUP_SECONDS,
+    ComparisonPlan,
+    ensure_folder,
+    plan_comparison,
+)
+from impasto.evaluation.comparison.result import RESULTS_FOLDER, Comparison, ComparisonRow
+from impasto.metrics.evaluator import Evaluator
+from impasto.metrics.inputs import resize_on_white
+from impasto.pictures import (
+    check_writable,
+    fit_long_side,
+    make_contact_sheet,
+    read,
+    write,
+    write_bytes,
+)
 
-GRACE = 30.0
+GRACE_SECONDS = 30.0
 """Seconds on top of a deadline in which a process may start, and save its painting."""
-SHOWN = 1024
+MAX_SHOWN_SIDE_PX = 1024
 """Long side in pixels that a picture has at most on the page and the sheet."""
-TALL = 384
+SHEET_ROW_HEIGHT_PX = 384
 """Height in pixels of the sheet's pictures."""
 
 
 @dataclass(frozen=True)
-class Stage:
+class ComparisonProgress:
     """Where a comparison is.
 
     Attributes:
-        doing: what is done now: "gatys", or "measuring".
-        number, of: which painting this is, and how many there are; 0 while nothing is painted.
-        share: of the whole, 0..1.
-        remaining: seconds left, by the forecasts.
+        label: what is done now: "gatys", or "measuring".
+        number, count: which painting this is, and how many there are; 0 while nothing is painted.
+        fraction: of the whole, 0..1.
+        remaining_seconds: seconds left, by the forecasts.
     """
 
-    doing: str
+    label: str
     number: int
-    of: int
-    share: float
-    remaining: float
+    count: int
+    fraction: float
+    remaining_seconds: float
 
 
-def unwatched(stage: Stage) -> None:
+def ignore_progress(stage: ComparisonProgress) -> None:
     """A watch that looks away."""
 
 
@@ -56,7 +68,7 @@ def compare(
     content: object,
     styles: object | Sequence[object],
     *,
-    methods: Wanted = ALL,
+    methods: MethodSelection = ALL_METHODS,
     folder: str | Path = "",
     size: int | None = None,
     text: str = "",
@@ -65,8 +77,8 @@ def compare(
     style_weights: Sequence[float] = (),
     device: str = "auto",
     deadline: str | float | None = None,
-    again: bool = False,
-    watch: Callable[[Stage], None] = unwatched,
+    force: bool = False,
+    callback: Callable[[ComparisonProgress], None] = ignore_progress,
 ) -> Comparison:
     """Paint with every method that fits this machine, measure, and show it side by side.
 
@@ -89,8 +101,8 @@ def compare(
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         deadline: what a painting may take: seconds, or a text as "90s" or "5m". A method that
             would need longer is left out; one that does is stopped, and shows what it has.
-        again: paint anew what an earlier run has finished.
-        watch: called several times a second with a :class:`Stage`.
+        force: paint anew what an earlier run has finished.
+        callback: called several times a second with a :class:`ComparisonProgress`.
 
     Returns:
         The comparison. If Ctrl-C came in between, it has the rows until then, and is not finished.
@@ -99,7 +111,7 @@ def compare(
         ImpastoError: a picture or setting that cannot be used, a folder with other things in it,
             or no method that fits.
     """
-    contest = prepare(
+    contest = plan_comparison(
         content,
         styles,
         methods=methods,
@@ -111,82 +123,96 @@ def compare(
         style_weights=style_weights,
         device=device,
         deadline=deadline,
-        again=again,
+        force=force,
     )
-    return hold(contest, watch)
+    return run_comparison(contest, callback)
 
 
-def hold(contest: Contest, watch: Callable[[Stage], None] = unwatched) -> Comparison:
+def run_comparison(
+    plan: ComparisonPlan, callback: Callable[[ComparisonProgress], None] = ignore_progress
+) -> Comparison:
     """Paint what is planned, measure, and write the sheet and the page.
 
     Raises:
         InputError: something cannot be written.
         KeyboardInterrupt: a second Ctrl-C; the paintings until then are kept, and gone on with.
     """
-    make_folder(contest.folder)
-    make_folder(contest.folder / RESULTS)
-    check_writable(contest.folder / RESULTS / "painting.png")
-    there = {**contest.begun, **contest.done}
-    rows = {f.entry.label: row for f in contest.fits if (row := there.get(f.entry.file))}
-    contest.comparison(rows, finished=False).keep()  # from now on it shows whose the folder is
-    with Stop() as stop:
-        finished = _paint(contest, rows, stop, watch)
-        watch(Stage("measuring", 0, 0, 1.0, 0.0))
-        comparison, pictures = _measured(contest, contest.comparison(rows, finished))
-        _show(contest, comparison, pictures)
+    ensure_folder(plan.folder)
+    ensure_folder(plan.folder / RESULTS_FOLDER)
+    check_writable(plan.folder / RESULTS_FOLDER / "painting.png")
+    there = {**plan.resumable, **plan.done}
+    rows = {f.candidate.label: row for f in plan.candidates if (row := there.get(f.candidate.file))}
+    plan.make_comparison(rows, finished=False).save()  # from now on it shows whose the folder is
+    with InterruptHandler() as stop:
+        finished = _run_pending(plan, rows, stop, callback)
+        callback(ComparisonProgress("measuring", 0, 0, 1.0, 0.0))
+        comparison, pictures = _evaluate_rows(plan, plan.make_comparison(rows, finished))
+        _write_report(plan, comparison, pictures)
     return comparison
 
 
-def _paint(
-    contest: Contest, rows: dict[str, Row], stop: Stop, watch: Callable[[Stage], None]
+def _run_pending(
+    plan: ComparisonPlan,
+    rows: dict[str, ComparisonRow],
+    stop: InterruptHandler,
+    callback: Callable[[ComparisonProgress], None],
 ) -> bool:
     """Paint what is to be painted into ``rows``; whether it came to its end."""
-    todo, start = contest.todo, START_SECONDS
+    todo, start = plan.pending, STARTUP_SECONDS
     for index, fit in enumerate(todo):
-        told = functools.partial(_tell, watch, todo, index, start)
+        told = functools.partial(_report_progress, callback, todo, index, start)
         told(0.0)
-        row = _row(contest, fit, stop, told)
+        row = _run_candidate(plan, fit, stop, told)
         if row:
-            rows[fit.entry.label] = row
+            rows[fit.candidate.label] = row
             start = max(0.0, row.seconds - row.painting_seconds) or start
-        contest.comparison(rows, finished=False).keep()
-        if worker.asked(stop):
+        plan.make_comparison(rows, finished=False).save()
+        if worker.is_stop_requested(stop):
             return index == len(todo) - 1 and row is not None and row.status == "painted"
     return True
 
 
-def _tell(
-    watch: Callable[[Stage], None], todo: Sequence[Fit], index: int, start: float, seconds: float
+def _report_progress(
+    callback: Callable[[ComparisonProgress], None],
+    pending: Sequence[PlannedCandidate],
+    index: int,
+    startup_seconds: float,
+    seconds: float,
 ) -> None:
-    """Where it is, ``seconds`` after painting ``index`` began, if a process starts in ``start``."""
-    costs = [fit.plan.forecast.seconds + start for fit in todo]
+    """Where it is, ``seconds`` after painting ``index`` began, if a process starts in ``startup_seconds``."""
+    costs = [fit.plan.forecast.seconds + startup_seconds for fit in pending]
     passed = min(seconds, costs[index])
     done, whole = sum(costs[:index]) + passed, sum(costs)
-    label = todo[index].entry.label
-    watch(Stage(label, index + 1, len(todo), done / whole, whole - done))
+    label = pending[index].candidate.label
+    callback(ComparisonProgress(label, index + 1, len(pending), done / whole, whole - done))
 
 
-def _row(contest: Contest, fit: Fit, stop: Stop, told: Callable[[float], None]) -> Row | None:
+def _run_candidate(
+    plan: ComparisonPlan,
+    candidate: PlannedCandidate,
+    stop: InterruptHandler,
+    callback: Callable[[float], None],
+) -> ComparisonRow | None:
     """Paint one; None if it was stopped before there was anything."""
-    entry = fit.entry
-    words = contest.match.words(entry, str(contest.folder / entry.file))
-    row = Row(
+    entry = candidate.candidate
+    words = plan.options.cli_args(entry, str(plan.folder / entry.file))
+    row = ComparisonRow(
         label=entry.label,
         method=entry.method,
-        title=fit.request.method.card.title,
+        title=candidate.request.method.card.title,
         status="failed",
-        knobs=as_mapping(fit.request.method),
+        knobs=knobs_to_dict(candidate.request.method),
         command=("impasto", *words),
     )
-    resumes = entry.file in contest.begun
-    before = contest.begun.get(entry.file) or row
+    resumes = entry.file in plan.resumable
+    before = plan.resumable.get(entry.file) or row
     limit = None
-    if contest.deadline is not None:
-        limit = contest.deadline + GRACE - before.painting_seconds
-    outcome = worker.carry_out([*words, "--resume"] if resumes else words, stop, told, limit)
-    row = dataclasses.replace(row, code=outcome.code, seconds=before.seconds + outcome.seconds)
+    if plan.deadline is not None:
+        limit = plan.deadline + GRACE_SECONDS - before.painting_seconds
+    outcome = worker.run([*words, "--resume"] if resumes else words, stop, callback, limit)
+    row = dataclasses.replace(row, code=outcome.exit_code, seconds=before.seconds + outcome.seconds)
     recipe: Mapping[str, Any] | None = outcome.report.get("recipe")
-    late = outcome.stopped and not worker.asked(stop)
+    late = outcome.stopped and not worker.is_stop_requested(stop)
     if recipe is None:
         if outcome.stopped and not late:
             return None
@@ -208,21 +234,25 @@ def _row(contest: Contest, fit: Fit, stop: Stop, told: Callable[[float], None]) 
     )
 
 
-def _measured(contest: Contest, comparison: Comparison) -> tuple[Comparison, dict[str, Pixels]]:
+def _evaluate_rows(
+    plan: ComparisonPlan, comparison: Comparison
+) -> tuple[Comparison, dict[str, Pixels]]:
     """The comparison with its values, and its paintings by label, small enough to be shown."""
-    paintings = {row.label: read(comparison.folder / row.file) for row in comparison.shown}
-    pictures = {label: shown(painting) for label, painting in paintings.items()}
-    content = contest.content
+    paintings = {
+        row.label: read(comparison.folder / row.file) for row in comparison.rows_with_image
+    }
+    pictures = {label: display_pixels(painting) for label, painting in paintings.items()}
+    content = plan.content
     try:
-        judge = Judge(
+        judge = Evaluator(
             content,
-            contest.styles,
-            style_weights=contest.match.style_weights,
-            text=contest.text,
-            clip=contest.clip,
+            plan.styles,
+            style_weights=plan.options.style_weights,
+            text=plan.text,
+            clip=plan.clip,
         )
-        size = fit_long_side(content.height, content.width, contest.match.size)
-        unpainted = judge(at_size(content, *size))
+        size = fit_long_side(content.height, content.width, plan.options.size)
+        unpainted = judge(resize_on_white(content, *size))
         scores = {label: judge(painting) for label, painting in paintings.items()}
     except ImpastoError as error:
         note = f"Nothing was measured: {error}"
@@ -243,26 +273,31 @@ def _measured(contest: Contest, comparison: Comparison) -> tuple[Comparison, dic
     return whole, pictures
 
 
-def shown(picture: Picture) -> Pixels:
+def display_pixels(picture: Picture) -> Pixels:
     """A picture as it is shown: on white, and not larger than it need be."""
-    side = min(SHOWN, picture.long_side)
-    return at_size(picture, *fit_long_side(picture.height, picture.width, side))
+    side = min(MAX_SHOWN_SIDE_PX, picture.long_side)
+    return resize_on_white(picture, *fit_long_side(picture.height, picture.width, side))
 
 
-def _show(contest: Contest, comparison: Comparison, pictures: Mapping[str, Pixels]) -> None:
+def _write_report(
+    plan: ComparisonPlan, comparison: Comparison, pictures: Mapping[str, Pixels]
+) -> None:
     """Write the sheet, the page and the data."""
-    content, styles = shown(contest.content), [shown(style) for style in contest.styles]
+    content, styles = display_pixels(plan.content), [display_pixels(style) for style in plan.styles]
     labels = ["style"] if len(styles) == 1 else [f"style {i + 1}" for i in range(len(styles))]
     tiles = [("content", content), *zip(labels, styles, strict=True)]
-    for row in comparison.shown:
-        tiles.append((f"{row.label}, {html_report.time_words(row.seconds)}", pictures[row.label]))
-    write(sheet(tiles, height=TALL, columns=columns(len(tiles))), comparison.sheet)
-    text = html_report.render(comparison, content, styles, pictures)
-    replace(comparison.page, text.encode("utf-8", "replace"))  # a name in odd bytes
-    comparison.keep()
+    for row in comparison.rows_with_image:
+        tiles.append((f"{row.label}, {html_report.format_time(row.seconds)}", pictures[row.label]))
+    write(
+        make_contact_sheet(tiles, height=SHEET_ROW_HEIGHT_PX, columns=sheet_columns(len(tiles))),
+        comparison.contact_sheet_path,
+    )
+    text = html_report.render_comparison(comparison, content, styles, pictures)
+    write_bytes(comparison.report_path, text.encode("utf-8", "replace"))  # a name in odd bytes
+    comparison.save()
 
 
-def columns(tiles: int) -> int:
+def sheet_columns(tiles: int) -> int:
     """How many pictures stand in a row of the sheet, so that the rows are about as long."""
     rows = max(1, round(math.sqrt(tiles / 2)))
     return math.ceil(tiles / rows)

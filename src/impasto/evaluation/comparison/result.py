@@ -12,19 +12,24 @@ from typing import Any, Literal
 
 from impasto.core.errors import InputError
 from impasto.metrics.registry import METRICS
-from impasto.pictures import replace
+from impasto.pictures import write_bytes
 
-KEPT = "comparison.json"
+COMPARISON_FILE = "comparison.json"
 """The file in a comparison's folder that holds it, and shows that the folder is one."""
-PAGE, SHEET, RESULTS, INPUTS = "index.html", "sheet.png", "results", "inputs"
+REPORT_FILE, CONTACT_SHEET_FILE, RESULTS_FOLDER, INPUTS_FOLDER = (
+    "index.html",
+    "sheet.png",
+    "results",
+    "inputs",
+)
 MADE_BY = "impasto compare"
 
-COSTS = ("seconds", "painting_seconds", "peak_bytes")
+COST_COLUMNS = ("seconds", "painting_seconds", "peak_bytes")
 """What a painting took; the fewer the better."""
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparisonRow:
     """One method with its knobs, and what came of it.
 
     Attributes:
@@ -60,7 +65,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class ExcludedMethod:
     """A method that was not painted with, and why."""
 
     label: str
@@ -93,16 +98,16 @@ class Comparison:
     size: int
     seed: int = 0
     text: str = ""
-    rows: tuple[Row, ...] = ()
-    left_out: tuple[LeftOut, ...] = ()
+    rows: tuple[ComparisonRow, ...] = ()
+    left_out: tuple[ExcludedMethod, ...] = ()
     unpainted: Mapping[str, float] = dataclasses.field(default_factory=dict)
     missing: Mapping[str, str] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    others: tuple[Row, ...] = ()
+    others: tuple[ComparisonRow, ...] = ()
     finished: bool = True
 
     @property
-    def shown(self) -> tuple[Row, ...]:
+    def rows_with_image(self) -> tuple[ComparisonRow, ...]:
         """The rows that have a painting."""
         return tuple(row for row in self.rows if row.file)
 
@@ -111,59 +116,59 @@ class Comparison:
         """The metrics of which there is a value, in the order of a table."""
         return tuple(name for name in METRICS if any(name in row.values for row in self.rows))
 
-    def best(self, column: str) -> frozenset[str]:
-        """The labels of the rows with the best value of a metric, or of one of :data:`COSTS`.
+    def best_labels(self, column: str) -> frozenset[str]:
+        """The labels of the rows with the best value of a metric, or of one of :data:`COST_COLUMNS`.
 
         Paintings that were stopped are no competitors, and where there is only one, none is best.
         """
         values = {
-            row.label: getattr(row, column) if column in COSTS else row.values[column]
+            row.label: getattr(row, column) if column in COST_COLUMNS else row.values[column]
             for row in self.rows
-            if row.status == "painted" and (column in COSTS or column in row.values)
+            if row.status == "painted" and (column in COST_COLUMNS or column in row.values)
         }
         if len(values) < 2:
             return frozenset()
-        higher = column not in COSTS and METRICS[column].better == "higher"
+        higher = column not in COST_COLUMNS and METRICS[column].better == "higher"
         top = (max if higher else min)(values.values())
         return frozenset(label for label, value in values.items() if value == top)
 
     @property
-    def page(self) -> Path:
+    def report_path(self) -> Path:
         """The page for a browser."""
-        return self.folder / PAGE
+        return self.folder / REPORT_FILE
 
     @property
-    def sheet(self) -> Path:
+    def contact_sheet_path(self) -> Path:
         """The contact sheet."""
-        return self.folder / SHEET
+        return self.folder / CONTACT_SHEET_FILE
 
-    def as_data(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """All of it as plain JSON values."""
         return {
             "made_by": MADE_BY,
-            "version": version(),
+            "version": impasto_version(),
             **dataclasses.asdict(self),
             "folder": str(self.folder),
         }
 
-    def keep(self) -> None:
+    def save(self) -> None:
         """Write it into its folder.
 
         Raises:
             InputError: the file cannot be written.
         """
-        data = self.as_data()
+        data = self.to_dict()
         del data["folder"]  # the folder may be moved
         text = json.dumps(data, indent=1, ensure_ascii=False)
-        replace(self.folder / KEPT, text.encode("utf-8", "surrogateescape"))
+        write_bytes(self.folder / COMPARISON_FILE, text.encode("utf-8", "surrogateescape"))
 
 
-def version() -> str:
+def impasto_version() -> str:
     """Of Impasto."""
     return metadata.version("impasto")
 
 
-def kept(folder: Path) -> Comparison | None:
+def load_comparison(folder: Path) -> Comparison | None:
     """The comparison that lies in a folder; None where there is nothing.
 
     Raises:
@@ -179,7 +184,9 @@ def kept(folder: Path) -> Comparison | None:
     if not there:
         return None
     try:
-        data = json.loads((folder / KEPT).read_bytes().decode("utf-8", "surrogateescape"))
+        data = json.loads(
+            (folder / COMPARISON_FILE).read_bytes().decode("utf-8", "surrogateescape")
+        )
         ours = data.pop("made_by") == MADE_BY
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         ours = False
@@ -189,21 +196,21 @@ def kept(folder: Path) -> Comparison | None:
             "another folder with -o, or an empty one."
         )
     try:
-        return _comparison(folder, data)
+        return _parse_comparison(folder, data)
     except (KeyError, TypeError) as error:
         raise InputError(
-            f"{folder / KEPT} is of another version of Impasto, or damaged: choose another folder "
+            f"{folder / COMPARISON_FILE} is of another version of Impasto, or damaged: choose another folder "
             "with -o, or delete that one."
         ) from error
 
 
-def _comparison(folder: Path, data: dict[str, Any]) -> Comparison:
+def _parse_comparison(folder: Path, data: dict[str, Any]) -> Comparison:
     del data["version"]
     for name in ("rows", "others"):
         data[name] = tuple(
-            Row(**{**row, "command": tuple(row["command"]), "notes": tuple(row["notes"])})
+            ComparisonRow(**{**row, "command": tuple(row["command"]), "notes": tuple(row["notes"])})
             for row in data[name]
         )
-    data["left_out"] = tuple(LeftOut(**each) for each in data["left_out"])
+    data["left_out"] = tuple(ExcludedMethod(**each) for each in data["left_out"])
     data["styles"], data["notes"] = tuple(data["styles"]), tuple(data["notes"])
     return Comparison(folder=folder, **data)

@@ -13,32 +13,32 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from impasto.core.interrupt import Stop
+from impasto.core.interrupt import InterruptHandler
 
-BEAT = 0.2
+POLL_SECONDS = 0.2
 """Seconds between two looks at the process."""
-PATIENCE = 60.0
+STOP_TIMEOUT_SECONDS = 60.0
 """Seconds that a process has to save its painting once it is asked to stop."""
-KILLED = 128
+SIGNAL_EXIT_OFFSET = 128
 """A shell says the number of the signal that ended a process on top of this."""
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ProcessResult:
     """How a process ended.
 
     Attributes:
-        code: its exit code; the negative number of the signal that ended it.
+        exit_code: its exit code; the negative number of the signal that ended it.
         seconds: from its start to its end.
         report: the line of JSON that it wrote; empty if there is none.
-        said: what else it said last.
+        last_message: what else it said last.
         stopped: whether it was asked to stop before its end.
     """
 
-    code: int
+    exit_code: int
     seconds: float
     report: Mapping[str, Any]
-    said: str
+    last_message: str
     stopped: bool
 
     @property
@@ -46,27 +46,27 @@ class Outcome:
         """What went wrong, in a sentence or two."""
         if error := self.report.get("error"):
             return str(error)
-        number = -self.code if self.code < 0 else self.code - KILLED
+        number = -self.exit_code if self.exit_code < 0 else self.exit_code - SIGNAL_EXIT_OFFSET
         with contextlib.suppress(ValueError):
             name = signal.Signals(number).name
             why = "; most likely the memory ran out" if name == "SIGKILL" else ""
             return f"The system ended it ({name}){why}."
-        return f"It ended with the exit code {self.code}. {self.said}".strip()
+        return f"It ended with the exit code {self.exit_code}. {self.last_message}".strip()
 
 
-def carry_out(
-    words: Sequence[str],
-    stop: Stop,
-    told: Callable[[float], None],
-    limit: float | None = None,
-) -> Outcome:
+def run(
+    args: Sequence[str],
+    stop: InterruptHandler,
+    callback: Callable[[float], None],
+    max_seconds: float | None = None,
+) -> ProcessResult:
     """Run ``impasto`` with these arguments, ``--json`` and ``-q`` in a process of its own.
 
     Args:
-        words: the arguments.
+        args: the arguments.
         stop: where Ctrl-C comes in; the first one asks the process to stop, too.
-        told: called with the seconds that have passed, several times a second.
-        limit: seconds after which it is asked to stop; None: it may take as long as it needs.
+        callback: called with the seconds that have passed, several times a second.
+        max_seconds: seconds after which it is asked to stop; None: it may take as long as it needs.
 
     Raises:
         KeyboardInterrupt: a second Ctrl-C; the process is gone by then.
@@ -75,7 +75,7 @@ def carry_out(
     stopped: float | None = None
     # A session of its own: the Ctrl-C of a terminal reaches it once, through us.
     with subprocess.Popen(
-        [sys.executable, "-m", "impasto", *words, "--json", "-q"],
+        [sys.executable, "-m", "impasto", *args, "--json", "-q"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -85,36 +85,42 @@ def carry_out(
         try:
             while True:
                 try:
-                    out, err = process.communicate(timeout=BEAT)
+                    out, err = process.communicate(timeout=POLL_SECONDS)
                     break
                 except subprocess.TimeoutExpired:
                     seconds = time.monotonic() - start
-                told(seconds)
-                if stopped is None and (asked(stop) or (limit is not None and seconds > limit)):
+                callback(seconds)
+                if stopped is None and (
+                    is_stop_requested(stop) or (max_seconds is not None and seconds > max_seconds)
+                ):
                     stopped = seconds
                     _interrupt(process)
-                if stopped is not None and seconds - stopped > PATIENCE:
+                if stopped is not None and seconds - stopped > STOP_TIMEOUT_SECONDS:
                     process.kill()
         except BaseException:
             process.kill()
             raise
     seconds = time.monotonic() - start
     said = err.decode("utf-8", "replace").strip().splitlines()
-    return Outcome(
-        process.returncode, seconds, _report(out), said[-1] if said else "", stopped is not None
+    return ProcessResult(
+        process.returncode,
+        seconds,
+        _parse_report(out),
+        said[-1] if said else "",
+        stopped is not None,
     )
 
 
-def asked(stop: Stop) -> bool:
+def is_stop_requested(stop: InterruptHandler) -> bool:
     """Whether there was a Ctrl-C.
 
     Raises:
         KeyboardInterrupt: there was a second one.
     """
     try:
-        stop.check()
+        stop.raise_if_interrupted()
     except KeyboardInterrupt:
-        if stop.at_once:
+        if stop.is_forced:
             raise
         return True
     return False
@@ -127,7 +133,7 @@ def _interrupt(process: subprocess.Popen[bytes]) -> None:
         process.send_signal(signal.SIGINT)
 
 
-def _report(out: bytes) -> Mapping[str, Any]:
+def _parse_report(out: bytes) -> Mapping[str, Any]:
     lines = out.decode("utf-8", "replace").splitlines()
     try:
         found = json.loads(lines[-1])

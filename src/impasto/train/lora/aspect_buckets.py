@@ -18,29 +18,29 @@ from PIL import Image
 from impasto.core.picture import Pixels
 from impasto.pictures import read
 
-LONGEST = 2.0
+MAX_ASPECT_RATIO = 2.0
 """The longest bucket is so many times as long as it is wide."""
 
 Size = tuple[int, int]
 """Height and width in pixels."""
 
 
-def bucket_sizes(side: int, step: int) -> list[Size]:
+def bucket_sizes(side: int, multiple: int) -> list[Size]:
     """The sizes of about the area of a square.
 
     Args:
         side: of the square, in pixels.
-        step: every side is a multiple of it.
+        multiple: every side is a multiple of it.
 
     Returns:
-        Heights and widths, none larger in area than side², none more than :data:`LONGEST` times as
+        Heights and widths, none larger in area than side², none more than :data:`MAX_ASPECT_RATIO` times as
         long as wide; the square is among them.
     """
-    whole = max(step, side // step * step)
+    whole = max(multiple, side // multiple * multiple)
     sizes = {(whole, whole)}
-    for short in range(step, whole, step):
-        long = side * side // short // step * step
-        if long / short <= LONGEST:
+    for short in range(multiple, whole, multiple):
+        long = side * side // short // multiple * multiple
+        if long / short <= MAX_ASPECT_RATIO:
             sizes |= {(short, long), (long, short)}
     return sorted(sizes)
 
@@ -51,41 +51,43 @@ def nearest_size(sizes: Sequence[Size], height: int, width: int) -> Size:
     return min(sizes, key=lambda s: (round(abs(math.log(s[1] / s[0]) - aspect), 6), -s[0] * s[1]))
 
 
-class Buckets:
+class AspectBuckets:
     """Which pictures make the batch of a turn.
 
     Args:
         sizes: of each picture's bucket.
-        batch: most pictures in a batch; where a bucket has fewer, it is smaller.
+        batch_size: most pictures in a batch; where a bucket has fewer, it is smaller.
         seed: of the order.
     """
 
-    def __init__(self, sizes: Sequence[Size], batch: int, seed: int) -> None:
+    def __init__(self, sizes: Sequence[Size], batch_size: int, seed: int) -> None:
         self.members: dict[Size, list[int]] = {}
         for index, size in enumerate(sizes):
             self.members.setdefault(size, []).append(index)
-        self.batch, self.seed = batch, seed
-        self.round = sum(math.ceil(len(found) / batch) for found in self.members.values())
+        self.batch_size, self.seed = batch_size, seed
+        self.batches_per_epoch = sum(
+            math.ceil(len(found) / batch_size) for found in self.members.values()
+        )
         """Batches in which every picture is seen."""
-        self._orders: dict[int, list[NDArray[np.int64]]] = {}
+        self._epoch_batches: dict[int, list[NDArray[np.int64]]] = {}
 
-    def of(self, turn: int) -> list[int]:
+    def batch_indices(self, batch_index: int) -> list[int]:
         """The pictures of a turn, all of one bucket; a round shows every picture once."""
-        rounds, place = divmod(turn, self.round)
-        if rounds not in self._orders:
-            self._orders = {rounds: self._order(rounds)}
-        return [int(index) for index in self._orders[rounds][place]]
+        rounds, place = divmod(batch_index, self.batches_per_epoch)
+        if rounds not in self._epoch_batches:
+            self._epoch_batches = {rounds: self._shuffled_batches(rounds)}
+        return [int(index) for index in self._epoch_batches[rounds][place]]
 
-    def _order(self, rounds: int) -> list[NDArray[np.int64]]:
-        random = np.random.default_rng([self.seed, 10, rounds])
+    def _shuffled_batches(self, epoch: int) -> list[NDArray[np.int64]]:
+        random = np.random.default_rng([self.seed, 10, epoch])
         batches = []
         for members in self.members.values():
-            parts = math.ceil(len(members) / self.batch)
+            parts = math.ceil(len(members) / self.batch_size)
             batches += np.array_split(random.permutation(members), parts)
         return [batches[k] for k in random.permutation(len(batches))]
 
 
-def cut(pixels: Pixels, size: Size) -> tuple[Pixels, Size]:
+def resize_and_crop(pixels: Pixels, size: Size) -> tuple[Pixels, Size]:
     """The middle of a picture at a bucket's size: as much of it as its aspect lets in.
 
     Args:
@@ -111,7 +113,7 @@ def cut(pixels: Pixels, size: Size) -> tuple[Pixels, Size]:
     return np.asarray(small, np.float32) / np.float32(255), corner
 
 
-def seen(file: Path) -> Pixels:
+def read_on_white(file: Path) -> Pixels:
     """A picture (height, width, 3) in 0..1, as :func:`impasto.pictures.read` has it, on white.
 
     Raises:

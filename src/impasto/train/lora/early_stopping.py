@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-FLOOR = 0.9
+MIN_FIDELITY_FRACTION = 0.9
 """Share of the base's fidelity that has to be left."""
-PATIENCE = 3
+PATIENCE_EVALUATIONS = 3
 """Looks in a row without a better state after which it is enough."""
 
 
 @dataclass(frozen=True)
-class Look:
+class ValidationScore:
     """What CLIP saw.
 
     Attributes:
@@ -32,27 +32,27 @@ class Look:
     fidelity: float
 
 
-class Verdict:
+class EarlyStopping:
     """Collects looks, the base's first, and says which was the best, and when it is enough."""
 
-    def __init__(self, looks: Sequence[Look] = ()) -> None:
-        self.looks = list(looks)
+    def __init__(self, scores: Sequence[ValidationScore] = ()) -> None:
+        self.scores = list(scores)
 
-    def add(self, look: Look) -> bool:
+    def add(self, score: ValidationScore) -> bool:
         """Take a look in; whether it is the best so far."""
-        self.looks.append(look)
-        return self.best is look
+        self.scores.append(score)
+        return self.best is score
 
     @property
-    def best(self) -> Look | None:
+    def best(self) -> ValidationScore | None:
         """The look with the most style among those that are faithful; None if none is."""
-        faithful = [look for look in self.looks[1:] if self._faithful(look)]
+        faithful = [look for look in self.scores[1:] if self._is_faithful(look)]
         return max(faithful, key=lambda look: look.style, default=None)
 
     @property
-    def closing(self) -> tuple[str, bool]:
+    def summary(self) -> tuple[str, bool]:
         """What is to be said of the state that was taken, and whether to beware of it."""
-        looks, best = len(self.looks) - 1, self.best
+        looks, best = len(self.scores) - 1, self.best
         if looks < 1:
             return "", False
         if best:
@@ -66,16 +66,16 @@ class Verdict:
         )
 
     @property
-    def enough(self) -> bool:
+    def should_stop(self) -> bool:
         """Whether the last looks were all worse than one before them."""
         best = self.best
-        since = [look for look in self.looks[1:] if best is None or look.step > best.step]
-        return len(since) >= PATIENCE
+        since = [look for look in self.scores[1:] if best is None or look.step > best.step]
+        return len(since) >= PATIENCE_EVALUATIONS
 
-    def memory(self) -> list[dict[str, Any]]:
+    def as_dicts(self) -> list[dict[str, Any]]:
         """As plain values."""
-        return [asdict(look) for look in self.looks]
+        return [asdict(look) for look in self.scores]
 
-    def _faithful(self, look: Look) -> bool:
-        base = self.looks[0].fidelity
-        return look.fidelity >= base - (1 - FLOOR) * abs(base)
+    def _is_faithful(self, score: ValidationScore) -> bool:
+        base = self.scores[0].fidelity
+        return score.fidelity >= base - (1 - MIN_FIDELITY_FRACTION) * abs(base)

@@ -11,16 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from impasto.core.errors import KnobError, WeightsError
-from impasto.core.knobs import nearest
-from impasto.engines.diffusion.lora_keys import block_of, kohya_key, names_of
-from impasto.train.lora.frozen_base import FrozenBase
-from impasto.weights.lora import Name, Pair
+from impasto.core.knobs import closest_name
+from impasto.engines.diffusion.lora_keys import enclosing_blocks, file_layer_names, kohya_key
+from impasto.train.lora.frozen_base import FrozenDiffusionModel
+from impasto.weights.lora import LayerKey, LoraMatrices
 
-UNET = ("to_q", "to_k", "to_v", "to_out.0")
+UNET_TARGET_LAYERS = ("to_q", "to_k", "to_v", "to_out.0")
 """Layers of the U-Net's attention."""
-TEXT = ("q_proj", "k_proj", "v_proj", "out_proj")
+TEXT_TARGET_LAYERS = ("q_proj", "k_proj", "v_proj", "out_proj")
 """Layers of the text encoders' attention."""
-_ADAPTER = "default"
+_ADAPTER_NAME = "default"
 
 
 class LoraNetwork(nn.Module):
@@ -33,7 +33,7 @@ class LoraNetwork(nn.Module):
         rank: of the matrices.
         alpha: their product is multiplied by alpha / rank.
         blocks: of the U-Net that learn, such as "up.block_0"; none: all.
-        text: whether the text encoders learn, too.
+        train_text_encoders: whether the text encoders learn, too.
         seed: of what the matrices start from.
 
     Raises:
@@ -42,62 +42,72 @@ class LoraNetwork(nn.Module):
 
     def __init__(
         self,
-        base: FrozenBase,
+        base: FrozenDiffusionModel,
         rank: int,
         alpha: float,
         blocks: Sequence[str] = (),
-        text: bool = False,
+        train_text_encoders: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.rank, self.alpha, self.text = rank, alpha, text
-        self._base = _Apart(base)
-        self.places = _places(base, blocks, text)
+        self.rank, self.alpha, self.train_text_encoders = rank, alpha, train_text_encoders
+        self._base = _NoCopy(base)
+        self.target_layers = _find_target_layers(base, blocks, train_text_encoders)
         self.matrices = nn.ParameterDict()
         peft = importlib.import_module("peft")
-        parts = base.parts()
+        parts = base.components()
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            for part in dict.fromkeys(part for part, _ in self.places):
-                paths = [path for other, path in self.places if other == part]
+            for part in dict.fromkeys(part for part, _ in self.target_layers):
+                paths = [path for other, path in self.target_layers if other == part]
                 config = peft.LoraConfig(r=rank, lora_alpha=alpha, target_modules=paths)
-                peft.inject_adapter_in_model(config, parts[part], adapter_name=_ADAPTER)
+                peft.inject_adapter_in_model(config, parts[part], adapter_name=_ADAPTER_NAME)
                 parts[part].requires_grad_(False)
-        for part, path in self.places:
+        for part, path in self.target_layers:
             layer = parts[part].get_submodule(path)
             for role, thin in (("down", layer.lora_A), ("up", layer.lora_B)):
-                matrix = thin[_ADAPTER].weight
+                matrix = thin[_ADAPTER_NAME].weight
                 matrix.requires_grad_(True)
-                self.matrices[_named(part, path, role)] = matrix
+                self.matrices[_parameter_name(part, path, role)] = matrix
 
     @property
-    def base(self) -> FrozenBase:
+    def base(self) -> FrozenDiffusionModel:
         return self._base.base
 
-    def forward(self, noisy: Tensor, steps: Tensor, texts: Sequence[str], ids: Tensor) -> Tensor:
+    def forward(
+        self, noisy: Tensor, timesteps: Tensor, prompts: Sequence[str], time_ids: Tensor
+    ) -> Tensor:
         """As :meth:`FrozenBase.predict`, of texts."""
-        words = self.base.read(texts) if self.text else self.base.words(texts)
-        return self.base.predict(noisy, steps, words, ids)
+        words = (
+            self.base.encode_prompts(prompts)
+            if self.train_text_encoders
+            else self.base.cached_prompt_embeds(prompts)
+        )
+        return self.base.predict(noisy, timesteps, words, time_ids)
 
-    def groups(self, text_times: float) -> list[dict[str, Any]]:
+    def param_groups(self, text_encoder_lr_factor: float) -> list[dict[str, Any]]:
         """What is trained, and how many times the learning rate the text encoders have."""
         found: dict[bool, list[nn.Parameter]] = {True: [], False: []}
         for name, matrix in self.matrices.items():
             found[name.startswith("unet ")].append(matrix)
         groups = [{"params": found[True], "times": 1.0}]
-        return [*groups, {"params": found[False], "times": text_times}] if found[False] else groups
+        return (
+            [*groups, {"params": found[False], "times": text_encoder_lr_factor}]
+            if found[False]
+            else groups
+        )
 
-    def start_from(self, pairs: Mapping[Name, Pair], title: str) -> None:
+    def load_matrices(self, pairs: Mapping[LayerKey, LoraMatrices], title: str) -> None:
         """Take the matrices of another LoRA over.
 
         Raises:
             WeightsError: it has other layers or another rank.
         """
-        parts = self.base.parts()
+        parts = self.base.components()
         known = {
             (part, name): path
-            for part, path in self.places
-            for name in names_of(part, path, parts[part])
+            for part, path in self.target_layers
+            for name in file_layer_names(part, path, parts[part])
         }
         found = {}
         for (part, name), pair in pairs.items():
@@ -108,17 +118,17 @@ class LoraNetwork(nn.Module):
                     f"--rank ({self.rank}), --blocks and --text-encoders, or from none."
                 )
             found[part, path] = pair
-        if len(found) != len(self.places):
+        if len(found) != len(self.target_layers):
             raise WeightsError(f"{title} leaves layers out that are taught here: see --blocks.")
         with torch.no_grad():
             for (part, path), pair in found.items():
-                own = self.matrices[_named(part, path, "down")]
+                own = self.matrices[_parameter_name(part, path, "down")]
                 own.copy_(pair.down.view_as(own))
-                own = self.matrices[_named(part, path, "up")]
+                own = self.matrices[_parameter_name(part, path, "up")]
                 own.copy_((pair.up * pair.scale * self.rank / self.alpha).view_as(own))
 
     @contextlib.contextmanager
-    def silent(self) -> Iterator[None]:
+    def disable_lora(self) -> Iterator[None]:
         """For a block, the base is as it was."""
         ups = [matrix for name, matrix in self.matrices.items() if name.endswith(" up")]
         kept = [up.detach().clone() for up in ups]
@@ -133,49 +143,55 @@ class LoraNetwork(nn.Module):
                     up.copy_(value)
                 torch.clear_autocast_cache()
 
-    def tensors(self) -> dict[str, Tensor]:
+    def kohya_state_dict(self) -> dict[str, Tensor]:
         """The matrices by kohya's keys, as they are now."""
-        found, parts = {}, self.base.parts()
-        for part, path in self.places:
-            key = kohya_key(part, path, parts[part], self.base.xl)
+        found, parts = {}, self.base.components()
+        for part, path in self.target_layers:
+            key = kohya_key(part, path, parts[part], self.base.is_xl)
             for role in ("down", "up"):
-                matrix = self.matrices[_named(part, path, role)]
+                matrix = self.matrices[_parameter_name(part, path, role)]
                 found[f"{key}.lora_{role}.weight"] = matrix.detach().cpu().clone()
             found[f"{key}.alpha"] = torch.tensor(float(self.alpha))
         return found
 
 
-class _Apart:
+class _NoCopy:
     """Keeps the base out of the module's parts, and out of its copies."""
 
-    def __init__(self, base: FrozenBase) -> None:
+    def __init__(self, base: FrozenDiffusionModel) -> None:
         self.base = base
 
-    def __deepcopy__(self, memo: object) -> _Apart:
+    def __deepcopy__(self, memo: object) -> _NoCopy:
         return self
 
 
-def _named(part: str, path: str, role: str) -> str:
+def _parameter_name(component: str, path: str, role: str) -> str:
     """A name for a parameter, which may have no dots."""
-    return f"{part} {path.replace('.', ' ')} {role}"
+    return f"{component} {path.replace('.', ' ')} {role}"
 
 
-def _places(base: FrozenBase, blocks: Sequence[str], text: bool) -> list[tuple[str, str]]:
+def _find_target_layers(
+    base: FrozenDiffusionModel, blocks: Sequence[str], train_text_encoders: bool
+) -> list[tuple[str, str]]:
     """Part and path of the layers that learn."""
-    unet = [n for n, _ in base.unet.named_modules() if n.endswith(UNET) and ".attn" in n]
-    known = sorted({name for path in unet for name in block_of("unet", path)})
+    unet = [
+        n for n, _ in base.unet.named_modules() if n.endswith(UNET_TARGET_LAYERS) and ".attn" in n
+    ]
+    known = sorted({name for path in unet for name in enclosing_blocks("unet", path)})
     for block in blocks:
         if block not in known:
-            near = nearest(block, known)
+            near = closest_name(block, known)
             hint = f"Did you mean {near}?" if near else f"There are {', '.join(known)}."
             raise KnobError(f"blocks: {block!r} has no attention in {base.name}. {hint}")
     chosen = set(blocks)
-    places = [("unet", p) for p in unet if not chosen or chosen.intersection(block_of("unet", p))]
-    for part, encoder in base.parts().items() if text else ():
+    places = [
+        ("unet", p) for p in unet if not chosen or chosen.intersection(enclosing_blocks("unet", p))
+    ]
+    for part, encoder in base.components().items() if train_text_encoders else ():
         if part == "unet":
             continue
-        paths = [n for n, _ in encoder.named_modules() if n.endswith(TEXT)]
-        if base.xl and part == "text_encoder":  # whose last layer SDXL does not look at
+        paths = [n for n, _ in encoder.named_modules() if n.endswith(TEXT_TARGET_LAYERS)]
+        if base.is_xl and part == "text_encoder":  # whose last layer SDXL does not look at
             last = f"layers.{encoder.config.num_hidden_layers - 1}."
             paths = [path for path in paths if last not in path]
         places += [(part, path) for path in paths]

@@ -25,21 +25,27 @@ from impasto.core.errors import KnobError, MissingExtraError, ResourceError
 from impasto.core.knobs import knob
 from impasto.losses.min_snr import min_snr_weight, signal_to_noise
 from impasto.train.dataset import Album
-from impasto.train.lora.dataset import Kept, Latents, captions_beside, encoded, with_trigger
-from impasto.train.lora.frozen_base import FrozenBase, needs_diffusion
+from impasto.train.lora.dataset import (
+    CachedLatents,
+    LatentDataset,
+    encode_dataset,
+    prepend_trigger,
+    read_captions,
+)
+from impasto.train.lora.frozen_base import FrozenDiffusionModel, require_diffusion_extra
 from impasto.train.lora.network import LoraNetwork
-from impasto.train.lora.validation import SAMPLES, Samples
+from impasto.train.lora.validation import DEFAULT_SAMPLE_PROMPTS, LoraValidator
 from impasto.train.task import Course, Lesson, Share, Sources
-from impasto.weights.lora import ours, read_header, read_pairs, write_lora
-from impasto.weights.model_files import FORMAT, Model
+from impasto.weights.lora import read_lora_header, read_matrices, training_metadata, write_lora
+from impasto.weights.model_files import FORMAT_VERSION, TrainedModel
 
-CAPTIONS = ("auto", "files", "clip", "none")
-PRIOR_STEPS = 20
+CAPTION_SOURCES = ("auto", "files", "clip", "none")
+PRIOR_SAMPLING_STEPS = 20
 """Of the sampling of pictures that hold the base to what it knew."""
 
 
 @dataclass(frozen=True)
-class LoraCourse(Course):
+class LoraTrainConfig(Course):
     """The knobs."""
 
     steps: int = knob(1000, "steps of the optimiser", low=1, high=100_000_000)
@@ -59,13 +65,13 @@ class LoraCourse(Course):
         None, "their product is multiplied by alpha / rank; unset: the rank", low=1e-3, high=4096
     )
     blocks: tuple[str, ...] = knob((), "of the U-Net that learn, such as up.block_0; none: all")
-    text_encoders: bool = knob(False, "whether the text encoders learn, too")
-    text_rate: float = knob(
+    train_text_encoders: bool = knob(False, "whether the text encoders learn, too")
+    text_encoder_lr_factor: float = knob(
         0.5, "how many times the learning rate the text encoders have", low=0, high=10
     )
     captions: str = knob(
         "auto", "of the pictures, without style words: from the .txt files beside them, and from "
-        "CLIP for others; auto: if it is here; files: word for word", choices=CAPTIONS,
+        "CLIP for others; auto: if it is here; files: word for word", choices=CAPTION_SOURCES,
     )  # fmt: skip
     trigger: str = knob("", "a word that calls the style; stands before every caption")
     caption_dropout: float = knob(
@@ -73,132 +79,151 @@ class LoraCourse(Course):
         high=1,
     )  # fmt: skip
     snr_gamma: float = knob(5.0, "γ of min-SNR; 0: every step of the noise counts alike", low=0)
-    prior: int = knob(
+    num_prior_images: int = knob(
         0, "pictures that the base paints first, to be held to what it knew; 0: none", low=0,
         high=10_000,
     )  # fmt: skip
     prior_prompt: str = knob("", "their prompt; unset: the captions without the trigger")
     prior_weight: float = knob(1.0, "of their loss", low=0)
-    checkpointing: bool = knob(
+    gradient_checkpointing: bool = knob(
         True, "compute activations twice instead of keeping them: less memory, a third more time"
     )
     optimiser: str = knob(
         "auto", "adam, or adam8bit of bitsandbytes; auto: that where it is installed, on a GPU",
         choices=("auto", "adam", "adam8bit"),
     )  # fmt: skip
-    samples: str = knob(" | ".join(SAMPLES), "prompts of the sample pictures, with | between")
+    sample_prompts: str = knob(
+        " | ".join(DEFAULT_SAMPLE_PROMPTS), "prompts of the sample pictures, with | between"
+    )
     sample_steps: int = knob(20, "steps of a sample picture", low=1, high=1000)
     early_stop: bool = knob(
         True, "end when CLIP, if it is here, sees no more style or less of the prompts"
     )
     clip: str = knob("", "a CLIP for that: a folder, or a name on the hub; unset: IMPASTO_CLIP")
-    looks: int = knob(10, "how often it looks", low=1, high=1000)
+    evaluations: int = knob(10, "how often it looks", low=1, high=1000)
 
 
-class LoraLesson(Lesson):
+class LoraTask(Lesson):
     """Teaches a diffusion model a style, as a LoRA for SD 1.5 or SDXL.
 
     Args:
         course: the knobs.
         photos: folders of pictures in one style.
         styles: folders of pictures in no style, that hold the base to what it knew; or none.
-        start: a LoRA to start from.
+        init_from: a LoRA to start from.
         captions: path → caption; None: those that lie beside the pictures as .txt, word for word.
     """
 
     name: ClassVar[str] = "lora"
-    knobs = LoraCourse
+    knobs = LoraTrainConfig
     flags: ClassVar[tuple[str, str]] = ("pictures", "prior-pictures")
     wants_captions: ClassVar[bool] = True
 
     def __init__(
         self,
-        course: LoraCourse,
+        course: LoraTrainConfig,
         photos: Sequence[str],
         styles: Sequence[str],
         start: str,
         captions: Mapping[str, str] | None = None,
     ) -> None:
-        needs_diffusion()
-        self.pictures = Album(photos, course.side, course.seed, "pictures")
-        self.pictures.look_through()
-        self.others = Album(styles, course.side, course.seed, "prior pictures") if styles else None
-        if self.others:
-            self.others.look_through()
-        self.albums = (self.pictures, self.others) if self.others else (self.pictures,)
-        if captions is None:
-            captions = captions_beside(self.pictures) if course.captions != "none" else {}
-        self.shown = {str(f): captions.get(str(f), "") for f in self.pictures.files}
-        self._check(course)
-        self.base = FrozenBase(course.model, course.accept_licence)
-        side = course.side or self.base.side
-        if side < self.base.step:
-            raise KnobError(f"side = {side}: it must be at least {self.base.step} px.")
-        self.alpha = course.alpha or float(course.rank)
-        self.course: LoraCourse = dataclasses.replace(course, side=side, alpha=self.alpha)
-        self.captions = {f: with_trigger(course.trigger, text) for f, text in self.shown.items()}
-        self.network: LoraNetwork = LoraNetwork(
-            self.base, course.rank, self.alpha, course.blocks, course.text_encoders, course.seed
+        require_diffusion_extra()
+        self.dataset = Album(photos, course.side, course.seed, "pictures")
+        self.dataset.look_through()
+        self.prior_dataset = (
+            Album(styles, course.side, course.seed, "prior pictures") if styles else None
         )
-        self.start = start
+        if self.prior_dataset:
+            self.prior_dataset.look_through()
+        self.albums = (self.dataset, self.prior_dataset) if self.prior_dataset else (self.dataset,)
+        if captions is None:
+            captions = read_captions(self.dataset) if course.captions != "none" else {}
+        self.plain_captions = {str(f): captions.get(str(f), "") for f in self.dataset.files}
+        self._check_knobs(course)
+        self.base = FrozenDiffusionModel(course.model, course.accept_licence)
+        side = course.side or self.base.native_size
+        if side < self.base.size_multiple:
+            raise KnobError(f"side = {side}: it must be at least {self.base.size_multiple} px.")
+        self.alpha = course.alpha or float(course.rank)
+        self.course: LoraTrainConfig = dataclasses.replace(course, side=side, alpha=self.alpha)
+        self.captions = {
+            f: prepend_trigger(course.trigger, text) for f, text in self.plain_captions.items()
+        }
+        self.network: LoraNetwork = LoraNetwork(
+            self.base,
+            course.rank,
+            self.alpha,
+            course.blocks,
+            course.train_text_encoders,
+            course.seed,
+        )
+        self.init_from = start
         if start:
-            header = read_header(Path(start))
-            self.begin = read_pairs(header)
-        self.samples = Samples(self.base, self.network, self.course)
+            header = read_lora_header(Path(start))
+            self.init_matrices = read_matrices(header)
+        self.validator = LoraValidator(self.base, self.network, self.course)
         self.remarks = self._remarks()
 
     @classmethod
-    def of(cls, course: Any, sources: Sources) -> LoraLesson:
+    def of(cls, course: Any, sources: Sources) -> LoraTask:
         told = sources.captions or None
         return cls(course, sources.photos, sources.styles, sources.start, told)
 
     @classmethod
-    def start_model(cls, start: str) -> Model:
-        card = ours(read_header(Path(start)))["card"]
-        return Model(Path(start).name, "", cls.name, {}, {}, card)
+    def start_model(cls, start: str) -> TrainedModel:
+        card = training_metadata(read_lora_header(Path(start)))["card"]
+        return TrainedModel(Path(start).name, "", cls.name, {}, {}, card)
 
-    def _check(self, course: LoraCourse) -> None:
+    def _check_knobs(self, course: LoraTrainConfig) -> None:
         """Refuse knobs that contradict each other, or what is not installed."""
-        if course.optimiser == "adam8bit" and not _eight_bit():
+        if course.optimiser == "adam8bit" and not _has_bitsandbytes():
             raise MissingExtraError(
                 "optimiser = 'adam8bit' needs bitsandbytes; run: pip install bitsandbytes"
             )
-        if course.prior and self.others:
+        if course.num_prior_images and self.prior_dataset:
             raise KnobError("prior and --prior-pictures: give one of them.")
-        if (course.prior or self.others) and not (course.trigger or course.prior_prompt):
+        if (course.num_prior_images or self.prior_dataset) and not (
+            course.trigger or course.prior_prompt
+        ):
             raise KnobError(
                 "With prior pictures, one prompt would mean two things: give a --trigger, which "
                 "calls the style, or a --prior-prompt."
             )
-        if course.prior and not course.prior_prompt and not any(self.shown.values()):
+        if (
+            course.num_prior_images
+            and not course.prior_prompt
+            and not any(self.plain_captions.values())
+        ):
             raise KnobError("prior: there are no captions to be painted; give a --prior-prompt.")
-        if self.others and not course.prior_prompt:
-            beside = captions_beside(self.others)
-            if lacking := sum(str(file) not in beside for file in self.others.files):
+        if self.prior_dataset and not course.prior_prompt:
+            beside = read_captions(self.prior_dataset)
+            if lacking := sum(str(file) not in beside for file in self.prior_dataset.files):
                 raise KnobError(
                     f"{lacking} of the prior pictures have no caption, and an empty prompt calls "
                     "the style now and then: give a --prior-prompt, or a .txt file beside each."
                 )
 
     def _remarks(self) -> list[str]:
-        told = sum(bool(text) for text in self.shown.values())
-        lacking = len(self.shown) - told
+        told = sum(bool(text) for text in self.plain_captions.values())
+        lacking = len(self.plain_captions) - told
         licence = self.base.licence or "not stated"
-        layers = len(self.network.places)
+        layers = len(self.network.target_layers)
         said = [f"The base is {self.base.name}, licence {licence}; {layers} layers learn."]
         if lacking and (told or not self.course.trigger):
             said.append(
-                f"{lacking} of {len(self.shown)} pictures have no caption, and what they show may "
+                f"{lacking} of {len(self.plain_captions)} pictures have no caption, and what they show may "
                 "be learnt as style: write it into a .txt file beside each."
             )
-        return said + ([self.samples.remark] if self.samples.remark else [])
+        return said + ([self.validator.disabled_reason] if self.validator.disabled_reason else [])
 
     def groups(self) -> list[dict[str, Any]]:
-        return self.network.groups(self.course.text_rate)
+        return self.network.param_groups(self.course.text_encoder_lr_factor)
 
     def optimizer(self) -> torch.optim.Optimizer:
         wanted = self.course.optimiser
-        if wanted == "adam8bit" or (wanted == "auto" and "cuda" in self.device and _eight_bit()):
+        if wanted == "adam8bit" or (
+            wanted == "auto" and "cuda" in self.device and _has_bitsandbytes()
+        ):
             small = importlib.import_module("bitsandbytes").optim.Adam8bit
             made_small: torch.optim.Optimizer = small(
                 self.groups(), lr=self.course.learning_rate, betas=(0.9, 0.99)
@@ -220,122 +245,135 @@ class LoraLesson(Lesson):
             ResourceError: the base does not fit, or a picture in it.
         """
         try:
-            self._settle(device, precision)
+            self._prepare(device, precision)
         except torch.OutOfMemoryError as error:
             raise ResourceError(
                 f"Too little memory on {device} for {self.base.name} at {self.course.side} px: try "
                 "a smaller --side, or --model with an SD 1.5."
             ) from error
 
-    def _settle(self, device: str, precision: str) -> None:
+    def _prepare(self, device: str, precision: str) -> None:
         self.device = self.base.device = device
         base, course = self.base, self.course
         base.vae.to(device)
-        kept = self._encoded(self.pictures, self.captions)
-        self.data = self._latents(kept, course.seed, course.caption_dropout)
+        kept = self._encode_dataset(self.dataset, self.captions)
+        self.style_latents = self._make_latent_dataset(kept, course.seed, course.caption_dropout)
         kind = torch.bfloat16 if precision == "bf16" else torch.float32
         prior = []
-        if self.others:
-            prompts = {str(f): course.prior_prompt for f in self.others.files}
-            prior = self._encoded(self.others, prompts | captions_beside(self.others))
+        if self.prior_dataset:
+            prompts = {str(f): course.prior_prompt for f in self.prior_dataset.files}
+            prior = self._encode_dataset(
+                self.prior_dataset, prompts | read_captions(self.prior_dataset)
+            )
         base.vae.to("cpu")
         for name, parameter in base.unet.named_parameters():
             if "lora_" not in name:
                 parameter.data = parameter.data.to(kind)
         for part in (base.unet, *base.encoders):
             part.to(device)
-        texts = ["", *self.captions.values(), *self.shown.values(), *self.samples.prompts]
-        if not course.text_encoders:
-            base.words([*texts, *(each.caption for each in prior), course.prior_prompt])
+        texts = [
+            "",
+            *self.captions.values(),
+            *self.plain_captions.values(),
+            *self.validator.prompts,
+        ]
+        if not course.train_text_encoders:
+            base.cached_prompt_embeds(
+                [*texts, *(each.caption for each in prior), course.prior_prompt]
+            )
             for encoder in base.encoders:
                 encoder.to("cpu")
-        if course.checkpointing:
+        if course.gradient_checkpointing:
             base.unet.enable_gradient_checkpointing()
-        alphas = base.alphas.to(device)
-        self.alphas = alphas
-        self.weights = min_snr_weight(signal_to_noise(alphas), course.snr_gamma, base.prediction)
-        if course.prior:
-            prior = self._painted()
-        self.prior = self._latents(prior, course.seed + 1) if prior else None
-        self.samples.prepare(self.pictures.files)
-        if self.start:
-            self.network.start_from(self.begin, self.start)
+        alphas = base.alphas_cumprod.to(device)
+        self.alphas_cumprod = alphas
+        self.snr_weights = min_snr_weight(
+            signal_to_noise(alphas), course.snr_gamma, base.prediction_type
+        )
+        if course.num_prior_images:
+            prior = self._generate_prior()
+        self.prior_latents = self._make_latent_dataset(prior, course.seed + 1) if prior else None
+        self.validator.prepare(self.dataset.files)
+        if self.init_from:
+            self.network.load_matrices(self.init_matrices, self.init_from)
 
-    def _latents(self, kept: Sequence[Kept], seed: int, dropped: float = 0.0) -> Latents:
-        return Latents(kept, self.course.batch, seed, len(self.base.alphas), dropped)
+    def _make_latent_dataset(
+        self, kept: Sequence[CachedLatents], seed: int, dropped: float = 0.0
+    ) -> LatentDataset:
+        return LatentDataset(kept, self.course.batch, seed, len(self.base.alphas_cumprod), dropped)
 
-    def _encoded(self, album: Album, captions: Mapping[str, str]) -> list[Kept]:
+    def _encode_dataset(self, dataset: Album, captions: Mapping[str, str]) -> list[CachedLatents]:
         side = self.course.side
-        found, small = encoded(self.base, album, captions, side)
+        found, small = encode_dataset(self.base, dataset, captions, side)
         if small:
             self.remarks = [
                 *self.remarks,
-                f"{small} of the {album.role} are smaller than {side} px and are scaled up, which "
+                f"{small} of the {dataset.role} are smaller than {side} px and are scaled up, which "
                 "makes a soft style: take larger ones, or a smaller --side.",
             ]
         return found
 
-    def _painted(self) -> list[Kept]:
+    def _generate_prior(self) -> list[CachedLatents]:
         """What the base paints before it is taught; the size is that of every bucket in turn."""
-        prompt, sizes = self.course.prior_prompt, list(self.data.buckets.members)
-        texts = [prompt] if prompt else [t for t in self.shown.values() if t]
+        prompt, sizes = self.course.prior_prompt, list(self.style_latents.buckets.members)
+        texts = [prompt] if prompt else [t for t in self.plain_captions.values() if t]
         found = []
-        for number in range(self.course.prior):
+        for number in range(self.course.num_prior_images):
             text, size = texts[number % len(texts)], sizes[number % len(sizes)]
             seed = self.course.seed + 1 + number
-            live = self.course.text_encoders
-            latents = self.base.sample(text, size, seed, PRIOR_STEPS, live).cpu()
+            live = self.course.train_text_encoders
+            latents = self.base.sample(text, size, seed, PRIOR_SAMPLING_STEPS, live).cpu()
             ids = (*size, 0, 0, *size)
-            found.append(Kept(latents, torch.zeros_like(latents), ids, text))
+            found.append(CachedLatents(latents, torch.zeros_like(latents), ids, text))
         return found
 
     def loss(self, network: nn.Module, step: int, share: Share) -> dict[str, Tensor]:
         turn = step * share.count + share.index
-        terms = {"style": self._error(network, self.data.turn(turn))}
-        if self.prior:
-            held = self._error(network, self.prior.turn(turn))
+        terms = {"style": self._denoising_loss(network, self.style_latents.batch(turn))}
+        if self.prior_latents:
+            held = self._denoising_loss(network, self.prior_latents.batch(turn))
             terms["prior"] = self.course.prior_weight * held
         return terms
 
-    def _error(self, network: nn.Module, turn: Any) -> Tensor:
+    def _denoising_loss(self, network: nn.Module, batch: Any) -> Tensor:
         """The weighted squared error of what is predicted, as in DDPM's simple loss."""
-        clean, noise = turn.latents.to(self.device), turn.noise.to(self.device)
-        steps = turn.steps.to(self.device)
-        signal = self.alphas[steps].sqrt().view(-1, 1, 1, 1)
-        drowned = (1 - self.alphas[steps]).sqrt().view(-1, 1, 1, 1)
-        found = network(signal * clean + drowned * noise, steps, turn.captions, turn.ids)
+        clean, noise = batch.latents.to(self.device), batch.noise.to(self.device)
+        steps = batch.steps.to(self.device)
+        signal = self.alphas_cumprod[steps].sqrt().view(-1, 1, 1, 1)
+        drowned = (1 - self.alphas_cumprod[steps]).sqrt().view(-1, 1, 1, 1)
+        found = network(signal * clean + drowned * noise, steps, batch.captions, batch.ids)
         wanted = {
             "epsilon": noise,
             "v_prediction": signal * noise - drowned * clean,
             "sample": clean,
-        }[self.base.prediction]
+        }[self.base.prediction_type]
         errors = (found - wanted).square().mean(dim=(1, 2, 3))
-        weighted: Tensor = self.weights[steps] * errors
+        weighted: Tensor = self.snr_weights[steps] * errors
         return weighted.mean()
 
     def looks(self, step: int) -> bool:
-        return self.samples.looks(step)
+        return self.validator.should_evaluate(step)
 
     def enough(self, step: int) -> bool:
-        with self._enough_memory():
-            return self.samples.enough(step)
+        with self._explain_out_of_memory():
+            return self.validator.should_stop(step)
 
     def closing(self) -> tuple[str, bool]:
-        return self.samples.verdict.closing
+        return self.validator.early_stopping.summary
 
     def memory(self) -> dict[str, Any]:
-        return self.samples.memory()
+        return self.validator.state_dict()
 
     def recall(self, memory: Mapping[str, Any]) -> None:
-        self.samples.recall(memory)
+        self.validator.load_state_dict(memory)
 
     def preview(self) -> Tensor:
         """Sample pictures: those of the base on top, below with the LoRA as it is."""
-        with self._enough_memory():
-            return self.samples.grid()
+        with self._explain_out_of_memory():
+            return self.validator.grid()
 
     @contextlib.contextmanager
-    def _enough_memory(self) -> Iterator[None]:
+    def _explain_out_of_memory(self) -> Iterator[None]:
         try:
             yield
         except torch.OutOfMemoryError as error:
@@ -350,13 +388,13 @@ class LoraLesson(Lesson):
             "base": self.base.name,
             "base_sha256": self.base.sha256,
             "base_licence": self.base.licence,
-            "family": "sdxl" if self.base.xl else "sd15",
+            "family": "sdxl" if self.base.is_xl else "sd15",
             "rank": self.course.rank,
             "alpha": self.course.alpha,
             "trigger": self.course.trigger,
-            **self.samples.about(),
+            **self.validator.metadata(),
         }
-        return self.samples.best() or self.network.tensors(), about
+        return self.validator.best_tensors() or self.network.kohya_state_dict(), about
 
     def write(
         self,
@@ -366,14 +404,14 @@ class LoraLesson(Lesson):
         card: Mapping[str, Any],
     ) -> None:
         """Write it with what ComfyUI, A1111 and kohya's tools look for in the metadata."""
-        xl = self.base.xl
-        ours = {"format": FORMAT, "kind": self.name, "about": about, "card": card}
+        xl = self.base.is_xl
+        ours = {"format": FORMAT_VERSION, "kind": self.name, "about": about, "card": card}
         told = {
             "impasto": json.dumps(ours, ensure_ascii=False),
             "modelspec.sai_model_spec": "1.0.0",
             "modelspec.architecture": f"stable-diffusion-{'xl-v1-base' if xl else 'v1'}/lora",
             "modelspec.title": self.course.trigger or "style",
-            "modelspec.prediction_type": self.base.prediction.split("_")[0],
+            "modelspec.prediction_type": self.base.prediction_type.split("_")[0],
             "modelspec.license": str(card.get("licence", "")),
             "modelspec.trigger_phrase": self.course.trigger,
             "ss_network_module": "networks.lora",
@@ -381,11 +419,11 @@ class LoraLesson(Lesson):
             "ss_network_alpha": str(self.alpha),
             "ss_base_model_version": "sdxl_base_v1-0" if xl else "sd_v1",
             "ss_sd_model_name": self.base.name,
-            "ss_num_train_images": str(len(self.pictures)),
+            "ss_num_train_images": str(len(self.dataset)),
             "ss_steps": str(card.get("steps", "")),
         }
         write_lora(file, tensors, {k: v for k, v in told.items() if v})
 
 
-def _eight_bit() -> bool:
+def _has_bitsandbytes() -> bool:
     return importlib.util.find_spec("bitsandbytes") is not None
