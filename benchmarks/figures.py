@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import impasto
-from impasto.advise.recommend.style_features import contrast
+from impasto.advise.recommend.style_features import luminance_contrast
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACE = ROOT / "src" / "impasto" / "advise" / "recommend" / "figures.json"
@@ -94,7 +94,7 @@ def add_contrast(
 ) -> dict[str, float]:
     """Errors on the styles with more contrast than the middle one, and on the others."""
     names = sorted({pair.partition(", ")[2] for pair in rows[0]["each"]})
-    found = {name: contrast(read_style(name)) for name in names}
+    found = {name: luminance_contrast(read_style(name)) for name in names}
     middle = median(found.values())
     for method in METHODS:
         each = next(r for r in rows if r["method"] == method)["each"]

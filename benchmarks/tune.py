@@ -20,7 +20,7 @@ import numpy as np
 import skimage.data
 
 import impasto
-from impasto.advise.tune.trial import score_of
+from impasto.advise.tune.trial import tchebycheff_score
 from impasto.metrics import Evaluator
 from impasto.pictures import as_picture
 
@@ -55,7 +55,7 @@ def content(name: str) -> object:
 
 def measured(judge: Evaluator, result: impasto.Result, aim: float) -> dict[str, float]:
     values = dict(judge(result.pixels).values)
-    return {"score": score_of(values["style_error"], values["content_error"], aim), **values}
+    return {"score": tchebycheff_score(values["style_error"], values["content_error"], aim), **values}
 
 
 def measure(method: str, pair: tuple[str, str], aim: float) -> dict:
@@ -78,10 +78,10 @@ def measure(method: str, pair: tuple[str, str], aim: float) -> dict:
         "budget": budget,
         "aim": aim,
         "defaults": measured(judge, usual, aim),
-        "tuned": measured(judge, tuning.paint(), aim),
+        "tuned": measured(judge, tuning.stylize(), aim),
         "trials": len(tuning.trials),
         "finals": len(tuning.finals),
-        "at": tuning.rung,
+        "at": tuning.fidelity,
         "seconds": round(tuning.seconds, 1),
         "knobs": {k: v for k, v in tuning.best.knobs.items() if v != tuning.trials[0].knobs[k]},
     }

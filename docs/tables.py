@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from impasto.advise.recommend.rules import LIMITS, RULES, filled
+from impasto.advise.recommend.rules import LIMITS, RULES, fill_template
 from impasto.advise.recommend.scenario import PURPOSES
 from impasto.core.words import format_short_duration
 
@@ -29,7 +29,7 @@ PLACE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def purposes() -> str:
-    rows = [(f"`{p.name}`", p.title, patience(p.patience, p.every)) for p in PURPOSES.values()]
+    rows = [(f"`{p.name}`", p.title, patience(p.max_seconds, p.per_image_timing)) for p in PURPOSES.values()]
     return table(("`--for`", "what it is", "unless there is a `--deadline`, at most"), rows)
 
 
@@ -43,14 +43,14 @@ def patience(seconds: float, every: bool) -> str:
 
 def rules() -> str:
     rows = [
-        (rule.when, names(rule.favours), names(rule.instead), said(rule.why, rule.nearest))
+        (rule.condition, names(rule.favours), names(rule.fallbacks), said(rule.reason, rule.fallback_reason))
         for rule in RULES
     ]
     return table(("when", "favours", "else", "why"), rows)
 
 
 def said(*sentences: str) -> str:
-    return " ".join(filled(sentence, WORDS) for sentence in sentences if sentence)
+    return " ".join(fill_template(sentence, WORDS) for sentence in sentences if sentence)
 
 
 def names(methods: Sequence[str]) -> str:
@@ -58,7 +58,7 @@ def names(methods: Sequence[str]) -> str:
 
 
 def limits() -> str:
-    rows = [(limit.when, re.sub(r"\{\w+\}", "…", limit.why)) for limit in LIMITS.values()]
+    rows = [(limit.condition, re.sub(r"\{\w+\}", "…", limit.reason)) for limit in LIMITS.values()]
     return table(("ruled out are", "what is said"), rows)
 
 

@@ -39,7 +39,7 @@ def main() -> None:
     write(read(compared.contact_sheet_path).pixels, HERE / "compare.jpg", quality=85)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as tool:
         shot = Path(folder) / "page.png"
-        path = shutil.which("chromium-headless-shell") or shutil.which("chromium")
+        path = shutil.ufunc("chromium-headless-shell") or shutil.ufunc("chromium")
         browser = tool.chromium.launch(executable_path=path, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1200, "height": 900})
         page.goto(compared.report_path.resolve().as_uri())

@@ -37,7 +37,7 @@ def cell(path: Path) -> Image.Image:
         style.thumbnail((image.width, HIGH))
         image.paste(style.convert("RGB"), ((image.width - style.width) // 2, HIGH - style.height))
     draw, left = ImageDraw.Draw(image), 0.0
-    for colour in said.facts["colours"]:
+    for colour in said.measurements["colours"]:
         right = left + colour["share"] * image.width
         draw.rectangle((left, HIGH + 8, right, HIGH + 28), fill=colour["rgb"])
         left = right

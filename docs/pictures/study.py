@@ -114,7 +114,7 @@ def photograph(path: Path, page_file: Path, folder: Path) -> None:
     from playwright.sync_api import sync_playwright
 
     names = ("chromium-headless-shell", "chromium", "google-chrome")
-    chromium = next(filter(None, map(shutil.which, names)), None)
+    chromium = next(filter(None, map(shutil.ufunc, names)), None)
     desk = {"viewport": {"width": 1280, "height": 800}}
     phone = {"viewport": {"width": 390, "height": 800}, "is_mobile": True, "has_touch": True}
     with sync_playwright() as playwright, served(path) as url:

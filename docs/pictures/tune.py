@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 import impasto
-from impasto.advise.tune.trial_sheet import strip
+from impasto.advise.tune.trial_sheet import make_trial_sheet
 from impasto.pictures import write
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +32,7 @@ def main() -> None:
     args = parser.parse_args()
     os.chdir(ROOT)  # so that the command has the names that a reader has
     tuning = impasto.tune(CONTENT, STYLE, method="wct", size=512, budget=args.budget)
-    write(strip(tuning), ROOT / "docs" / "pictures" / "tune.jpg", quality=88)
+    write(make_trial_sheet(tuning), ROOT / "docs" / "pictures" / "tune.jpg", quality=88)
     print(f"| trial | by | score | style error | content error | {' | '.join(KNOBS)} |")
     print("|---" * (5 + len(KNOBS)) + "|")
     first = sorted(tuning.trials, key=lambda trial: trial.score)
@@ -43,7 +43,7 @@ def main() -> None:
             f"| {trial.number}{' final' if trial.final else ''} | {trial.by} | {trial.score:.3f} "
             f"| {trial.style_error:.3f} | {trial.content_error:.3f} | {knobs} |"
         )
-    print(f"\n{tuning.verdict}\nDecided at {tuning.rung}.\n{tuning.command()}")
+    print(f"\n{tuning.summary}\nDecided at {tuning.fidelity}.\n{tuning.command()}")
 
 
 if __name__ == "__main__":

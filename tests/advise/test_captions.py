@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from tiny_clip import write_clip
 
-from impasto.advise.describe.captions import LEAST, Namer, captions_of, content_only
+from impasto.advise.describe.captions import MIN_OBJECT_PROBABILITY, ObjectTagger, make_captions, strip_style_words
 from impasto.core.errors import WeightsError
 from impasto.metrics.object_names import OBJECTS
 
@@ -32,7 +32,7 @@ from impasto.metrics.object_names import OBJECTS
     ],
 )
 def test_style_words_are_left_out(caption, left):
-    assert content_only(caption) == left
+    assert strip_style_words(caption) == left
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def folder(tmp_path):
 
 def test_files_come_first_and_clip_says_the_others(folder, tmp_path_factory):
     clip = write_clip(tmp_path_factory.mktemp("clip"))
-    found, notes = captions_of([str(folder)], "auto", str(clip))
+    found, notes = make_captions([str(folder)], "auto", str(clip))
     assert found[str(folder / "a.png")] == "a tree"
     other = found[str(folder / "b.png")]
     assert all(word in OBJECTS for word in other.split(", ") if word)
@@ -54,25 +54,25 @@ def test_files_come_first_and_clip_says_the_others(folder, tmp_path_factory):
 
 
 def test_word_for_word_or_none(folder):
-    assert captions_of([str(folder)], "files")[0] == {
+    assert make_captions([str(folder)], "files")[0] == {
         str(folder / "a.png"): "A tree, oil on canvas",
         str(folder / "b.png"): "",
     }
-    assert set(captions_of([str(folder)], "none")[0].values()) == {""}
+    assert set(make_captions([str(folder)], "none")[0].values()) == {""}
 
 
 def test_clip_that_was_asked_for_has_to_be_there(folder, monkeypatch):
     monkeypatch.setenv("IMPASTO_CLIP", "/no/clip")
-    assert captions_of([str(folder)], "auto")[0][str(folder / "b.png")] == ""
+    assert make_captions([str(folder)], "auto")[0][str(folder / "b.png")] == ""
     with pytest.raises(WeightsError, match="no CLIP"):
-        captions_of([str(folder)], "clip")
+        make_captions([str(folder)], "clip")
 
 
 def test_clip_passes_a_damaged_picture_over(folder, tmp_path_factory):
     whole = (folder / "b.png").read_bytes()
     (folder / "c.png").write_bytes(whole[: len(whole) // 2])
     clip = write_clip(tmp_path_factory.mktemp("clip"))
-    found, _ = captions_of([str(folder)], "auto", str(clip))
+    found, _ = make_captions([str(folder)], "auto", str(clip))
     assert found[str(folder / "c.png")] == ""
 
 
@@ -88,5 +88,5 @@ def test_only_likely_things_are_named(folder):
             seen[OBJECTS.index("tree")], seen[OBJECTS.index("house")] = 0.7, 0.69
             return seen[None]
 
-    assert Namer(Eye())(str(folder / "a.png")) == "tree, house"
-    assert 1 / (1 + np.e) >= LEAST
+    assert ObjectTagger(Eye())(str(folder / "a.png")) == "tree, house"
+    assert 1 / (1 + np.e) >= MIN_OBJECT_PROBABILITY

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from tiny_clip import write_clip
 
-from impasto.advise.describe.clip_tags import Chooser, clearest
-from impasto.advise.describe.vocabulary import GROUPS
+from impasto.advise.describe.clip_tags import StyleTagger, clearest_word
+from impasto.advise.describe.vocabulary import WORD_GROUPS
 from impasto.nets.clip import Clip
 
 GREY = np.full((40, 50, 3), 0.5, np.float32)
@@ -28,7 +28,7 @@ class StandIn:
 
 
 def test_of_each_group_the_word_that_is_seen():
-    found = Chooser(StandIn("Cubism", "woodcut", "faceted planes"))(GREY)
+    found = StyleTagger(StandIn("Cubism", "woodcut", "faceted planes"))(GREY)
     assert found == [
         ("medium", "woodcut"),
         ("movement", "Cubism"),
@@ -37,15 +37,15 @@ def test_of_each_group_the_word_that_is_seen():
 
 
 def test_nothing_is_claimed_of_a_picture_without_a_style():
-    assert Chooser(StandIn())(GREY) == []
+    assert StyleTagger(StandIn())(GREY) == []
 
 
 def test_the_vocabulary_is_read_once_in_all_its_sentences():
     stand_in = StandIn("Cubism")
-    chooser = Chooser(stand_in)
+    chooser = StyleTagger(stand_in)
     chooser(GREY)
     chooser(GREY)
-    sentences = sum(len(g.templates) * (len(g.words) + 1) for g in GROUPS.values())
+    sentences = sum(len(g.prompt_templates) * (len(g.words) + 1) for g in WORD_GROUPS.values())
     assert len(stand_in.read) == sentences
     assert "an artwork of Cubism" in stand_in.read
 
@@ -65,10 +65,10 @@ WORDS = ("a", "b", "c")
     ],
 )
 def test_a_word_must_be_clear(cosines, word):
-    assert clearest(np.array(cosines), WORDS) == word
+    assert clearest_word(np.array(cosines), WORDS) == word
 
 
 def test_with_a_real_clip_of_no_sense(tmp_path):
     clip = Clip(str(write_clip(tmp_path)))
-    for kind, word in Chooser(clip)(GREY):
-        assert word in GROUPS[kind].words
+    for kind, word in StyleTagger(clip)(GREY):
+        assert word in WORD_GROUPS[kind].words

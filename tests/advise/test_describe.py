@@ -68,11 +68,11 @@ def cubist(unset):
 
 def test_measured_where_there_is_nothing_else(no_clip):
     found = impasto.describe(BLUE)
-    assert found.way == "measured"
-    assert found.how == "measured from the pixels"
+    assert found.backend == "measured"
+    assert found.provenance == "measured from the pixels"
     assert "cobalt" in found.words
     assert found.phrase == ", ".join(found.words)
-    assert found.facts["warm"] == 0
+    assert found.measurements["warm"] == 0
     model, clip = found.notes
     assert "No vision-language model is configured" in model
     assert "CLIP" in clip
@@ -95,7 +95,7 @@ def test_without_the_extra_its_install_line_is_in_the_notes(no_clip, monkeypatch
 def test_the_models_words(asked, server):
     server.says = [SAID, {"things": []}]
     found = describe(BLUE, **asked)
-    assert found.way == "model"
+    assert found.backend == "model"
     assert found.words == (
         "oil on canvas",
         "Post-Impressionism",
@@ -104,9 +104,9 @@ def test_the_models_words(asked, server):
         "thick impasto",
         "turbulent",
     )  # neither the starry night nor the painter
-    assert found.how.startswith("said by llava:7b at 127.0.0.1:")
+    assert found.provenance.startswith("said by llava:7b at 127.0.0.1:")
     assert found.notes == ("2 of its 8 phrases were dropped: no style words.",)
-    assert found.facts["colours"][0]["name"] == "cobalt"
+    assert found.measurements["colours"][0]["name"] == "cobalt"
 
 
 def test_what_the_model_is_sent(asked, server):
@@ -147,7 +147,7 @@ def test_one_word_of_each_kind_before_a_second(asked, server):
 def test_a_model_that_fails_is_said_and_the_pixels_are_measured(asked, server, says):
     server.says = [says]
     found = describe(BLUE, **asked)
-    assert found.way == "measured"
+    assert found.backend == "measured"
     assert "llava:7b" in found.notes[0]
 
 
@@ -163,7 +163,7 @@ def test_a_model_that_was_asked_for_by_name_must_not_fail(asked, server):
 def test_of_many_pictures_a_model_that_is_down_is_asked_once(asked, server):
     server.says = [500]
     describer = Describer(**asked)
-    assert [describer(BLUE).way, describer(BLUE).way] == ["measured", "measured"]
+    assert [describer(BLUE).backend, describer(BLUE).backend] == ["measured", "measured"]
     assert len(server.asked) == 1
     assert "HTTP 500" in describer(BLUE).notes[0]
 
@@ -171,20 +171,20 @@ def test_of_many_pictures_a_model_that_is_down_is_asked_once(asked, server):
 def test_a_picture_of_which_a_model_says_nothing_does_not_end_it(asked, server):
     server.says = [{}, {"medium": ["oil"]}, {"things": []}]
     describer = Describer(**asked)
-    assert [describer(BLUE).way, describer(BLUE).way] == ["measured", "model"]
+    assert [describer(BLUE).backend, describer(BLUE).backend] == ["measured", "model"]
 
 
 def test_clips_words_and_the_measured_colours(cubist):
     found = describe(BLUE, backend="clip")
-    assert found.way == "clip"
+    assert found.backend == "clip"
     assert found.words == ("Cubism", "cobalt")
-    assert "chosen by CLIP from 2" in found.how
+    assert "chosen by CLIP from 2" in found.provenance
     assert found.notes == ()
 
 
 def test_clip_where_there_is_no_model(cubist):
     found = describe(BLUE)
-    assert found.way == "clip"
+    assert found.backend == "clip"
     assert "No vision-language model" in found.notes[0]
 
 
@@ -198,7 +198,7 @@ def test_of_many_pictures_clip_is_loaded_once(cubist):
 def test_a_clip_that_sees_nothing_clearly(cubist, monkeypatch):
     monkeypatch.setattr(cubist, "pictures", lambda *_: np.eye(2)[[0]])
     found = describe(BLUE)
-    assert found.way == "measured"
+    assert found.backend == "measured"
     assert "No style word was chosen by CLIP" in found.notes[1]
 
 
@@ -209,7 +209,7 @@ def test_auto_fetches_no_clip(no_clip, monkeypatch):
         raise AssertionError("it went to the hub")
 
     monkeypatch.setattr(clip, "_download_snapshot", fetched)
-    assert describe(BLUE).way == "measured"
+    assert describe(BLUE).backend == "measured"
     with pytest.raises(AssertionError, match="hub"):
         describe(BLUE, backend="clip")
     with pytest.raises(AssertionError, match="hub"):
@@ -223,7 +223,7 @@ def test_a_clip_that_is_none(no_clip):
 
 def test_measuring_alone_asks_nobody(asked, server):
     found = describe(BLUE, backend="measure", **asked)
-    assert (found.way, found.notes) == ("measured", ())
+    assert (found.backend, found.notes) == ("measured", ())
     assert server.asked == []
 
 
@@ -251,11 +251,11 @@ def test_a_picture_that_is_none(tmp_path):
 def test_without_the_agent_extra_nothing_of_it_is_loaded(no_clip, monkeypatch):
     monkeypatch.setitem(sys.modules, "pydantic_ai", None)
     monkeypatch.delitem(sys.modules, "impasto.advise.describe.vlm", raising=False)
-    assert describe(BLUE).way == "measured"
+    assert describe(BLUE).backend == "measured"
     found = describe(BLUE, model="x", model_url="http://127.0.0.1:9/v1")
     assert 'pip install "impasto[agent]"' in found.notes[0]
 
 
 def test_transparent_parts_are_white_to_a_model():
     picture = impasto.advise.describe.describe.as_picture(np.zeros((5, 5, 4), np.uint8))
-    assert module._pixels(picture).min() == 1
+    assert module._model_input(picture).min() == 1

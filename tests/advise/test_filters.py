@@ -1,9 +1,9 @@
 import pytest
 
-from impasto.advise.describe.filters import names_maker, names_thing, style_words
-from impasto.advise.describe.palette import FAMILIES
+from impasto.advise.describe.filters import names_artist, names_object, filter_style_words
+from impasto.advise.describe.palette import COLOR_FAMILIES
 from impasto.advise.describe.pixel_tags import COLOUR_RULES, STROKE_RULES
-from impasto.advise.describe.vocabulary import GROUPS, WORDS
+from impasto.advise.describe.vocabulary import WORD_GROUPS, STYLE_WORDS
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from impasto.advise.describe.vocabulary import GROUPS, WORDS
     ],
 )
 def test_a_depicted_thing_is_dropped(phrase):
-    assert style_words([phrase]) == ()
+    assert filter_style_words([phrase]) == ()
 
 
 @pytest.mark.parametrize(
@@ -43,12 +43,12 @@ def test_a_depicted_thing_is_dropped(phrase):
     ],
 )
 def test_manner_is_kept(phrase):
-    assert style_words([phrase]) == (phrase,)
+    assert filter_style_words([phrase]) == (phrase,)
 
 
 @pytest.mark.parametrize("phrase", ["rose", "salmon and coral", "sunset orange", "lemon yellow"])
 def test_among_colours_a_thing_may_be_a_colour(phrase):
-    assert style_words([phrase], colours=True) == (phrase,)
+    assert filter_style_words([phrase], are_colors=True) == (phrase,)
 
 
 @pytest.mark.parametrize(
@@ -64,24 +64,24 @@ def test_among_colours_a_thing_may_be_a_colour(phrase):
     ],
 )
 def test_a_maker_is_dropped(phrase):
-    assert style_words([phrase]) == ()
+    assert filter_style_words([phrase]) == ()
 
 
 def test_phrases_are_tidied():
     said = ['"Thick Impasto."', "the ART NOUVEAU", "a chalky surface;", "thick impasto", " , "]
-    assert style_words(said) == ("thick impasto", "Art Nouveau", "chalky surface")
+    assert filter_style_words(said) == ("thick impasto", "Art Nouveau", "chalky surface")
 
 
 def test_several_in_one_phrase_are_taken_apart():
-    assert style_words(["bold lines, starry sky, muted"]) == ("bold lines", "muted")
+    assert filter_style_words(["bold lines, starry sky, muted"]) == ("bold lines", "muted")
 
 
 def test_a_sentence_is_dropped():
-    assert style_words(["the paint is laid on with a broad soft brush"]) == ()
+    assert filter_style_words(["the paint is laid on with a broad soft brush"]) == ()
 
 
 def test_a_thing_within_another_word_is_none():
-    assert style_words(["carefully drawn", "seamless", "manual", "dotted"]) == (
+    assert filter_style_words(["carefully drawn", "seamless", "manual", "dotted"]) == (
         "carefully drawn",
         "seamless",
         "manual",
@@ -90,14 +90,14 @@ def test_a_thing_within_another_word_is_none():
 
 
 def test_our_own_words_name_neither_things_nor_makers():
-    ours = [rule.word for rule in STROKE_RULES + COLOUR_RULES] + sorted(WORDS)
-    assert [word for word in ours if names_thing(word) or names_maker(word)] == []
-    colours = [name for names in FAMILIES.values() for name in names]
-    assert [name for name in colours if names_thing(name, colours=True)] == []
+    ours = [rule.word for rule in STROKE_RULES + COLOUR_RULES] + sorted(STYLE_WORDS)
+    assert [word for word in ours if names_object(word) or names_artist(word)] == []
+    colours = [name for names in COLOR_FAMILIES.values() for name in names]
+    assert [name for name in colours if names_object(name, are_colors=True)] == []
 
 
 def test_the_vocabulary_is_large_and_names_nothing_twice():
-    words = [word for group in GROUPS.values() for word in group.words]
+    words = [word for group in WORD_GROUPS.values() for word in group.words]
     assert len(words) > 250
     assert len(words) == len(set(words))
     assert all(word == " ".join(word.split()) for word in words)

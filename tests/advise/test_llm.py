@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from pydantic import BaseModel, Field
 
-from impasto.advise.llm import LONG_SIDE, connect
+from impasto.advise.llm import MAX_IMAGE_SIDE_PX, connect
 from impasto.core.errors import LanguageModelError, MissingExtraError
 
 
@@ -41,7 +41,7 @@ def test_pictures_are_sent_smaller_and_without_anything_else(model, server):
     pixels[:, :, 0] = 1
     model.ask("?", Words, pictures=[pixels, pixels[:30, :20]])
     large, tiny = server.pictures()
-    assert large.size == (LONG_SIDE, LONG_SIDE // 4)
+    assert large.size == (MAX_IMAGE_SIDE_PX, MAX_IMAGE_SIDE_PX // 4)
     assert tiny.size == (20, 30)  # never made larger
     assert not large.getexif()
     assert np.allclose(np.asarray(large), [255, 128, 128], atol=3)
@@ -121,7 +121,7 @@ def test_anthropics_protocol(server, monkeypatch):
     monkeypatch.setenv("IMPASTO_MODEL_KEY", "key-1")
     server.says = [{"words": ["a"]}]
     model = connect("anthropic:claude-x", server.url.removesuffix("/v1"))
-    assert model.ask("?", Words, pictures=[np.zeros((4, 4, 3), np.float32)]).words == ["a"]
+    assert model.ask("?", Words, images=[np.zeros((4, 4, 3), np.float32)]).words == ["a"]
     assert server.paths == ["/v1/messages"]
     assert server.asked[0]["model"] == "claude-x"
     assert "key-1" in str(server.headers)
@@ -163,7 +163,7 @@ def test_a_provider_that_is_named_is_asked_and_not_the_address_in_the_environmen
     unset.setenv("IMPASTO_MODEL_URL", "http://127.0.0.1:9/v1")
     unset.setenv("OPENAI_API_KEY", "key-3")
     model = connect("openai:gpt-x")
-    assert (model.name, model.url, model.key) == ("gpt-x", "", "key-3")
+    assert (model.name, model.url, model.api_key) == ("gpt-x", "", "key-3")
     assert str(model) == "gpt-x at openai"
 
 

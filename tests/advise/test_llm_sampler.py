@@ -10,7 +10,7 @@ from toy import Heard, toy_tuning
 
 from impasto.advise.llm import connect
 from impasto.advise.tune import llm_sampler
-from impasto.advise.tune.llm_sampler import reach
+from impasto.advise.tune.llm_sampler import connect_or_warn
 
 
 def attempt(**knobs):
@@ -154,8 +154,8 @@ def test_trying_the_same_again_and_again_ends_in_optuna(tuned):
 
 
 def test_a_model_that_does_not_answer_is_not_waited_for_long(tuned, monkeypatch):
-    monkeypatch.setattr(llm_sampler, "LEAST_PATIENCE", 0.2)
-    monkeypatch.setattr(llm_sampler, "PATIENCE", 0.0)
+    monkeypatch.setattr(llm_sampler, "MIN_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(llm_sampler, "MAX_ANSWER_BUDGET_FRACTION", 0.0)
     tuning, heard = tuned("slow")
     assert len(tuning.trials) == 6
     assert "gave no answer in 0.2 s" in heard.warned[0]
@@ -185,11 +185,11 @@ def test_a_model_makes_no_more_trials_than_asked_for(tuned):
 
 
 def test_a_model_has_the_same_budget(tuned, monkeypatch):
-    from impasto.advise.tune.objective import Bench
+    from impasto.advise.tune.objective import Objective
 
-    forecast = Bench.seconds
+    forecast = Objective.seconds
     monkeypatch.setattr(
-        Bench, "seconds", lambda self: 1000.0 if len(self._seconds) > 3 else forecast(self)
+        Objective, "seconds", lambda self: 1000.0 if len(self._seconds) > 3 else forecast(self)
     )
     tuning, heard = tuned(*[attempt(strength=round(0.9 - n / 100, 2)) for n in range(20)])
     assert proposed(tuning) == ["defaults", ME, ME]
@@ -219,13 +219,13 @@ def test_the_best_of_a_models_drafts_are_painted_again(tuned, server):
 
 def test_without_a_model_reach_says_what_to_do(unset):
     heard = Heard()
-    assert reach("", "", heard) is None
+    assert connect_or_warn("", "", heard) is None
     assert "name one with --model" in heard.warned[0]
 
 
 def test_a_model_that_cannot_work_is_a_warning(unset):
     heard = Heard()
-    assert reach("gpt-5", "ftp://example.org", heard) is None
+    assert connect_or_warn("gpt-5", "ftp://example.org", heard) is None
     assert "must begin with http" in heard.warned[0]
     assert "Optuna proposes the trials." in heard.warned[0]
 
@@ -233,5 +233,5 @@ def test_a_model_that_cannot_work_is_a_warning(unset):
 def test_a_missing_extra_is_a_warning_with_the_install_line(unset, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pydantic_ai", None)
     heard = Heard()
-    assert reach("m", "http://127.0.0.1:9/v1", heard) is None
+    assert connect_or_warn("m", "http://127.0.0.1:9/v1", heard) is None
     assert 'pip install "impasto[agent]"' in heard.warned[0]

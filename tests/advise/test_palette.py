@@ -4,17 +4,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.advise.describe.palette import (
-    FAMILIES,
-    GREY,
-    NEUTRAL,
-    nearest_name,
-    oklab,
-    palette,
-    srgb,
+    COLOR_FAMILIES,
+    MIN_CHROMA,
+    NEUTRAL_FAMILIES,
+    nearest_color_name,
+    srgb_to_oklab,
+    measure_palette,
+    oklab_to_srgb,
 )
 
 NAMED = {
-    name: (family, value) for family, names in FAMILIES.items() for name, value in names.items()
+    name: (family, value) for family, names in COLOR_FAMILIES.items() for name, value in names.items()
 }
 
 
@@ -39,7 +39,7 @@ def striped(**shares):
     ],
 )
 def test_oklab_is_that_of_css_color_4(colour, lightness, chroma, hue):
-    light, a, b = oklab(np.array(colour))
+    light, a, b = srgb_to_oklab(np.array(colour))
     assert light == pytest.approx(lightness, abs=1e-4)
     assert np.hypot(a, b) == pytest.approx(chroma, abs=1e-4)
     assert np.degrees(np.arctan2(b, a)) % 360 == pytest.approx(hue, abs=0.01)
@@ -47,60 +47,60 @@ def test_oklab_is_that_of_css_color_4(colour, lightness, chroma, hue):
 
 @given(st.tuples(*[st.floats(0, 1)] * 3))
 def test_srgb_takes_oklab_back(colour):
-    assert np.allclose(srgb(oklab(np.array(colour))), colour, atol=1e-4)
+    assert np.allclose(oklab_to_srgb(srgb_to_oklab(np.array(colour))), colour, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", NAMED)
 def test_a_named_colour_has_its_own_name(name):
-    assert nearest_name(oklab(rgb(name))) == (NAMED[name][0], name)
+    assert nearest_color_name(srgb_to_oklab(rgb(name))) == (NAMED[name][0], name)
 
 
 def test_whites_greys_and_blacks_have_no_chroma_and_the_others_have_some():
     for name, (family, _) in NAMED.items():
-        _, a, b = oklab(rgb(name))
-        assert (np.hypot(a, b) < GREY) == (family in NEUTRAL), name
+        _, a, b = srgb_to_oklab(rgb(name))
+        assert (np.hypot(a, b) < MIN_CHROMA) == (family in NEUTRAL_FAMILIES), name
 
 
 def test_known_colours_are_found_with_their_shares():
-    found = palette(striped(cobalt=50, ochre=30, viridian=20))
-    assert {c.name: round(c.share, 2) for c in found.colours} == {
+    found = measure_palette(striped(cobalt=50, ochre=30, viridian=20))
+    assert {c.name: round(c.area_fraction, 2) for c in found.colours} == {
         "cobalt": 0.5,
         "ochre": 0.3,
         "viridian": 0.2,
     }
     (first, *_) = found.colours
-    assert (first.name, first.rgb) == ("cobalt", "#" + FAMILIES["blue"]["cobalt"])
-    assert [c.name for c in found.main] == ["cobalt", "ochre", "viridian"]
+    assert (first.name, first.rgb) == ("cobalt", "#" + COLOR_FAMILIES["blue"]["cobalt"])
+    assert [c.name for c in found.main_colors] == ["cobalt", "ochre", "viridian"]
 
 
 def test_a_strong_colour_counts_more_than_a_large_pale_one():
-    found = palette(striped(pale_grey=75, scarlet=25))
-    assert [c.name for c in found.main] == ["scarlet", "pale grey"]
+    found = measure_palette(striped(pale_grey=75, scarlet=25))
+    assert [c.name for c in found.main_colors] == ["scarlet", "pale grey"]
 
 
 def test_shades_of_one_colour_get_one_name():
-    found = palette(striped(cobalt=40, ultramarine=30, midnight_blue=30))
+    found = measure_palette(striped(cobalt=40, ultramarine=30, midnight_blue=30))
     assert len(found.colours) == 1
-    assert found.colours[0].share == 1
+    assert found.colours[0].area_fraction == 1
 
 
 @pytest.mark.parametrize(
     ("name", "warm"), [("scarlet", 1), ("ochre", 1), ("cobalt", 0), ("viridian", 0)]
 )
 def test_reds_and_yellows_are_warm_and_blues_and_greens_are_not(name, warm):
-    assert palette(striped(**{name: 10})).warm == warm
+    assert measure_palette(striped(**{name: 10})).warm_fraction == warm
 
 
 def test_one_hue_is_told_from_opposite_ones():
-    assert palette(striped(terracotta=50, rust=50)).one_hue > 0.98
+    assert measure_palette(striped(terracotta=50, rust=50)).hue_concentration > 0.98
     opposite = np.array([[[0.62, 0.06, 0.03], [0.62, -0.06, -0.03]]])
-    assert palette(srgb(opposite).astype(np.float32)).one_hue < 0.01
+    assert measure_palette(oklab_to_srgb(opposite).astype(np.float32)).hue_concentration < 0.01
 
 
 def test_lightness_and_contrast_of_a_wedge_of_greys():
     light = np.linspace(0.1, 0.9, 801)
-    wedge = srgb(np.stack([light, light * 0, light * 0], -1))[None].astype(np.float32)
-    found = palette(wedge)
+    wedge = oklab_to_srgb(np.stack([light, light * 0, light * 0], -1))[None].astype(np.float32)
+    found = measure_palette(wedge)
     assert found.lightness == pytest.approx(0.5, abs=1e-3)
     assert found.contrast == pytest.approx(0.72, abs=1e-3)
     assert found.chroma < 1e-4
@@ -110,9 +110,9 @@ def test_what_is_transparent_does_not_count():
     pixels = striped(cobalt=50, scarlet=50)
     opaque = np.zeros((100, 60), bool)
     opaque[:50] = True
-    assert [c.name for c in palette(pixels, opaque).colours] == ["cobalt"]
+    assert [c.name for c in measure_palette(pixels, opaque).colours] == ["cobalt"]
 
 
 def test_the_same_picture_has_the_same_palette():
     pixels = np.random.default_rng(0).random((40, 50, 3), dtype=np.float32)
-    assert palette(pixels) == palette(pixels.copy())
+    assert measure_palette(pixels) == measure_palette(pixels.copy())

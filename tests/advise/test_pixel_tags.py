@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from impasto.advise.describe.pixel_tags import COLOUR_RULES, MAX, SIDE, STROKE_RULES, measure
+from impasto.advise.describe.pixel_tags import COLOUR_RULES, UNBOUNDED, MEASUREMENT_SIDE_PX, STROKE_RULES, measure_style
 from impasto.core.errors import InputError
 from impasto.pictures import as_picture, read
 
@@ -13,7 +13,7 @@ PAGE = ROOT / "docs" / "describe.md"
 
 
 def words_of(pixels):
-    return [word for _, word in measure(as_picture(pixels)).words]
+    return [word for _, word in measure_style(as_picture(pixels)).words]
 
 
 def stripes(degrees, low, high):
@@ -78,22 +78,22 @@ def test_dark_and_light_pictures():
 )
 @pytest.mark.skipif(not STYLES.is_dir(), reason="the examples are only in the repository")
 def test_words_that_a_person_would_accept(name, expected, absent):
-    said = {word for _, word in measure(read(STYLES / f"{name}.jpg")).words}
+    said = {word for _, word in measure_style(read(STYLES / f"{name}.jpg")).words}
     assert expected <= said
     assert not absent & said
 
 
 def test_a_large_picture_is_measured_in_small():
     pixels = np.repeat(np.repeat(stripes(45, (0, 0, 0), (1, 1, 0)), 8, 0), 8, 1)
-    assert measure(as_picture(pixels)).facts()["scale"] == pytest.approx(
+    assert measure_style(as_picture(pixels)).to_dict()["scale"] == pytest.approx(
         2 * np.pi / 0.7 / 160, rel=0.1
     )
-    assert pixels.shape[0] > SIDE
+    assert pixels.shape[0] > MEASUREMENT_SIDE_PX
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (20, 20), (47, 200)])
 def test_of_a_tiny_picture_only_the_colours_are_measured(shape):
-    found = measure(as_picture(np.full((*shape, 3), (0.14, 0.34, 0.66))))
+    found = measure_style(as_picture(np.full((*shape, 3), (0.14, 0.34, 0.66))))
     assert found.strokes is None
     assert found.words[0] == ("colours", "cobalt")
 
@@ -116,34 +116,34 @@ def test_what_is_transparent_adds_neither_colours_nor_edges():
     pixels = np.zeros((80, 80, 4), np.uint8)
     pixels[:, :, :3] = np.random.default_rng(0).integers(0, 256, (80, 80, 3))
     pixels[20:60, 20:60] = (36, 86, 168, 255)
-    found = measure(as_picture(pixels))
+    found = measure_style(as_picture(pixels))
     assert [colour.name for colour in found.palette.colours] == ["cobalt"]
-    assert found.strokes.edge == 0
-    assert found.strokes.flat > 0.8
+    assert found.strokes.edge_width == 0
+    assert found.strokes.flat_fraction > 0.8
 
 
 def test_a_wholly_transparent_picture_is_refused():
     with pytest.raises(InputError, match="wholly transparent"):
-        measure(as_picture(np.zeros((60, 60, 4), np.uint8)))
+        measure_style(as_picture(np.zeros((60, 60, 4), np.uint8)))
 
 
 def test_facts_are_plain_numbers():
     import json
 
-    facts = measure(as_picture(stripes(5, (0, 0, 0), (1, 1, 0)))).facts()
+    facts = measure_style(as_picture(stripes(5, (0, 0, 0), (1, 1, 0)))).to_dict()
     assert json.loads(json.dumps(facts)) == facts
     assert facts["aligned"] > 0.9
     assert sum(colour["share"] for colour in facts["colours"]) == pytest.approx(1, abs=0.01)
 
 
 def test_every_rule_speaks_of_measures_that_exist():
-    facts = set(measure(as_picture(np.zeros((60, 60, 3)))).facts()) | {"tilt", "hues"}
+    facts = set(measure_style(as_picture(np.zeros((60, 60, 3)))).to_dict()) | {"tilt", "hues"}
     for rule in STROKE_RULES + COLOUR_RULES:
         assert set(rule.ranges) <= facts, rule.word
 
 
 def limits(low, high):
-    if high in (1, 90, MAX):
+    if high in (1, 90, UNBOUNDED):
         return f"from {low:g}"
     return f"to {high:g}" if low in (0, -1) else f"{low:g} to {high:g}"
 

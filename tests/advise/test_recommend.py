@@ -16,8 +16,8 @@ from toy_method import register
 import impasto
 from impasto import methods
 from impasto.advise.recommend import auto, licenses
-from impasto.advise.recommend.candidates import Case
-from impasto.advise.recommend.style_features import contrast, look_at
+from impasto.advise.recommend.candidates import CandidateFinder
+from impasto.advise.recommend.style_features import luminance_contrast, read_style
 from impasto.advise.shared_knobs import shared_knobs
 from impasto.core import devices
 from impasto.core.errors import InputError, KnobError, ResourceError
@@ -63,14 +63,14 @@ def refused(answer):
 def test_one_picture_is_for_gatys(photo, painting):
     answer = impasto.recommend(photo, painting)
     assert answer.best.method == "gatys"
-    assert answer.fits
+    assert answer.serves_purpose
     assert answer.command.startswith("impasto stylize photo.png painting.png -o photo-gatys.png")
     assert rules(answer)[0] == "picture"
 
 
 def test_a_network_that_has_not_learnt_the_style_is_ruled_out(photo, painting):
     out = refused(impasto.recommend(photo, painting))["fast"]
-    assert (out.limit, out.why[:32]) == ("learnt", "It has not learnt painting.png: ")
+    assert (out.limit, out.reason[:32]) == ("learnt", "It has not learnt painting.png: ")
 
 
 def test_a_deadline_that_nothing_keeps_leaves_nothing_and_says_the_number(photo, painting):
@@ -78,14 +78,14 @@ def test_a_deadline_that_nothing_keeps_leaves_nothing_and_says_the_number(photo,
     assert (answer.best, answer.command, answer.arguments) == (None, "", {})
     for method in ("gatys", "adain", "wct"):
         assert refused(answer)[method].limit == "time"
-        assert refused(answer)[method].why.endswith(", and the deadline is 1 ms.")
+        assert refused(answer)[method].reason.endswith(", and the deadline is 1 ms.")
     assert "No method keeps these limits" in str(answer)
 
 
 def test_memory_that_nothing_keeps_leaves_nothing_and_says_the_number(photo, painting):
     answer = impasto.recommend(photo, painting, memory="1M")
     assert {refused(answer)[m].limit for m in ("gatys", "adain", "wct")} == {"memory"}
-    assert "of memory; 1 MB may be taken" in refused(answer)["gatys"].why
+    assert "of memory; 1 MB may be taken" in refused(answer)["gatys"].reason
 
 
 def test_a_size_that_no_machine_has_memory_for_rules_gatys_out(photo, painting):
@@ -98,18 +98,18 @@ def test_a_size_that_no_machine_has_memory_for_rules_gatys_out(photo, painting):
 def test_a_learnt_style_is_known_by_its_looks_under_any_name(tmp_path):
     with Image.open(STYLES / "scream.jpg") as image:
         image.resize((300, 382)).save(tmp_path / "my-favourite.png")
-    assert look_at(tmp_path / "my-favourite.png").learnt == {"fast": "scream"}
+    assert read_style(tmp_path / "my-favourite.png").built_in_names == {"fast": "scream"}
 
 
 @pytest.mark.parametrize("path", sorted(STYLES.glob("*.jpg")), ids=lambda path: path.stem)
 def test_every_learnt_style_is_told_from_the_others(path):
-    assert look_at(path).learnt == {"fast": path.stem}
+    assert read_style(path).built_in_names == {"fast": path.stem}
 
 
 def test_a_picture_on_its_side_is_another_style(tmp_path):
     with Image.open(STYLES / "scream.jpg") as image:
         image.rotate(90, expand=True).save(tmp_path / "scream.png")
-    assert look_at(tmp_path / "scream.png").learnt == {}
+    assert read_style(tmp_path / "scream.png").built_in_names == {}
 
 
 def test_the_command_names_the_learnt_style(photo):
@@ -122,12 +122,12 @@ def test_the_command_names_the_learnt_style(photo):
 def test_a_name_alone_is_for_the_network_that_knows_it(photo):
     answer = impasto.recommend(photo, "scream")
     assert [c.method for c in answer.candidates] == ["fast"]
-    assert refused(answer)["gatys"].why.startswith("scream is a name that only fast knows")
+    assert refused(answer)["gatys"].reason.startswith("scream is a name that only fast knows")
 
 
 def test_of_several_styles_the_network_must_know_all(photo, painting):
     answer = impasto.recommend(photo, [STYLES / "scream.jpg", painting])
-    assert "painting.png" in refused(answer)["fast"].why
+    assert "painting.png" in refused(answer)["fast"].reason
     assert "any-style" in rules(answer)
 
 
@@ -154,22 +154,22 @@ def test_contrast_is_the_deviation_of_luminance():
     # Stripes of black and white: half at 0 and half at 1 have a deviation of 1/2.
     stripes = np.zeros((8, 8, 3), np.float32)
     stripes[::2] = 1
-    assert contrast(stripes) == pytest.approx(0.5)
-    assert contrast(np.full((9, 5, 3), 0.3, np.float32)) == pytest.approx(0, abs=1e-6)
+    assert luminance_contrast(stripes) == pytest.approx(0.5)
+    assert luminance_contrast(np.full((9, 5, 3), 0.3, np.float32)) == pytest.approx(0, abs=1e-6)
 
 
 def test_a_photograph_stays_one(photo, painting):
     answer = impasto.recommend(photo, painting, purpose="photo")
-    assert answer.fits
+    assert answer.serves_purpose
     assert answer.best.method == "photowct"
 
 
 def test_a_prompt_gets_the_nearest_method_and_hears_what_is_missing(photo, painting):
     answer = impasto.recommend(photo, painting, purpose="text")
-    assert not answer.fits
+    assert not answer.serves_purpose
     assert refused(answer)["sdxl"].limit in ("weights", "extra")
     assert "nearest" in rules(answer)
-    assert answer.verdict.startswith("Nothing that is here quite suits")
+    assert answer.summary.startswith("Nothing that is here quite suits")
 
 
 def test_a_film_is_for_the_command_that_paints_films(tmp_path, monkeypatch, painting):
@@ -180,8 +180,8 @@ def test_a_film_is_for_the_command_that_paints_films(tmp_path, monkeypatch, pain
     )
     assert learnt.command == "impasto video clip.mp4 scream -o clip-fast.mp4 --method fast"
     assert other.command == "impasto video clip.mp4 painting.png -o clip-adain.mp4 --method adain"
-    assert learnt.fits
-    assert other.fits
+    assert learnt.serves_purpose
+    assert other.serves_purpose
     assert "gatys" in refused(other)  # minutes a frame
     assert refused(other)["animatediff"].limit in ("weights", "extra")
     film = impasto.video("clip.mp4", output="out.mp4", **learnt.arguments)
@@ -196,7 +196,7 @@ def test_a_model_of_whole_clips_takes_part_in_films_where_its_weights_are(
     given = {"model": tiny["sd15"], "motion": tiny["motion-sd15"]}
     given |= {"ip_adapter": tiny["adapter-sd15"]}
     monkeypatch.setattr(methods, "_METHODS", {})  # the others have no such knobs
-    [(found, _)] = Case("clip.mp4", painting, purpose="video", knobs=given).tried()
+    [(found, _)] = CandidateFinder("clip.mp4", painting, purpose="video", knobs=given).iter_methods()
     assert found.method == "animatediff"
     assert found.command[:4] == ("impasto", "video", "clip.mp4", painting)
     assert found.command[found.command.index("--motion") + 1] == tiny["motion-sd15"]
@@ -219,7 +219,7 @@ def test_a_frame_stands_for_a_film_that_is_not_there(photo, painting):
 def test_a_method_that_serves_needs_no_nearest(photo, painting, monkeypatch):
     register(monkeypatch, "sdxl")
     answer = impasto.recommend(photo, painting, purpose="brand")
-    assert (answer.best.method, answer.fits) == ("sdxl", True)
+    assert (answer.best.method, answer.serves_purpose) == ("sdxl", True)
     assert "nearest" not in rules(answer)
 
 
@@ -237,9 +237,9 @@ def test_a_method_whose_extra_is_missing_is_ruled_out_with_the_install_line(
 
     monkeypatch.setattr(licenses.metadata, "version", version)
     out = refused(impasto.recommend(photo, painting, purpose="brand"))["sdxl"]
-    assert out.why == 'It needs an extra: pip install "impasto[export]"'
+    assert out.reason == 'It needs an extra: pip install "impasto[export]"'
     gone.clear()
-    assert not licenses.lacks("export")
+    assert not licenses.is_extra_missing("export")
 
 
 @pytest.mark.parametrize("licence", ["CC BY-NC-SA 4.0", "research, non-commercial"])
@@ -253,7 +253,7 @@ def test_a_licence_that_forbids_it_rules_out_for_commercial_use(
     )
     assert free.best.method == "sdxl"
     assert refused(commercial)["sdxl"].limit == "licence"
-    assert licence in refused(commercial)["sdxl"].why
+    assert licence in refused(commercial)["sdxl"].reason
 
 
 def test_for_commercial_use_what_taught_the_weights_is_told(photo, painting):
@@ -264,7 +264,7 @@ def test_for_commercial_use_what_taught_the_weights_is_told(photo, painting):
 
 
 def test_the_method_that_the_licence_rule_favours_has_no_such_doubt():
-    assert {name: licenses.taught_with_care(name) for name in methods.method_names()} == {
+    assert {name: licenses.has_research_only_data(name) for name in methods.method_names()} == {
         "gatys": False,
         "adain": True,
         "wct": True,
@@ -317,14 +317,14 @@ def test_auto_keeps_the_settings_that_every_request_has(photo, painting):
 
 
 def test_auto_takes_another_method_where_gatys_would_not_fit(photo, painting, monkeypatch):
-    monkeypatch.setattr(auto, "Case", _impatient)
-    choice = auto.choose(photo, painting, {})
+    monkeypatch.setattr(auto, "CandidateFinder", _impatient)
+    choice = auto.choose_method(photo, painting, {})
     assert choice.method == "adain"
-    assert choice.why.startswith("auto takes adain; gatys is out: 6000 px needs")
+    assert choice.reason.startswith("auto takes adain; gatys is out: 6000 px needs")
 
 
 def _impatient(*args, **settings):
-    return Case(*args, **{**settings, "size": 6000, "memory": 4 * 10**9, "deadline": 1e9})
+    return CandidateFinder(*args, **{**settings, "size": 6000, "memory": 4 * 10**9, "deadline": 1e9})
 
 
 def test_the_recipe_names_the_method_that_auto_stood_for(photo):

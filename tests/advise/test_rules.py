@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto import methods
-from impasto.advise.recommend.benchmark_figures import PLACE, by_error, figures
-from impasto.advise.recommend.rules import RULES, Rule, filled, fired, ranked
-from impasto.advise.recommend.scenario import PURPOSES, Situation
+from impasto.advise.recommend.benchmark_figures import FIGURES_PATH, methods_by_error, load_figures
+from impasto.advise.recommend.rules import RULES, Rule, fill_template, matching_rules, rank_methods
+from impasto.advise.recommend.scenario import PURPOSES, Scenario
 from impasto.core.errors import KnobError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +35,7 @@ def script(path):
 def order(**case):
     """Every method, the best first."""
     everyone = (*methods.method_names(), *methods.video_method_names())
-    return ranked(everyone, fired(Situation(**case)))
+    return rank_methods(everyone, matching_rules(Scenario(**case)))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_the_table_of_the_field(purpose, learnt, wanted):
 
 def test_every_purpose_has_one_rule_of_its_name():
     for purpose in PURPOSES:
-        names = [rule.name for rule in fired(Situation(purpose=purpose))]
+        names = [rule.name for rule in matching_rules(Scenario(purpose=purpose))]
         assert [name for name in names if name in PURPOSES] == [purpose]
 
 
@@ -73,9 +73,9 @@ def test_a_rule_names_only_methods_that_are_here(rule):
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_a_sentence_has_all_its_figures(rule):
-    words = Situation(styles=("a.jpg", "b.jpg")).words
+    words = Scenario(style_names=("a.jpg", "b.jpg")).template_values
     for sentence in (rule.why, rule.nearest):
-        assert "{" not in filled(sentence, words)
+        assert "{" not in fill_template(sentence, words)
     assert rule.sentence(words).endswith(".")
 
 
@@ -102,7 +102,7 @@ RULE = st.lists(st.sampled_from(NAMES), unique=True, max_size=4).map(
 
 @given(st.lists(RULE, min_size=1, max_size=4))
 def test_of_two_methods_the_first_rule_that_tells_them_apart_decides(rules):
-    found = ranked(NAMES, tuple(rules))
+    found = rank_methods(NAMES, tuple(rules))
     for one, other in itertools.pairwise(found):
         apart = [r for r in rules if r.place(one) != r.place(other)]
         if apart:
@@ -112,34 +112,34 @@ def test_of_two_methods_the_first_rule_that_tells_them_apart_decides(rules):
 
 
 def test_a_style_of_much_contrast_fires_its_rule():
-    middle = figures()["common"].contrast
-    rules = [{r.name for r in fired(Situation(contrast=middle + d))} for d in (0.01, -0.01)]
+    middle = load_figures()["common"].contrast
+    rules = [{r.name for r in matching_rules(Scenario(style_contrast=middle + d))} for d in (0.01, -0.01)]
     assert "contrast" in rules[0]
     assert "contrast" not in rules[1]
 
 
 def test_a_small_print_is_told_the_pixels_of_a_page():
-    said = [r.sentence(Situation(side=1000).words) for r in RULES if r.name == "page"]
+    said = [r.format_reason(Scenario(long_side=1000).template_values) for r in RULES if r.name == "page"]
     # 1000 dots at 300 an inch are 8.47 cm; A4 is 29.7 cm long, 3508 dots
     assert said == ["At 300 dots an inch 1000 px are 8 cm: for an A4 page say --size 3508."]
-    small, large = (fired(Situation(purpose="print", side=side)) for side in (3507, 3508))
+    small, large = (matching_rules(Scenario(purpose="print", long_side=side)) for side in (3507, 3508))
     assert [any(r.name == "page" for r in rules) for rules in (small, large)] == [True, False]
 
 
 def test_the_nearest_to_the_style_comes_first_in_our_figures():
-    errors = [figures()[name].error for name in by_error()]
+    errors = [load_figures()[name].error for name in methods_by_error()]
     assert errors == sorted(errors)
-    assert set(by_error()) <= set(methods.method_names())
+    assert set(methods_by_error()) <= set(methods.method_names())
 
 
 def test_an_unknown_purpose_is_refused_with_the_nearest():
     with pytest.raises(KnobError, match=r"purpose = 'vidoe' .* did you mean video"):
-        Situation(purpose="vidoe")
+        Scenario(purpose="vidoe")
 
 
 def test_the_figures_are_those_of_the_benchmarks():
     gathered = script("benchmarks/figures.py").gathered()
-    assert json.loads(PLACE.read_text(encoding="utf-8")) == gathered, "python benchmarks/figures.py"
+    assert json.loads(FIGURES_PATH.read_text(encoding="utf-8")) == gathered, "python benchmarks/figures.py"
 
 
 def test_the_page_has_the_rules_of_the_program():

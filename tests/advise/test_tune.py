@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from toy import CONTENT, STYLE, Heard, toy_tuning
 
-from impasto.advise.tune.objective import Bench
-from impasto.advise.tune.storage import TrialStore
-from impasto.advise.tune.trial_sheet import strip
+from impasto.advise.tune.objective import Objective
+from impasto.advise.tune.storage import TrialStorage
+from impasto.advise.tune.trial_sheet import make_trial_sheet
 from impasto.advise.tune.tune import tune
 from impasto.cli.knob_flags import parse_knob
 from impasto.core.errors import InputError, InterruptedRun, KnobError
@@ -178,13 +178,13 @@ def test_the_recipe_of_the_winner_says_that_it_was_tuned(search):
     tuning = search()
     recipe = tuning.paint().recipe
     assert recipe.knobs == dict(tuning.best.knobs)
-    assert recipe.notes[-1] == f"Tuned: {tuning.verdict}"
-    assert "4 trials" in tuning.verdict
+    assert recipe.notes[-1] == f"Tuned: {tuning.summary}"
+    assert "4 trials" in tuning.summary
 
 
 def test_the_strip_shows_content_style_and_trials(search):
     tuning = search(trials=6)
-    made = strip(tuning)
+    made = make_trial_sheet(tuning)
     shown = 2 + len({0, *(trial.number for trial in tuning.frontier)})
     rows = -(-shown // 5)
     assert 200 * rows < made.shape[0] < 200 * (rows + 1)
@@ -204,13 +204,13 @@ def test_ctrl_c_before_the_first_trial_says_so(search):
 
 
 def test_a_trial_that_runs_over_the_budget_is_stopped(search, monkeypatch):
-    monkeypatch.setattr(Bench, "seconds", lambda self: 0.0)
+    monkeypatch.setattr(Objective, "seconds", lambda self: 0.0)
     with pytest.raises(KnobError, match="over before one trial was done"):
         search(steps=10**9, budget=1)
 
 
 def test_a_budget_too_small_for_one_trial_says_how_long_one_takes(search, monkeypatch):
-    monkeypatch.setattr(Bench, "seconds", lambda self: 90.0)
+    monkeypatch.setattr(Objective, "seconds", lambda self: 90.0)
     with pytest.raises(
         KnobError, match=r"one trial at 64 px, steps 2 takes about 1 min 30 s.*Give 3 min"
     ):
@@ -218,9 +218,9 @@ def test_a_budget_too_small_for_one_trial_says_how_long_one_takes(search, monkey
 
 
 def test_no_trial_is_begun_that_does_not_fit_into_the_budget(search, monkeypatch):
-    forecast = Bench.seconds
+    forecast = Objective.seconds
     monkeypatch.setattr(
-        Bench, "seconds", lambda self: 1000.0 if len(self._seconds) > 2 else forecast(self)
+        Objective, "seconds", lambda self: 1000.0 if len(self._seconds) > 2 else forecast(self)
     )
     assert len(search(trials=10).trials) == 2
 
@@ -229,18 +229,18 @@ def test_no_trial_is_begun_that_does_not_fit_into_the_budget(search, monkeypatch
 def test_gatys_is_tuned_with_drafts_first(content, style):
     tuning = tune(content, style, method="gatys", budget=120, trials=2, trial_size=48)
     assert {trial.knobs["steps"] for trial in tuning.trials} == {300}
-    assert tuning.rung == "64 px, steps 300"
+    assert tuning.fidelity == "64 px, steps 300"
     assert tuning.trials[0].seconds < tuning.finals[0].seconds
 
 
 def test_a_disk_that_is_full_costs_a_warning_and_not_the_search(search, tmp_path, monkeypatch):
-    real = TrialStore.add
+    real = TrialStorage.add
 
     def full(self, trial):
         real(self, trial)
         raise InputError("No space left.")
 
-    monkeypatch.setattr(TrialStore, "add", full)
+    monkeypatch.setattr(TrialStorage, "add", full)
     heard = Heard()
     tuning = search(study=tmp_path / "tune.db", listener=heard)
     assert len(tuning.trials) == 4
@@ -265,9 +265,9 @@ def test_a_setting_that_does_not_fit_is_named(search, settings, says):
 
 
 def test_a_budget_without_room_for_a_last_round_is_warned_of(search, monkeypatch):
-    forecast = Bench.seconds
+    forecast = Objective.seconds
     monkeypatch.setattr(
-        Bench, "seconds", lambda self: forecast(self) if self.rung.costs["steps"] == 2 else 1000.0
+        Objective, "seconds", lambda self: forecast(self) if self.rung.costs["steps"] == 2 else 1000.0
     )
     heard = Heard()
     tuning = search(listener=heard)
@@ -276,10 +276,10 @@ def test_a_budget_without_room_for_a_last_round_is_warned_of(search, monkeypatch
 
 
 def test_room_for_the_last_round_is_kept(search, monkeypatch):
-    forecast = Bench.seconds
+    forecast = Objective.seconds
     cost = {2: 1.0, 8: 20.0}  # of a draft, and in full: two fit into 60 % of 80 s
     monkeypatch.setattr(
-        Bench, "seconds", lambda self: forecast(self) and cost[self.rung.costs["steps"]]
+        Objective, "seconds", lambda self: forecast(self) and cost[self.rung.costs["steps"]]
     )
     assert len(search(budget=80, trials=8).finals) == 6  # they took no time
     assert search(budget=60, trials=8).finals == ()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto import methods
-from impasto.advise.tune.search_space import Space
+from impasto.advise.tune.search_space import SearchSpace
 from impasto.core.errors import KnobError
 from impasto.core.knobs import SearchRange, get_knobs, knob, knobs_from_dict
 
@@ -48,19 +48,19 @@ def test_what_a_method_searches_is_within_what_its_knob_takes(method, searched):
 
 @pytest.mark.parametrize("method", methods.method_names())
 def test_the_defaults_are_a_point_of_what_is_searched(method):
-    space = Space(methods.get_method(method), {})
+    space = SearchSpace(methods.get_method(method), {})
     assert set(space.params(space.complete({}))) == {d.name for d in space.dimensions}
 
 
 @pytest.mark.parametrize("method", methods.method_names())
 def test_every_method_leaves_strength_to_be_searched(method):
-    assert "strength" in {d.name for d in Space(methods.get_method(method), {}).dimensions}
+    assert "strength" in {d.name for d in SearchSpace(methods.get_method(method), {}).dimensions}
 
 
 def test_every_kind_of_knob_is_drawn_by_optuna():
     import optuna
 
-    space = Space(Brush, {})
+    space = SearchSpace(Brush, {})
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(30):
         knobs = space.knobs(study.ask(space.distributions()).params)
@@ -79,7 +79,7 @@ def test_every_kind_of_knob_is_drawn_by_optuna():
     set_styles=st.sampled_from([0, 1]),
 )
 def test_knobs_give_back_the_parameters_that_they_came_from(width, hairs, wet, mix):
-    space = Space(Brush, {})
+    space = SearchSpace(Brush, {})
     knobs = space.knobs({"width": width, "hairs": hairs, "wet": int(wet), "mix": mix})
     again = space.params(knobs)
     assert space.knobs(again) == knobs
@@ -88,24 +88,24 @@ def test_knobs_give_back_the_parameters_that_they_came_from(width, hairs, wet, m
 
 
 def test_a_value_outside_of_the_range_has_no_parameter():
-    space = Space(Brush, {})
+    space = SearchSpace(Brush, {})
     assert "width" not in space.params(space.complete({"width": 5.0}))
     assert "mix" not in space.params(space.complete({"mix": (3.0,)}))
 
 
 def test_a_number_is_tried_with_three_digits():
-    assert Space(Brush, {}).knobs({"width": 0.123456789})["width"] == 0.123
+    assert SearchSpace(Brush, {}).knobs({"width": 0.123456789})["width"] == 0.123
 
 
 def test_a_knob_that_is_held_is_not_searched():
-    space = Space(Brush, {"width": 0.9, "strokes": 50})
+    space = SearchSpace(Brush, {"width": 0.9, "strokes": 50})
     assert [d.name for d in space.dimensions] == ["hairs", "wet", "mix"]
     assert space.complete({})["width"] == 0.9
     assert space.drafts() == {}
 
 
 def test_a_knob_that_is_held_cannot_be_given_another_value():
-    space = Space(Brush, {"width": 0.9})
+    space = SearchSpace(Brush, {"width": 0.9})
     assert space.complete({"width": 0.9})["width"] == 0.9
     with pytest.raises(KnobError, match=r"width is held at 0\.9"):
         space.complete({"width": 1.0})
@@ -113,13 +113,13 @@ def test_a_knob_that_is_held_cannot_be_given_another_value():
 
 def test_where_every_knob_is_held_nothing_is_left_to_search():
     with pytest.raises(KnobError, match="nothing to search"):
-        Space(Brush, {"width": 1, "hairs": 1, "wet": True, "mix": ()})
+        SearchSpace(Brush, {"width": 1, "hairs": 1, "wet": True, "mix": ()})
 
 
 def test_the_first_trials_are_the_defaults_and_what_is_known_to_be_good():
-    widths = [knobs["width"] for knobs in Space(Brush, {}).starts()]
+    widths = [knobs["width"] for knobs in SearchSpace(Brush, {}).starts()]
     assert widths == [1.0, 0.7]
 
 
 def test_a_draft_is_cheaper_where_the_knob_is_not_held():
-    assert Space(Brush, {}).drafts() == {"strokes": 20}
+    assert SearchSpace(Brush, {}).drafts() == {"strokes": 20}

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from impasto.advise.tune.search_stage import Listener
+from impasto.advise.tune.search_stage import TuneCallback
 from impasto.advise.tune.tune import tune_request
 from impasto.core.card import MethodCard
 from impasto.core.errors import KnobError
@@ -63,15 +63,15 @@ class Toy:
         return MethodOutput(pixels.astype(np.float32), {}, done, finished, {}, {})
 
 
-class Heard(Listener):
+class Heard(TuneCallback):
     """Keeps what it is told; raises Ctrl-C after a number of trials if asked to."""
 
     def __init__(self, stop_after=None):
         self.said, self.warned, self.stop_after = [], [], stop_after
 
     def progress(self, progress):
-        assert 0 <= progress.share <= 1
-        if self.stop_after is not None and progress.trials >= self.stop_after:
+        assert 0 <= progress.fraction <= 1
+        if self.stop_after is not None and progress.trial_count >= self.stop_after:
             signal.raise_signal(signal.SIGINT)
             self.stop_after = None
 

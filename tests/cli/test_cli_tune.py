@@ -106,14 +106,14 @@ def test_the_help_says_that_given_knobs_are_held(impasto):
 @pytest.fixture
 def stopped(monkeypatch):
     """Ctrl-C is pressed once there are two trials."""
-    attempt = round_module.Round.attempt
+    attempt = round_module.SearchStage.attempt
 
     def pressed(self, *args, **more):
         if len(self.trials) == 2:
             signal.raise_signal(signal.SIGINT)
         return attempt(self, *args, **more)
 
-    monkeypatch.setattr(round_module.Round, "attempt", pressed)
+    monkeypatch.setattr(round_module.SearchStage, "attempt", pressed)
 
 
 def test_ctrl_c_writes_the_winner_so_far(impasto, line, stopped):

@@ -108,7 +108,7 @@ def test_other_captions_are_another_run(lora_of, monkeypatch):
 def test_before_it_is_taught_the_base_is_as_it_was(lora_of, tiny):
     loop = lora_of("sdxl")
     base = loop.lesson.base
-    with loop.lesson.network.silent():
+    with loop.lesson.network.is_silent():
         silent = base.sample("a boat", (32, 32), 1, 2, False)
     assert torch.equal(silent, base.sample("a boat", (32, 32), 1, 2, False))
 

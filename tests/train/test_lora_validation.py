@@ -24,7 +24,7 @@ def test_samples_show_the_base_above(lora_of):
 
 def test_clip_ends_it_and_the_best_state_is_kept(lora_of, clip, monkeypatch):
     loop = lora_of(early_stop=True, clip=clip, steps=20, looks=20)
-    assert [look.step for look in loop.lesson.samples.verdict.looks] == [0]
+    assert [look.step for look in loop.lesson.samples.summary.looks] == [0]
     states = {}
     styles = {1: 0.1, 2: 0.5, 3: 0.4, 4: 0.3, 5: 0.2}
 
@@ -33,7 +33,7 @@ def test_clip_ends_it_and_the_best_state_is_kept(lora_of, clip, monkeypatch):
         return ValidationScore(step, styles[step], 1.0)
 
     monkeypatch.setattr(LoraValidator, "_look", look)
-    loop.lesson.samples.verdict.looks[0] = ValidationScore(0, 0.0, 1.0)
+    loop.lesson.samples.summary.looks[0] = ValidationScore(0, 0.0, 1.0)
     taught = loop.run(lambda _: None)
     assert (taught.step, taught.finished) == (5, True)
     assert same(loop.product()[0], states[2])
@@ -77,7 +77,7 @@ def test_in_half_precision_the_first_preview_shows_the_lora_too(lora_of):
 def test_if_no_state_is_faithful_the_last_is_taken_and_it_is_said(lora_of, clip, monkeypatch):
     loop = lora_of(early_stop=True, clip=clip, steps=20, looks=20)
     monkeypatch.setattr(LoraValidator, "_look", lambda self, step: ValidationScore(step, 0.9, 0.1))
-    loop.lesson.samples.verdict.looks[0] = ValidationScore(0, 0.0, 1.0)
+    loop.lesson.samples.summary.looks[0] = ValidationScore(0, 0.0, 1.0)
     taught = loop.run(lambda _: None)
     assert (taught.step, taught.finished) == (3, True)
     said, beware = loop.lesson.closing()

@@ -147,11 +147,11 @@ class FullDisk:
     """A file on a disk with room for so many bytes."""
 
     def __init__(self, file, room):
-        self._file, self._room = file, room
+        self._file, self._remaining_trials = file, room
 
     def write(self, data):
-        self._room -= len(data)
-        if self._room < 0:
+        self._remaining_trials -= len(data)
+        if self._remaining_trials < 0:
             raise OSError(28, "No space left on device")
         return self._file.write(data)
 

@@ -2,7 +2,7 @@
 
 Nothing is sent anywhere unless a model has been named: as an argument, or in ``IMPASTO_MODEL``.
 Where it goes is the model's provider or the given address and nowhere else; what goes is the
-prompt, and pictures of at most ``LONG_SIDE`` px without their metadata.
+prompt, and pictures of at most ``MAX_IMAGE_SIDE_PX`` px without their metadata.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-LONG_SIDE = 768
+MAX_IMAGE_SIDE_PX = 768
 """Pixels that the long side of a picture has at most when it is sent."""
 
-SECONDS = 60.0
+DEFAULT_TIMEOUT_SECONDS = 60.0
 """How long an answer may take, unless ``IMPASTO_MODEL_SECONDS`` says otherwise."""
 
-PROVIDERS = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
+PROVIDER_KEY_VARIABLES = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
 """Prefix of a model's name → the variable in which its provider's own programs look for the key."""
 
-INSTALL = 'pip install "impasto[agent]"'
+INSTALL_COMMAND = 'pip install "impasto[agent]"'
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,15 @@ class LanguageModel:
         name: as its provider calls it: "gpt-5.2", "claude-opus-4-1", "llava:7b".
         provider: whose protocol it speaks: "openai", as most local servers do, or "anthropic".
         url: where it is; "" is the provider's own address.
-        key: what it is paid with, or "".
-        seconds: how long an answer may take.
+        api_key: what it is paid with, or "".
+        timeout_seconds: how long an answer may take.
     """
 
     name: str
     provider: str
     url: str = ""
-    key: str = field(default="", repr=False)
-    seconds: float = SECONDS
+    api_key: str = field(default="", repr=False)
+    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
 
     def __str__(self) -> str:
         return f"{self.name} at {urlsplit(self.url).netloc if self.url else self.provider}"
@@ -64,49 +64,49 @@ class LanguageModel:
     def ask(
         self,
         prompt: str,
-        answer: type[T],
+        output_type: type[T],
         *,
-        pictures: Sequence[Raster] = (),
+        images: Sequence[Raster] = (),
         instructions: str = "",
         tools: Sequence[Callable[..., Any]] = (),
-        seconds: float | None = None,
+        timeout_seconds: float | None = None,
     ) -> T:
         """Ask once, and once more if the answer is not of the type.
 
         Args:
             prompt: the question.
-            answer: the answer's type: a pydantic model or a dataclass; its field's descriptions
+            output_type: the answer's type: a pydantic model or a dataclass; its field's descriptions
                 and docstring are told to the model.
-            pictures: float32 (height, width, 3) in 0..1, sent at ``LONG_SIDE`` px at most.
+            images: float32 (height, width, 3) in 0..1, sent at ``MAX_IMAGE_SIDE_PX`` px at most.
             instructions: what it is, and how it is to answer.
             tools: functions with annotations and docstrings that it may call before it answers.
-            seconds: how long all of it may take, tools included; None is the model's own.
+            timeout_seconds: how long all of it may take, tools included; None is the model's own.
 
         Raises:
             ModelError: it is down, too slow, refuses, or does not answer in the type.
         """
-        seconds = self.seconds if seconds is None else seconds
+        timeout_seconds = self.timeout_seconds if timeout_seconds is None else timeout_seconds
         try:
             from pydantic_ai import Agent, NativeOutput
 
             async def work() -> T:
-                async with open_client(self, seconds) as client:
+                async with make_client(self, timeout_seconds) as client:
                     # Servers that know no schemas ignore it: so it stands in the prompt too.
-                    form: Any = NativeOutput(answer, template=_FORM)
+                    form: Any = NativeOutput(output_type, template=_SCHEMA_TEMPLATE)
                     agent = Agent(
-                        chat_model(self, client),
-                        output_type=form if self.provider == "openai" else answer,
+                        make_chat_model(self, client),
+                        output_type=form if self.provider == "openai" else output_type,
                         instructions=instructions or None,
                         tools=tools,
                         retries=1,
                     )
-                    question: list[Any] = [prompt, *map(as_jpeg, pictures)]
-                    done = await asyncio.wait_for(agent.run(question), seconds)
+                    question: list[Any] = [prompt, *map(encode_jpeg, images)]
+                    done = await asyncio.wait_for(agent.run(question), timeout_seconds)
                     return cast(T, done.output)
 
-            return run_to_end(work)
+            return run_coroutine(work)
         except Exception as error:
-            raise LanguageModelError(failure(self, error, seconds)) from error
+            raise LanguageModelError(describe_error(self, error, timeout_seconds)) from error
 
 
 def connect(name: str = "", url: str = "") -> LanguageModel | None:
@@ -130,12 +130,12 @@ def connect(name: str = "", url: str = "") -> LanguageModel | None:
         ModelError: a configuration that cannot work.
         MissingExtraError: one is configured, but the extra ``agent`` is not installed.
     """
-    given = _provider(name)
+    given = _parse_provider(name)
     url = url or ("" if given else os.environ.get("IMPASTO_MODEL_URL", ""))
     name = name or os.environ.get("IMPASTO_MODEL", "")
     if not name and not url:
         return None
-    provider = _provider(name)
+    provider = _parse_provider(name)
     if not name:
         raise LanguageModelError(
             f"There is an address, {url}, but no model: name one, as --model llava."
@@ -149,34 +149,34 @@ def connect(name: str = "", url: str = "") -> LanguageModel | None:
         )
     key = os.environ.get("IMPASTO_MODEL_KEY", "")
     if not url and not key:
-        key = os.environ.get(PROVIDERS[provider], "")
+        key = os.environ.get(PROVIDER_KEY_VARIABLES[provider], "")
         if not key:
             raise LanguageModelError(
-                f"The model {name} needs a key: set IMPASTO_MODEL_KEY or {PROVIDERS[provider]}."
+                f"The model {name} needs a key: set IMPASTO_MODEL_KEY or {PROVIDER_KEY_VARIABLES[provider]}."
             )
     _check_installed()
     return LanguageModel(
         name=name.removeprefix(f"{provider}:"),
         provider=provider or "openai",
         url=url.rstrip("/"),
-        key=key,
-        seconds=_seconds(),
+        api_key=key,
+        timeout_seconds=_read_timeout(),
     )
 
 
-_FORM = "Answer with a JSON object of this schema, and nothing before or after it:\n\n{schema}"
+_SCHEMA_TEMPLATE = "Answer with a JSON object of this schema, and nothing before or after it:\n\n{schema}"
 
 
-def _provider(name: str) -> str:
+def _parse_provider(name: str) -> str:
     """The provider that a model's name begins with, or "": "llava:7b" is a name with a tag."""
     prefix, colon, _ = name.partition(":")
-    return prefix if colon and prefix in PROVIDERS else ""
+    return prefix if colon and prefix in PROVIDER_KEY_VARIABLES else ""
 
 
-def _seconds() -> float:
+def _read_timeout() -> float:
     said = os.environ.get("IMPASTO_MODEL_SECONDS", "")
     try:
-        seconds = float(said or SECONDS)
+        seconds = float(said or DEFAULT_TIMEOUT_SECONDS)
     except ValueError:
         seconds = 0.0
     if not 0 < seconds <= 3600:
@@ -190,12 +190,12 @@ def _check_installed() -> None:
         import openai  # noqa: F401
         import pydantic_ai  # noqa: F401
     except ImportError as error:
-        raise MissingExtraError(f"Language models need an extra; run: {INSTALL}") from error
+        raise MissingExtraError(f"Language models need an extra; run: {INSTALL_COMMAND}") from error
 
 
-def open_client(model: LanguageModel, seconds: float) -> Any:
+def make_client(model: LanguageModel, timeout_seconds: float) -> Any:
     """The provider's own client; it asks once, there and nowhere else: no retries, no redirects."""
-    key, url = model.key or "none", model.url or None
+    key, url = model.api_key or "none", model.url or None
     if model.provider == "anthropic":
         import anthropic
 
@@ -203,7 +203,7 @@ def open_client(model: LanguageModel, seconds: float) -> Any:
             api_key=key,
             base_url=url,
             max_retries=0,
-            timeout=seconds,
+            timeout=timeout_seconds,
             http_client=anthropic.DefaultAsyncHttpxClient(follow_redirects=False),
         )
     import openai
@@ -212,12 +212,12 @@ def open_client(model: LanguageModel, seconds: float) -> Any:
         api_key=key,
         base_url=url,
         max_retries=0,
-        timeout=seconds,
+        timeout=timeout_seconds,
         http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False),
     )
 
 
-def chat_model(model: LanguageModel, client: Any) -> Model:
+def make_chat_model(model: LanguageModel, client: Any) -> Model:
     """The model as pydantic-ai's agents take it."""
     if model.provider == "anthropic":
         from pydantic_ai.models.anthropic import AnthropicModel
@@ -230,31 +230,31 @@ def chat_model(model: LanguageModel, client: Any) -> Model:
     return OpenAIChatModel(model.name, provider=OpenAIProvider(openai_client=client))
 
 
-def as_jpeg(pixels: Raster) -> BinaryContent:
-    """A picture as it is sent: a JPEG of at most ``LONG_SIDE`` px."""
+def encode_jpeg(pixels: Raster) -> BinaryContent:
+    """A picture as it is sent: a JPEG of at most ``MAX_IMAGE_SIDE_PX`` px."""
     from PIL import Image
     from pydantic_ai.messages import BinaryContent
 
     height, width = pixels.shape[:2]
-    if max(height, width) > LONG_SIDE:
-        height, width = fit_long_side(height, width, LONG_SIDE)
+    if max(height, width) > MAX_IMAGE_SIDE_PX:
+        height, width = fit_long_side(height, width, MAX_IMAGE_SIDE_PX)
     small = np.asarray(resize(pixels, height, width))
     file = io.BytesIO()
     Image.fromarray(np.rint(small * 255).astype(np.uint8)).save(file, "JPEG", quality=90)
     return BinaryContent(file.getvalue(), media_type="image/jpeg")
 
 
-def run_to_end(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+def run_coroutine(make_coroutine: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run to the end; in a thread where, as in a notebook, a loop is running already."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work())
+        return asyncio.run(make_coroutine())
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(lambda: asyncio.run(work())).result()
+        return pool.submit(lambda: asyncio.run(make_coroutine())).result()
 
 
-def failure(model: LanguageModel, error: Exception, seconds: float) -> str:
+def describe_error(model: LanguageModel, error: Exception, timeout_seconds: float) -> str:
     """What went wrong, and what to do."""
     from pydantic_ai.exceptions import (
         ContentFilterError,
@@ -263,12 +263,12 @@ def failure(model: LanguageModel, error: Exception, seconds: float) -> str:
         UnexpectedModelBehavior,
     )
 
-    causes = _causes(error)
+    causes = _exception_chain(error)
     if any(isinstance(each, TimeoutError) or "Timeout" in type(each).__name__ for each in causes):
-        longer = "; IMPASTO_MODEL_SECONDS gives it longer" if seconds == model.seconds else ""
-        return f"The model {model} gave no answer in {seconds:g} s{longer}."
+        longer = "; IMPASTO_MODEL_SECONDS gives it longer" if timeout_seconds == model.timeout_seconds else ""
+        return f"The model {model} gave no answer in {timeout_seconds:g} s{longer}."
     if isinstance(error, ModelHTTPError):
-        advice = _ADVICE.get(error.status_code, "its log may say why.")
+        advice = _STATUS_HINTS.get(error.status_code, "its log may say why.")
         return f"The model {model} answered with HTTP {error.status_code}: {advice}"
     if isinstance(error, ContentFilterError):
         return f"The model {model} refuses to answer."
@@ -279,7 +279,7 @@ def failure(model: LanguageModel, error: Exception, seconds: float) -> str:
     return f"The model {model} could not be asked: {error}"
 
 
-_ADVICE = {
+_STATUS_HINTS = {
     400: "it does not take such a question; it may not see pictures.",
     401: "it does not take the key; check IMPASTO_MODEL_KEY.",
     403: "it does not take the key; check IMPASTO_MODEL_KEY.",
@@ -288,6 +288,6 @@ _ADVICE = {
 }
 
 
-def _causes(error: BaseException | None) -> list[BaseException]:
+def _exception_chain(error: BaseException | None) -> list[BaseException]:
     """An error, what caused it, and so on."""
-    return [] if error is None else [error, *_causes(error.__cause__ or error.__context__)]
+    return [] if error is None else [error, *_exception_chain(error.__cause__ or error.__context__)]

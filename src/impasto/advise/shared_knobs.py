@@ -8,7 +8,7 @@ import functools
 from impasto import methods
 from impasto.core.knobs import Knob, get_knobs
 
-AUTO = "auto"
+AUTO_METHOD = "auto"
 """The name that stands for whichever method is recommended."""
 
 
@@ -19,17 +19,17 @@ def shared_knobs() -> type:
         {k.name: k for k in get_knobs(methods.get_method(name))} for name in methods.method_names()
     ]
     first, *others = every
-    alike = [k for name, k in first.items() if all(_alike(k, o.get(name)) for o in others)]
+    alike = [k for name, k in first.items() if all(_is_same_knob(k, o.get(name)) for o in others)]
     fields = [
-        (k.name, k.type, dataclasses.field(default=k.default, metadata={"knob": _meta(k)}))
+        (k.name, k.type, dataclasses.field(default=k.default, metadata={"knob": _knob_metadata(k)}))
         for k in alike
     ]
     return dataclasses.make_dataclass("Auto", fields, frozen=True)
 
 
-def _alike(knob: Knob, other: Knob | None) -> bool:
+def _is_same_knob(knob: Knob, other: Knob | None) -> bool:
     return other is not None and dataclasses.replace(other, doc=knob.doc) == knob
 
 
-def _meta(knob: Knob) -> dict[str, object]:
+def _knob_metadata(knob: Knob) -> dict[str, object]:
     return {name: getattr(knob, name) for name in ("doc", "low", "high", "unit", "choices")}

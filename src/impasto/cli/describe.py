@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from impasto.advise.describe.describe import MOST, WAYS, WORDS, Describer
+from impasto.advise.describe.describe import MAX_WORDS_LIMIT, BACKENDS, DEFAULT_MAX_WORDS, Describer
 from impasto.cli.console import Reporter
 from impasto.cli.progress import spinner
 
@@ -18,9 +18,9 @@ from impasto.cli.progress import spinner
 @click.argument("styles", metavar="STYLE…", nargs=-1, required=True, type=click.Path())
 @click.option(
     "--by",
-    type=click.Choice(("auto", *WAYS)),
+    type=click.Choice(("auto", *BACKENDS)),
     default="auto",
-    metavar="|".join(("auto", *WAYS)),
+    metavar="|".join(("auto", *BACKENDS)),
     help="Who says the words; auto: the first of these that is at hand [default auto].",
 )
 @click.option(
@@ -45,10 +45,10 @@ from impasto.cli.progress import spinner
 )
 @click.option(
     "--words",
-    type=click.IntRange(1, MOST),
-    default=WORDS,
+    type=click.IntRange(1, MAX_WORDS_LIMIT),
+    default=DEFAULT_MAX_WORDS,
     metavar="INT",
-    help=f"How many there are at most [default {WORDS}].",
+    help=f"How many there are at most [default {DEFAULT_MAX_WORDS}].",
 )
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Only the words, warnings and errors.")
@@ -66,11 +66,11 @@ def describe(styles: Sequence[str], as_json: bool, quiet: bool, **how: Any) -> N
         with spinner(voice, f"Describing {Path(style).name}"):
             found = describer(style)
         voice.print_result(f"{style}: {found.phrase}" if len(styles) > 1 else found.phrase)
-        if (remarks := (found.how, *found.notes)) != said:  # of many pictures once
+        if (remarks := (found.provenance, *found.notes)) != said:  # of many pictures once
             said = remarks
-            voice.info(f"{found.how[0].upper()}{found.how[1:]}.")
+            voice.info(f"{found.provenance[0].upper()}{found.provenance[1:]}.")
             for note in found.notes:
-                if named and found.way == "measured":
+                if named and found.backend == "measured":
                     voice.warn(note)
                 else:
                     voice.info(f"  {note}")

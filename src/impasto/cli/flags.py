@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from impasto.advise.shared_knobs import AUTO
+from impasto.advise.shared_knobs import AUTO_METHOD
 from impasto.cli.console import Reporter
 from impasto.core.errors import KnobError
 from impasto.methods import method_names as method_names
@@ -96,8 +96,8 @@ def request_flags(command: F) -> F:
     return _apply_options(
         command,
         click.option("--method", default=DEFAULT_METHOD, metavar="NAME",
-                     shell_complete=_complete_from((*method_names(), AUTO)),
-                     help=f"How it is painted; impasto methods lists them, {AUTO} takes what "
+                     shell_complete=_complete_from((*method_names(), AUTO_METHOD)),
+                     help=f"How it is painted; impasto methods lists them, {AUTO_METHOD} takes what "
                      f"impasto recommend would [default {DEFAULT_METHOD}]."),
         click.option("--size", type=int, metavar="PX",
                      help="Long side of the painting; unset: as the content."),

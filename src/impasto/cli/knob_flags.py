@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import click
 from click.shell_completion import CompletionItem
 
-from impasto.advise.shared_knobs import AUTO, shared_knobs
+from impasto.advise.shared_knobs import AUTO_METHOD, shared_knobs
 from impasto.cli.flags import DEFAULT_METHOD, FLAG_SECTIONS, ContextCommand
 from impasto.cli.words import format_value
 from impasto.core import knobs
@@ -67,9 +67,9 @@ class MethodCommand(KnobCommand):
             others = [name for name in method_names() if flag in _flag_spellings(name)]
             if not others:
                 raise
-            if method == AUTO:
+            if method == AUTO_METHOD:
                 raise click.UsageError(
-                    f"{flag} is not for every method, and {AUTO} may choose any: "
+                    f"{flag} is not for every method, and {AUTO_METHOD} may choose any: "
                     f"say --method {' or --method '.join(others)} with it.",
                     ctx,
                 ) from error
@@ -154,7 +154,7 @@ def method_knob_flags(method: str) -> tuple[click.Option, ...]:
 
 def _knob_class(method: str) -> type:
     """The dataclass of a method's knobs; of "auto", those that all methods have."""
-    return shared_knobs() if method == AUTO else get_method(method)
+    return shared_knobs() if method == AUTO_METHOD else get_method(method)
 
 
 @functools.cache

@@ -108,12 +108,12 @@ def recommend(ctx: click.Context) -> int:
 
 def _show_recommendation(answer: Recommendation, reporter: Reporter) -> None:
     """The answer, from the verdict to the command."""
-    case = answer.situation
-    reporter.print_result(answer.verdict)
+    case = answer.scenario
+    reporter.print_result(answer.summary)
     if answer.candidates:
         cores = f", {case.cores} cores" if case.device == "cpu" else ""
         reporter.print_result(f"\nForecast for this machine ({case.device}{cores}):")
-        time = "a picture" if PURPOSES[case.purpose].every else "time"
+        time = "a picture" if PURPOSES[case.purpose].per_image_timing else "time"
         heads, rows = (
             ("method", time, "memory", "size", "with"),
             [*map(_candidate_row, answer.candidates)],
@@ -121,7 +121,7 @@ def _show_recommendation(answer: Recommendation, reporter: Reporter) -> None:
         width = 5 if any(row[-1] for row in rows) else 4
         show_table(heads[:width], [row[:width] for row in rows])
     _show_list(reporter, "Why", [(reason.rule, reason.sentence) for reason in answer.reasons])
-    _show_list(reporter, "Ruled out", [(each.method, each.why) for each in answer.refused])
+    _show_list(reporter, "Ruled out", [(each.method, each.reason) for each in answer.excluded])
     if answer.command:
         reporter.print_result(f"\nRun:\n  {answer.command}")
 
@@ -148,10 +148,10 @@ def _candidate_row(candidate: Candidate) -> tuple[str, ...]:
 
 def recommendation_json(answer: Recommendation) -> dict[str, Any]:
     """The answer for programs."""
-    case = answer.situation
+    case = answer.scenario
     return {
-        "verdict": answer.verdict,
-        "fits": answer.fits,
+        "verdict": answer.summary,
+        "fits": answer.serves_purpose,
         "method": answer.best.method if answer.best else None,
         "command": list(answer.best.command) if answer.best else None,
         "candidates": [
@@ -166,6 +166,6 @@ def recommendation_json(answer: Recommendation) -> dict[str, Any]:
             for c in answer.candidates
         ],
         "reasons": [dataclasses.asdict(reason) for reason in answer.reasons],
-        "refused": [dataclasses.asdict(each) for each in answer.refused],
-        "situation": {**dataclasses.asdict(case), "learnt": sorted(case.learnt)},
+        "refused": [dataclasses.asdict(each) for each in answer.excluded],
+        "situation": {**dataclasses.asdict(case), "learnt": sorted(case.methods_with_styles)},
     }

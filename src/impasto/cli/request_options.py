@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from impasto.advise.shared_knobs import AUTO
+from impasto.advise.shared_knobs import AUTO_METHOD
 from impasto.cli.console import Reporter
 from impasto.cli.progress import spinner
 from impasto.cli.region_flags import RegionArgs
@@ -22,7 +22,7 @@ from impasto.pipeline import make_request
 from impasto.weights.registry import REGISTRY
 
 if TYPE_CHECKING:
-    from impasto.advise.recommend.auto import Choice
+    from impasto.advise.recommend.auto import MethodChoice
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class RequestOptions:
         content: object = self.content
         styles: tuple[object, ...] = self.styles
         method, knobs = self.method, self.knobs
-        if method == AUTO:
+        if method == AUTO_METHOD:
             choice = self._choose_method(reporter)
             content, styles, method, knobs = (
                 choice.content,
@@ -107,7 +107,7 @@ class RequestOptions:
         """
         from impasto.advise.describe.describe import Describer
 
-        if self.method == AUTO or "prompt" not in {
+        if self.method == AUTO_METHOD or "prompt" not in {
             k.name for k in get_knobs(get_method(self.method))
         }:
             raise KnobError(
@@ -123,13 +123,13 @@ class RequestOptions:
         reporter.info(f"Prompt: {prompt}")
         return {**knobs, "prompt": prompt}
 
-    def _choose_method(self, reporter: Reporter) -> Choice:
+    def _choose_method(self, reporter: Reporter) -> MethodChoice:
         """The method that "auto" stands for here, told in a line."""
-        from impasto.advise.recommend.auto import check_regions, choose
+        from impasto.advise.recommend.auto import refuse_regions, choose_method
 
-        check_regions(self.regions or self.labels)
+        refuse_regions(self.regions or self.labels)
         with spinner(reporter, "Choosing"):
-            choice = choose(
+            choice = choose_method(
                 self.content,
                 self.styles,
                 self.knobs,
@@ -138,7 +138,7 @@ class RequestOptions:
                 device=self.device,
                 precision=self.precision,
             )
-        reporter.info(f"--method {choice.why}")
+        reporter.info(f"--method {choice.reason}")
         return choice
 
     def input_files(self) -> list[Path]:

@@ -135,10 +135,10 @@ def _read_captions(options: TrainOptions) -> tuple[dict[str, str] | None, list[s
     """Captions of the pictures, for a lesson that wants them, and what is to be said of them."""
     if not find(options.name).wants_captions:
         return None, []
-    from impasto.advise.describe.captions import captions_of
+    from impasto.advise.describe.captions import make_captions
 
     given = options.knobs
-    return captions_of(options.photos, given.get("captions", "auto"), given.get("clip", ""))
+    return make_captions(options.photos, given.get("captions", "auto"), given.get("clip", ""))
 
 
 @contextlib.contextmanager

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from impasto.advise.tune.llm_sampler import reach
-from impasto.advise.tune.result import Tuning
-from impasto.advise.tune.search_stage import Listener, Progress
+from impasto.advise.tune.llm_sampler import connect_or_warn
+from impasto.advise.tune.result import TuneResult
+from impasto.advise.tune.search_stage import TuneCallback, TuneProgress
 from impasto.advise.tune.trial import Trial
-from impasto.advise.tune.trial_sheet import strip
+from impasto.advise.tune.trial_sheet import make_trial_sheet
 from impasto.advise.tune.tune import tune_request
 from impasto.cli.console import Reporter
 from impasto.cli.lock import exclusive_run
@@ -79,25 +79,25 @@ class TuneOptions:
                     raise InputError(f"{path} is named twice: give each output its own name.")
 
 
-class TuneProgressCallback(Listener):
+class TuneProgressCallback(TuneCallback):
     """Tells on the command line."""
 
     def __init__(self, reporter: Reporter, bar: ProgressBar) -> None:
         self.reporter, self.bar = reporter, bar
         self.warnings: list[str] = []
 
-    def progress(self, progress: Progress) -> None:
-        words = f"{'last round, ' if progress.final else ''}trial {progress.trials + 1}"
-        if progress.best is not None:
-            words += f", best score {progress.best:.3f}"
-        if progress.defaults is not None:
-            words += f", defaults {progress.defaults:.3f}"
-        self.bar.update(progress.share, f"{words}, {format_duration(progress.left)} left")
+    def on_progress(self, progress: TuneProgress) -> None:
+        words = f"{'last round, ' if progress.is_final else ''}trial {progress.trial_count + 1}"
+        if progress.best_score is not None:
+            words += f", best score {progress.best_score:.3f}"
+        if progress.defaults_score is not None:
+            words += f", defaults {progress.defaults_score:.3f}"
+        self.bar.update(progress.fraction, f"{words}, {format_duration(progress.remaining_seconds)} left")
 
-    def note(self, sentence: str) -> None:
+    def on_note(self, sentence: str) -> None:
         self.reporter.info(sentence)
 
-    def warn(self, sentence: str) -> None:
+    def on_warning(self, sentence: str) -> None:
         self.warnings.append(sentence)
         self.reporter.warn(sentence)
 
@@ -122,7 +122,7 @@ def run_tuning(
         with ProgressBar(reporter, "Tuning") as meter:
             told = TuneProgressCallback(reporter, meter)
             model = (
-                reach(tune_options.model, tune_options.model_url, told)
+                connect_or_warn(tune_options.model, tune_options.model_url, told)
                 if tune_options.llm_sampler
                 else None
             )
@@ -133,13 +133,13 @@ def run_tuning(
                 aim=tune_options.aim,
                 trial_size=tune_options.trial_size,
                 trials=tune_options.trials,
-                study=tune_options.storage_path,
+                storage=tune_options.storage_path,
                 model=model,
-                listener=told,
+                callback=told,
             )
-        code = InterruptedRun.exit_code if tuning.stopped else 0
+        code = InterruptedRun.exit_code if tuning.is_interrupted else 0
         if tune_options.trial_sheet:
-            write(strip(tuning), tune_options.trial_sheet)
+            write(make_trial_sheet(tuning), tune_options.trial_sheet)
         result = _stylize_best(tuning, tune_options, reporter) if tune_options.output else None
         if result and not result.recipe.finished:
             code = InterruptedRun.exit_code
@@ -147,16 +147,16 @@ def run_tuning(
     return code
 
 
-def _stylize_best(tuning: Tuning, tune_options: TuneOptions, reporter: Reporter) -> Result:
+def _stylize_best(tuning: TuneResult, tune_options: TuneOptions, reporter: Reporter) -> Result:
     """The winner, written: after a Ctrl-C at the trials' size where the full one takes long."""
     size = None
-    if tuning.stopped and tuning.forecast > MAX_SECONDS_AFTER_INTERRUPT:
+    if tuning.is_interrupted and tuning.forecast_seconds > MAX_SECONDS_AFTER_INTERRUPT:
         size = tuning.trial_size
         reporter.warn(f"Stopped: {tune_options.output} is the winner so far at {size} px.")
     else:
-        reporter.info(f"Painting the winner, about {format_duration(tuning.forecast)}.")
+        reporter.info(f"Painting the winner, about {format_duration(tuning.forecast_seconds)}.")
     with ProgressBar(reporter, "Painting") as meter:
-        result = tuning.paint(ProgressBarCallback(meter, reporter, tuning.forecast, False), size)
+        result = tuning.stylize(ProgressBarCallback(meter, reporter, tuning.forecast_seconds, False), size)
     with handle_signal(signal.SIGINT, signal.SIG_IGN):
         for note in result.save(tune_options.output):
             reporter.warn(f"{tune_options.output}: {note}.")
@@ -164,7 +164,7 @@ def _stylize_best(tuning: Tuning, tune_options: TuneOptions, reporter: Reporter)
 
 
 def _report(
-    tuning: Tuning,
+    tuning: TuneResult,
     tune_options: TuneOptions,
     reporter: Reporter,
     warnings: Sequence[str],
@@ -175,27 +175,27 @@ def _report(
             ("trial", "by", "score", "style error", "content error", "seconds", "knobs"),
             [_trial_row(trial, tuning) for trial in _table_trials(tuning)],
         )
-    reporter.info(f"{tuning.verdict[0].upper()}{tuning.verdict[1:]}")
-    reporter.info(f"Every trial is in {tune_options.storage_path}, its picture in {tuning.folder}.")
+    reporter.info(f"{tuning.summary[0].upper()}{tuning.summary[1:]}")
+    reporter.info(f"Every trial is in {tune_options.storage_path}, its picture in {tuning.thumbnail_folder}.")
     for path in (tune_options.trial_sheet, tune_options.output):
         if path:
             reporter.print_result(path)
     command = tuning.command(tune_options.output or "painting.png")
     if not tune_options.output:
         reporter.print_result(command)
-    elif tuning.stopped:
+    elif tuning.is_interrupted:
         reporter.info(f"At full size: {command}")
     reporter.print_json(
         {
             "best": _trial_json(tuning.best),
-            "defaults": _trial_json(tuning.defaults) if tuning.defaults else None,
+            "defaults": _trial_json(tuning.default_trial) if tuning.default_trial else None,
             "trials": [_trial_json(trial) for trial in tuning.trials],
             "finals": [_trial_json(trial) for trial in tuning.finals],
-            "frontier": [trial.number for trial in tuning.frontier],
+            "frontier": [trial.number for trial in tuning.pareto_front],
             "aim": tuning.aim,
-            "at": tuning.rung,
+            "at": tuning.fidelity,
             "seconds": round(tuning.seconds, 1),
-            "stopped": tuning.stopped,
+            "stopped": tuning.is_interrupted,
             "study": str(tune_options.storage_path),
             "strip": tune_options.trial_sheet or None,
             "output": tune_options.output or None,
@@ -206,14 +206,14 @@ def _report(
     )
 
 
-def _table_trials(tuning: Tuning) -> list[Trial]:
+def _table_trials(tuning: TuneResult) -> list[Trial]:
     """The trials of the table: the last round's, then the best of the first."""
     first = sorted(tuning.trials, key=lambda trial: trial.score)
     usual = [t for t in tuning.trials if t.number == 0 and t not in first[:MAX_TABLE_ROWS]]
     return [*sorted(tuning.finals, key=lambda trial: trial.score), *first[:MAX_TABLE_ROWS], *usual]
 
 
-def _trial_row(trial: Trial, tuning: Tuning) -> tuple[str, ...]:
+def _trial_row(trial: Trial, tuning: TuneResult) -> tuple[str, ...]:
     return (
         f"{trial.number}{' final' if trial.final else ''}",
         trial.by,
@@ -225,7 +225,7 @@ def _trial_row(trial: Trial, tuning: Tuning) -> tuple[str, ...]:
     )
 
 
-def _changed_flags(trial: Trial, tuning: Tuning) -> str:
+def _changed_flags(trial: Trial, tuning: TuneResult) -> str:
     """The knobs that differ from the defaults, as flags."""
     kind = type(tuning.request.method)
     changed = [k for k in get_knobs(kind) if k.check(trial.knobs[k.name]) != k.default]

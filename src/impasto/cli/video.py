@@ -37,7 +37,7 @@ from impasto.pictures import write
 from impasto.video.image_sequence import is_pictures, is_still
 from impasto.video.options import Take
 from impasto.video.runner import Film, Job
-from impasto.video.stylize_video import METHOD, gauge_for, planned
+from impasto.video.stylize_video import DEFAULT_METHOD, make_evaluator, plan_video
 from impasto.weights.registry import REGISTRY
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -50,7 +50,7 @@ COLOR_OPTION_NAMES = ("keep_colour", "colour_share", "colour_when", "colour_mask
 class VideoCommand(MethodCommand):
     """A command with the flags of the method that ``--method`` names, for films."""
 
-    default_method: ClassVar[str] = METHOD
+    default_method: ClassVar[str] = DEFAULT_METHOD
     sections: ClassVar[Mapping[str, Sequence[str]]] = {
         "Output": ("output", "quality", "lossless", "sound", "side_by_side", "preview"),
         "Film": (
@@ -83,8 +83,8 @@ def _set_video_methods(command: F) -> F:
     """``--method`` as films have it."""
     for param in command.__click_params__:  # type: ignore[attr-defined]
         if isinstance(param, click.Option) and param.name == "method":
-            param.default = METHOD
-            param.help = f"fast, adain, wct, photowct, gatys or animatediff [default {METHOD}]."
+            param.default = DEFAULT_METHOD
+            param.help = f"fast, adain, wct, photowct, gatys or animatediff [default {DEFAULT_METHOD}]."
     return command
 
 
@@ -177,7 +177,7 @@ def video(ctx: click.Context) -> int:
         fetch(flags["weights"], voice)
     asked = {name: flags[name] for name in (*REQUEST_OPTION_NAMES, *COLOR_OPTION_NAMES)}
     with spinner(voice, "Planning"):
-        job = planned(
+        job = plan_video(
             content,
             styles,
             flags["output"],
@@ -241,7 +241,7 @@ def _run_job(job: Job, resume: bool, reporter: Reporter) -> Film:
             return job.run(
                 resume=resume,
                 watch=_FrameProgressCallback(meter),
-                gauge=gauge_for(job),
+                gauge=make_evaluator(job),
                 say=reporter.info,
             )
         except KeyboardInterrupt as error:  # the second one: at once

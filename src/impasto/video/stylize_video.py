@@ -11,11 +11,11 @@ from impasto.metrics.video import VideoEvaluator
 from impasto.video.options import Take
 from impasto.video.runner import Film, Job
 
-METHOD = "fast"
+DEFAULT_METHOD = "fast"
 """What paints a film unless another is asked for."""
-STABLE = {"fast": "fast-stable"}
+STABLE_WEIGHTS = {"fast": "fast-stable"}
 """Method → the weights that have learnt to be stable by themselves."""
-EVERY = 12
+METRIC_FRAME_STEP = 12
 """Every so many frames are measured."""
 
 
@@ -24,7 +24,7 @@ def video(
     styles: object | Sequence[object],
     output: str | os.PathLike[str],
     *,
-    method: str = METHOD,
+    method: str = DEFAULT_METHOD,
     stability: float = 1.0,
     flow: str = "auto",
     start: float = 0.0,
@@ -39,8 +39,8 @@ def video(
     lossless: bool = False,
     sound: bool = True,
     resume: bool = False,
-    watch: ProgressCallback = ignore_progress,
-    **asked: Any,
+    callback: ProgressCallback = ignore_progress,
+    **request_options: Any,
 ) -> Film:
     """Restyle a film.
 
@@ -56,15 +56,15 @@ def video(
         end: where it ends; None is with the film.
         fps: of numbered pictures and stills; None is 25.
         seconds: how long a still is seen.
-        shots: look for cuts; each begins anew.
+        detect_shots: look for cuts; each begins anew.
         loop: let the end flow into the beginning.
-        ramp: fade the painting in over the whole film.
+        fade_in: fade the painting in over the whole film.
         side_by_side: show the source to the left.
-        quality: crf of H.264 or VP9, 0 (best) to 51.
+        encoding_quality: crf of H.264 or VP9, 0 (best) to 51.
         lossless: keep every 8-bit frame exactly.
-        sound: copy the sound.
+        audio: copy the sound.
         resume: go on with an unfinished run.
-        watch: called after every frame.
+        callback: called after every frame.
         **asked: size, seed, weights, device, precision, the colours that are kept, and the
             method's knobs, as :func:`impasto.stylize` takes them.
 
@@ -89,21 +89,21 @@ def video(
         lossless=lossless,
         audio=sound,
     )
-    job = planned(os.fspath(content), styles, os.fspath(output), take, method=method, **asked)
-    return job.run(resume=resume, watch=watch, gauge=gauge_for(job))
+    job = plan_video(os.fspath(content), styles, os.fspath(output), take, method=method, **request_options)
+    return job.run(resume=resume, watch=callback, gauge=make_evaluator(job))
 
 
-def planned(content: str, styles: object, output: str, take: Take, **asked: Any) -> Job:
+def plan_video(content: str, styles: object, output: str, options: Take, **request_options: Any) -> Job:
     """The job, with the weights that a film is best painted with unless others are asked for."""
-    stable = STABLE.get(asked["method"], "") if take.stability > 0 else ""
-    weights = asked.pop("weights", "") or stable
-    return Job(content, styles, output, take, weights=weights, **asked)
+    stable = STABLE_WEIGHTS.get(request_options["method"], "") if options.stability > 0 else ""
+    weights = request_options.pop("weights", "") or stable
+    return Job(content, styles, output, options, weights=weights, **request_options)
 
 
-def gauge_for(job: Job) -> VideoEvaluator | None:
+def make_evaluator(job: Job) -> VideoEvaluator | None:
     """What measures a film while it is painted; None where there is nothing to compare it with."""
     if job.request.content.is_blank or not job.request.styles:
         return None
     return VideoEvaluator(
-        job.request.styles, job.request.normalized_style_weights, frame_step=EVERY
+        job.request.styles, job.request.normalized_style_weights, frame_step=METRIC_FRAME_STEP
     )

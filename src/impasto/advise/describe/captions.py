@@ -13,67 +13,67 @@ from pathlib import Path
 
 import numpy as np
 
-from impasto.advise.describe.clip_tags import SCALE, Eye, Vectors
-from impasto.advise.describe.vocabulary import MAKERS, TERMS, WORDS
+from impasto.advise.describe.clip_tags import LOGIT_SCALE, ImageTextModel, Embeddings
+from impasto.advise.describe.vocabulary import ARTIST_NAMES, ART_TERMS, STYLE_WORDS
 from impasto.core.errors import InputError, MissingExtraError, WeightsError
 from impasto.metrics.object_names import OBJECTS
 from impasto.pictures import read
 from impasto.train.dataset import Album
 from impasto.train.lora.dataset import read_captions
 
-TEMPLATES = ("a picture of a {}", "an artwork that shows a {}")
-MOST = 3
+PROMPT_TEMPLATES = ("a picture of a {}", "an artwork that shows a {}")
+MAX_OBJECTS = 3
 """So many things CLIP names in a picture."""
-LEAST = 0.1
+MIN_OBJECT_PROBABILITY = 0.1
 """The probability that a thing must have among all."""
-_HEAD = re.compile(
+_MEDIUM_PREFIX = re.compile(
     r"^(?:an? |the )?(?:[\w-]+ ){0,2}?(?:painting|drawing|picture|photo|photograph|illustration|"
     r"sketch|print|poster|image|render|rendering|artwork|engraving) (?:of|with|showing) ",
 )
-_MAKER = rf"(?:[\w.-]+ ){{0,3}}?(?:{'|'.join(sorted(MAKERS))})"
-_MANNER = re.compile(
+_ARTIST_PATTERN = rf"(?:[\w.-]+ ){{0,3}}?(?:{'|'.join(sorted(ARTIST_NAMES))})"
+_STYLE_CLAUSE = re.compile(
     r"\b(?:in (?:the|an?) (?:[\w-]+ ){0,3}?(?:style|manner)|inspired by|painted by (?!an? |the )|"
-    rf"(?:painted|drawn|made) by (?:hand|{_MAKER})|reminiscent of|trending on)\b.*"
+    rf"(?:painted|drawn|made) by (?:hand|{_ARTIST_PATTERN})|reminiscent of|trending on)\b.*"
 )
-_BY = re.compile(rf"\b(?:by|after) {_MAKER}\b.*")
-_ISTS = {word.removesuffix("sm") + "st" for word in WORDS if word.endswith("ism")}
-_PLACE = (
+_ATTRIBUTION = re.compile(rf"\b(?:by|after) {_ARTIST_PATTERN}\b.*")
+_ADHERENT_WORDS = {word.removesuffix("sm") + "st" for word in STYLE_WORDS if word.endswith("ism")}
+_LOCATION_PATTERN = (
     r"(?: (?:on|in|at|by|under|near|beside|behind|before|over|next to|among)"
     r"(?= (?:an?|the|his|her|its|their|my)\b))"
 )
 """What comes after a thing that is somewhere: "a comic book on the table"."""
-_STYLE = re.compile(
+_STYLE_PHRASE = re.compile(
     r"(?<![\w-])(?P<one>(?:an?|the) )?(?:"
     + "|".join(
         re.escape(" ".join(w.split()).lower())
-        for w in sorted({*WORDS, *TERMS, *_ISTS}, key=len, reverse=True)
+        for w in sorted({*STYLE_WORDS, *ART_TERMS, *_ADHERENT_WORDS}, key=len, reverse=True)
     )
-    + rf")(?:ic)?(?: style)?(?![\w-])(?P<place>{_PLACE})?"
+    + rf")(?:ic)?(?: style)?(?![\w-])(?P<place>{_LOCATION_PATTERN})?"
 )
-_LONE = re.compile(r"\b(?:an?|the) (?=(?:of|on|in|with|at|by|and|showing)\b)")
-_OF = re.compile(r"^(?:of|with|showing) ")
-_EMPTY = {"a", "an", "the", "in", "of", "on", "with", "and", "style", "art", "artwork", "painting"}
+_DANGLING_ARTICLE = re.compile(r"\b(?:an?|the) (?=(?:of|on|in|with|at|by|and|showing)\b)")
+_LEADING_PREPOSITION = re.compile(r"^(?:of|with|showing) ")
+_FILLER_WORDS = {"a", "an", "the", "in", "of", "on", "with", "and", "style", "art", "artwork", "painting"}
 
 
-def content_only(caption: str) -> str:
+def strip_style_words(caption: str) -> str:
     """A caption without style words, makers and "a painting of"; lower case, "" if nothing is left.
 
     "A watercolor painting of a red bus, Impressionism, by Monet" becomes "a red bus".
     """
     text = re.sub(r"color(s|ed|ful|ing|less)?\b", r"colour\1", caption.lower())
     text = re.sub(r"\bgray(s|ish)?\b", r"grey\1", text)
-    parts = [_stripped(part) for part in re.split(r"[,;.]", text)]
+    parts = [_strip_clause(part) for part in re.split(r"[,;.]", text)]
     return ", ".join(dict.fromkeys(part for part in parts if part))
 
 
-def captions_of(
-    folders: Sequence[str], how: str = "auto", clip: str = ""
+def make_captions(
+    folders: Sequence[str], source: str = "auto", clip: str = ""
 ) -> tuple[dict[str, str], list[str]]:
     """Captions of the pictures in folders.
 
     Args:
         folders: as for :class:`impasto.train.dataset.Album`.
-        how: "auto": from the .txt files beside the pictures, and from CLIP for the others, if it is
+        source: "auto": from the .txt files beside the pictures, and from CLIP for the others, if it is
             on this machine; "clip": the same, and CLIP has to be there; "files": from the .txt
             files, word for word; "none".
         clip: a CLIP of the hub, or a folder.
@@ -86,11 +86,11 @@ def captions_of(
     """
     album = Album(folders, 64, 0, "pictures")
     files = [str(file) for file in album.files]
-    told = read_captions(album) if how != "none" else {}
+    told = read_captions(album) if source != "none" else {}
     captions = dict.fromkeys(files, "") | told
-    if how in ("files", "none"):
+    if source in ("files", "none"):
         return captions, []
-    plain = {file: content_only(text) for file, text in told.items()}
+    plain = {file: strip_style_words(text) for file, text in told.items()}
     changed = sum(" ".join(told[f].lower().split()) != plain[f] for f in told)
     captions |= plain
     notes = (
@@ -99,9 +99,9 @@ def captions_of(
     lacking = [file for file in files if file not in told]
     if lacking:
         try:
-            seen = _seen(lacking, clip, fetch=bool(clip) or how == "clip")
+            seen = _caption_with_clip(lacking, clip, fetch=bool(clip) or source == "clip")
         except (MissingExtraError, WeightsError):
-            if clip or how == "clip":
+            if clip or source == "clip":
                 raise
         else:
             captions |= seen
@@ -109,37 +109,37 @@ def captions_of(
     return captions, notes
 
 
-class Namer:
+class ObjectTagger:
     """A CLIP that knows the names of things by heart.
 
     Args:
         clip: a :class:`impasto.nets.clip.Clip`.
     """
 
-    def __init__(self, clip: Eye) -> None:
+    def __init__(self, clip: ImageTextModel) -> None:
         self._clip = clip
         every = [
             np.asarray(clip.embed_texts([template.format(thing) for thing in OBJECTS]))
-            for template in TEMPLATES
+            for template in PROMPT_TEMPLATES
         ]
         mean = np.mean(every, axis=0)
-        self._known: Vectors = np.asarray(mean / np.linalg.norm(mean, axis=1, keepdims=True))
+        self._object_embeddings: Embeddings = np.asarray(mean / np.linalg.norm(mean, axis=1, keepdims=True))
 
     def __call__(self, file: str) -> str:
         """The things that a picture most likely shows, or ""."""
         pixels = np.asarray(read(Path(file)).pixels)
         (seen,) = np.asarray(self._clip.embed_images([pixels]))
-        cosines = self._known @ seen
-        powers = np.exp(SCALE * (cosines - cosines.max()))
+        cosines = self._object_embeddings @ seen
+        powers = np.exp(LOGIT_SCALE * (cosines - cosines.max()))
         chances = powers / powers.sum()
-        first = [k for k in np.argsort(-chances)[:MOST] if chances[k] >= LEAST]
+        first = [k for k in np.argsort(-chances)[:MAX_OBJECTS] if chances[k] >= MIN_OBJECT_PROBABILITY]
         return ", ".join(OBJECTS[k] for k in first)
 
 
-def _seen(files: Sequence[str], clip: str, fetch: bool) -> dict[str, str]:
+def _caption_with_clip(files: Sequence[str], clip: str, fetch: bool) -> dict[str, str]:
     from impasto.nets.clip import Clip
 
-    namer = Namer(Clip(clip, fetch=fetch))
+    namer = ObjectTagger(Clip(clip, fetch=fetch))
     found = {}
     for file in files:
         with contextlib.suppress(InputError):  # it will be left out of the training
@@ -147,18 +147,18 @@ def _seen(files: Sequence[str], clip: str, fetch: bool) -> dict[str, str]:
     return found
 
 
-def _stripped(part: str) -> str:
-    part = _BY.sub("", _MANNER.sub("", " ".join(part.split())))
-    part = " ".join(_STYLE.sub(_styleless, part).split())
-    part = _OF.sub("", _LONE.sub("", _HEAD.sub("", part)))
-    words = part.split()
-    while words and words[-1] in _EMPTY:
+def _strip_clause(clause: str) -> str:
+    clause = _ATTRIBUTION.sub("", _STYLE_CLAUSE.sub("", " ".join(clause.split())))
+    clause = " ".join(_STYLE_PHRASE.sub(_replace_style_word, clause).split())
+    clause = _LEADING_PREPOSITION.sub("", _DANGLING_ARTICLE.sub("", _MEDIUM_PREFIX.sub("", clause)))
+    words = clause.split()
+    while words and words[-1] in _FILLER_WORDS:
         words.pop()
-    return " ".join(words) if set(words) - _EMPTY else ""
+    return " ".join(words) if set(words) - _FILLER_WORDS else ""
 
 
-def _styleless(found: re.Match[str]) -> str:
+def _replace_style_word(match: re.Match[str]) -> str:
     """What is left of a style word: all of it where it is the thing that is shown."""
-    if found["one"] and found["place"]:
-        return found[0]
-    return f" {found['one'] or ''} {found['place'] or ''} "
+    if match["one"] and match["place"]:
+        return match[0]
+    return f" {match['one'] or ''} {match['place'] or ''} "

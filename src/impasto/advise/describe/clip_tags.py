@@ -7,22 +7,22 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto.advise.describe.vocabulary import GROUPS, Group
+from impasto.advise.describe.vocabulary import WORD_GROUPS, WordGroup
 from impasto.core.picture import Pixels
 
-SCALE = 100.0
+LOGIT_SCALE = 100.0
 """What cosines are multiplied by before the softmax: the published models have all learnt it."""
 
-CLEAR = 0.4
+MIN_PROBABILITY = 0.4
 """The probability that a word must have among those of its group."""
 
-MARGIN = 2.0
+MIN_PROBABILITY_RATIO = 2.0
 """How many times as probable as the next it must be."""
 
-Vectors = NDArray[np.floating]
+Embeddings = NDArray[np.floating]
 
 
-class Eye(Protocol):
+class ImageTextModel(Protocol):
     """What is needed of :class:`impasto.nets.clip.Clip`."""
 
     def embed_images(self, images: list[Pixels]) -> object: ...
@@ -30,46 +30,46 @@ class Eye(Protocol):
     def embed_texts(self, texts: list[str]) -> object: ...
 
 
-class Chooser:
+class StyleTagger:
     """A CLIP that knows the vocabulary by heart.
 
     Args:
         clip: a :class:`impasto.nets.clip.Clip`.
     """
 
-    def __init__(self, clip: Eye) -> None:
+    def __init__(self, clip: ImageTextModel) -> None:
         self._clip = clip
-        self._known = {kind: self._vectors(group) for kind, group in GROUPS.items()}
+        self._word_embeddings = {kind: self._embed_words(group) for kind, group in WORD_GROUPS.items()}
 
     def __call__(self, pixels: Pixels) -> list[tuple[str, str]]:
         """(kind, word): of each group the word that fits clearly better than all others, if any."""
         (seen,) = np.asarray(self._clip.embed_images([pixels]))
         found = []
-        for kind, group in GROUPS.items():
-            word = clearest(self._known[kind] @ seen, group.words)
+        for kind, group in WORD_GROUPS.items():
+            word = clearest_word(self._word_embeddings[kind] @ seen, group.words)
             if word:
                 found.append((kind, word))
         return found
 
-    def _vectors(self, group: Group) -> Vectors:
+    def _embed_words(self, group: WordGroup) -> Embeddings:
         """A unit vector for each word, the mean over the templates, and a last one for none."""
         every = []
-        for template in group.templates:
+        for template in group.prompt_templates:
             texts = [template.format(word) for word in group.words]
-            every.append(np.asarray(self._clip.embed_texts([*texts, group.blank])))
+            every.append(np.asarray(self._clip.embed_texts([*texts, group.blank_prompt])))
         mean = np.mean(every, axis=0)
         return np.asarray(mean / np.linalg.norm(mean, axis=1, keepdims=True))
 
 
-def clearest(cosines: Vectors, words: tuple[str, ...]) -> str:
+def clearest_word(similarities: Embeddings, words: tuple[str, ...]) -> str:
     """The word that fits, or "" if none does clearly.
 
     Args:
-        cosines: of the picture with each word, and last with the sentence that says none of them.
+        similarities: of the picture with each word, and last with the sentence that says none of them.
         words: as many as there are cosines, but one.
     """
-    powers = np.exp(SCALE * (cosines - cosines.max()))
+    powers = np.exp(LOGIT_SCALE * (similarities - similarities.max()))
     chances = powers / powers.sum()
     first, second = np.argsort(-chances)[:2]
-    clear = chances[first] >= CLEAR and chances[first] >= MARGIN * chances[second]
+    clear = chances[first] >= MIN_PROBABILITY and chances[first] >= MIN_PROBABILITY_RATIO * chances[second]
     return words[first] if clear and first < len(words) else ""

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from impasto.advise.describe.pixel_tags import Measured, measure
-from impasto.advise.describe.vocabulary import GROUPS
-from impasto.advise.llm import LONG_SIDE, LanguageModel, connect
+from impasto.advise.describe.pixel_tags import PixelMeasurements, measure_style
+from impasto.advise.describe.vocabulary import WORD_GROUPS
+from impasto.advise.llm import MAX_IMAGE_SIDE_PX, LanguageModel, connect
 from impasto.core.errors import (
     ImpastoError,
     KnobError,
@@ -19,19 +19,19 @@ from impasto.core.errors import (
 from impasto.core.picture import Picture, Pixels
 from impasto.pictures import as_picture, fit_long_side
 
-WAYS = {
+BACKENDS = {
     "model": "a vision-language model is asked",
     "clip": "CLIP chooses from a vocabulary",
     "measure": "the pixels are measured",
 }
 """Way → what is done; the best first."""
 
-WORDS = 8
+DEFAULT_MAX_WORDS = 8
 """How many words there are at most, unless another number is asked for."""
 
-MOST = 40
+MAX_WORDS_LIMIT = 40
 
-_ORDER = ("medium", "movement", "technique", "palette", "colours", "light", "texture", "mood")
+_CATEGORY_ORDER = ("medium", "movement", "technique", "palette", "colours", "light", "texture", "mood")
 
 
 @dataclass(frozen=True)
@@ -41,18 +41,18 @@ class Description:
     Attributes:
         name: of the picture.
         words: style words, and no depicted things.
-        way: how they were found: "model", "clip" or "measured".
-        how: the same as a sentence.
+        backend: how they were found: "model", "clip" or "measured".
+        provenance: the same as a sentence.
         notes: why a better way was not taken, and what else is to be known; a sentence each.
-        facts: what was measured, by name: palette, lightness, coherence of the strokes …
+        measurements: what was measured, by name: palette, lightness, coherence of the strokes …
     """
 
     name: str
     words: tuple[str, ...]
-    way: str
-    how: str
+    backend: str
+    provenance: str
     notes: tuple[str, ...]
-    facts: dict[str, Any]
+    measurements: dict[str, Any]
 
     @property
     def phrase(self) -> str:
@@ -67,7 +67,7 @@ def describe(
     model: str = "",
     model_url: str = "",
     clip: str = "",
-    max_words: int = WORDS,
+    max_words: int = DEFAULT_MAX_WORDS,
 ) -> Description:
     """Say a style in words: how it is made, never what it shows.
 
@@ -102,17 +102,17 @@ class Describer:
         model: str = "",
         model_url: str = "",
         clip: str = "",
-        max_words: int = WORDS,
+        max_words: int = DEFAULT_MAX_WORDS,
     ) -> None:
-        if backend not in ("auto", *WAYS):
-            raise KnobError(f"by = {backend!r}: one of auto, {', '.join(WAYS)}.")
-        if not isinstance(max_words, int) or not 1 <= max_words <= MOST:
-            raise KnobError(f"words = {max_words!r} does not fit: it must be 1 to {MOST}.")
-        self._by, self._words = backend, max_words
-        self._model_name, self._url, self._clip_name = model, model_url, clip
-        self._failed: dict[str, ImpastoError] = {}
+        if backend not in ("auto", *BACKENDS):
+            raise KnobError(f"by = {backend!r}: one of auto, {', '.join(BACKENDS)}.")
+        if not isinstance(max_words, int) or not 1 <= max_words <= MAX_WORDS_LIMIT:
+            raise KnobError(f"words = {max_words!r} does not fit: it must be 1 to {MAX_WORDS_LIMIT}.")
+        self._backend, self._max_words = backend, max_words
+        self._model_name, self._model_url, self._clip_name = model, model_url, clip
+        self._failures: dict[str, ImpastoError] = {}
         self._model: LanguageModel | None = None
-        self._chooser: Callable[[Pixels], list[tuple[str, str]]] | None = None
+        self._style_tagger: Callable[[Pixels], list[tuple[str, str]]] | None = None
 
     def __call__(self, style: object) -> Description:
         """Describe a style.
@@ -121,95 +121,95 @@ class Describer:
             ImpastoError: as :func:`describe`.
         """
         picture = as_picture(style, "style")
-        measured = measure(picture)
+        measured = measure_style(picture)
         notes = []
-        for name, way in (("model", self._by_model), ("clip", self._by_clip)):
-            if self._by not in ("auto", name):
+        for name, way in (("model", self._describe_with_model), ("clip", self._describe_with_clip)):
+            if self._backend not in ("auto", name):
                 continue
             try:
-                found, how, remarks = self._try(name, way, picture, measured)
+                found, how, remarks = self._run_backend(name, way, picture, measured)
             except (LanguageModelError, MissingExtraError, WeightsError) as error:
-                if self._by == name:
+                if self._backend == name:
                     raise
                 notes.append(str(error))
                 continue
-            words = _picked(found, self._words)
-            return _description(picture, words, name, how, (*notes, *remarks), measured)
+            words = _select_words(found, self._max_words)
+            return _make_description(picture, words, name, how, (*notes, *remarks), measured)
         if measured.strokes is None:
             notes.append("It is too small to measure its strokes.")
-        kinds = measured.words[: self._words]
-        return _description(picture, kinds, "measured", "measured from the pixels", notes, measured)
+        kinds = measured.words[: self._max_words]
+        return _make_description(picture, kinds, "measured", "measured from the pixels", notes, measured)
 
-    def _try(self, name: str, way: _Way, picture: Picture, measured: Measured) -> _Found:
+    def _run_backend(self, name: str, backend: _BackendFn, picture: Picture, measurements: PixelMeasurements) -> _BackendResult:
         """Take a way, unless it has failed before; a failure is kept."""
-        if name in self._failed:
-            raise self._failed[name]
+        if name in self._failures:
+            raise self._failures[name]
         try:
-            found, how, remarks = way(picture, measured)
+            found, how, remarks = backend(picture, measurements)
         except (LanguageModelError, MissingExtraError, WeightsError) as error:
-            self._failed[name] = error
+            self._failures[name] = error
             raise
         if not found:
             raise LanguageModelError(f"No style word was {how}.")
         return found, how, remarks
 
-    def _by_model(self, picture: Picture, measured: Measured) -> _Found:
-        self._model = self._model or connect(self._model_name, self._url)
+    def _describe_with_model(self, picture: Picture, measurements: PixelMeasurements) -> _BackendResult:
+        self._model = self._model or connect(self._model_name, self._model_url)
         if self._model is None:
             raise LanguageModelError(
                 "No vision-language model is configured: name one with --model, "
                 "or in IMPASTO_MODEL."
             )
-        from impasto.advise.describe.vlm import ask
+        from impasto.advise.describe.vlm import query_style_words
 
-        told = ", ".join(word for _, word in measured.words)
-        found, notes = ask(self._model, _pixels(picture), told)
+        told = ", ".join(word for _, word in measurements.words)
+        found, notes = query_style_words(self._model, _model_input(picture), told)
         return found, f"said by {self._model}", tuple(notes)
 
-    def _by_clip(self, picture: Picture, measured: Measured) -> _Found:
-        if self._chooser is None:
-            from impasto.advise.describe.clip_tags import Chooser
+    def _describe_with_clip(self, picture: Picture, measurements: PixelMeasurements) -> _BackendResult:
+        if self._style_tagger is None:
+            from impasto.advise.describe.clip_tags import StyleTagger
             from impasto.nets.clip import Clip
 
-            fetch = self._by == "clip" or bool(self._clip_name)
-            self._chooser = Chooser(Clip(self._clip_name, fetch=fetch))
-        found = self._chooser(_pixels(picture))
-        count = sum(len(group.words) for group in GROUPS.values())
+            fetch = self._backend == "clip" or bool(self._clip_name)
+            self._style_tagger = StyleTagger(Clip(self._clip_name, fetch=fetch))
+        found = self._style_tagger(_model_input(picture))
+        count = sum(len(group.words) for group in WORD_GROUPS.values())
         how = f"chosen by CLIP from {count} words, the colours measured"
-        colours = [(kind, word) for kind, word in measured.words if kind == "colours"]
+        colours = [(kind, word) for kind, word in measurements.words if kind == "colours"]
         return [*found, *colours] if found else [], how, ()
 
 
-_Found = tuple[list[tuple[str, str]], str, tuple[str, ...]]
-_Way = Callable[[Picture, Measured], _Found]
+_BackendResult = tuple[list[tuple[str, str]], str, tuple[str, ...]]
+_BackendFn = Callable[[Picture, PixelMeasurements], _BackendResult]
 
 
-def _description(
+def _make_description(
     picture: Picture,
     words: Sequence[tuple[str, str]],
-    way: str,
-    how: str,
+    backend: str,
+    provenance: str,
     notes: Sequence[str],
-    measured: Measured,
+    measurements: PixelMeasurements,
 ) -> Description:
     said = tuple(word for _, word in words)
-    return Description(picture.name, said, way, how, tuple(notes), measured.facts())
+    return Description(picture.name, said, backend, provenance, tuple(notes), measurements.to_dict())
 
 
-def _pixels(picture: Picture) -> Pixels:
-    """The picture as it is looked at: on white, and no larger than ``LONG_SIDE``."""
+def _model_input(picture: Picture) -> Pixels:
+    """The picture as it is looked at: on white, and no larger than ``MAX_IMAGE_SIDE_PX``."""
     from impasto.metrics.inputs import resize_on_white  # which takes a second: not to measure alone
 
-    side = min(LONG_SIDE, picture.long_side)
+    side = min(MAX_IMAGE_SIDE_PX, picture.long_side)
     return resize_on_white(picture, *fit_long_side(picture.height, picture.width, side))
 
 
-def _picked(found: Sequence[tuple[str, str]], count: int) -> list[tuple[str, str]]:
+def _select_words(tagged_words: Sequence[tuple[str, str]], count: int) -> list[tuple[str, str]]:
     """So many words: first one of each kind, then the second ones; in the order of the kinds."""
     ranks: dict[str, int] = {}
     ranked = []
-    for kind, word in found:
+    for kind, word in tagged_words:
         ranks[kind] = ranks.get(kind, -1) + 1
-        ranked.append((ranks[kind], _ORDER.index(kind), kind, word))
+        ranked.append((ranks[kind], _CATEGORY_ORDER.index(kind), kind, word))
     first = sorted(ranked, key=lambda each: each[:2])[:count]
     return [(kind, word) for _, _, kind, word in sorted(first, key=lambda each: (each[1], each[0]))]

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from impasto.core.picture import Pixels
 
-Numbers = NDArray[np.float64]
+FloatArray = NDArray[np.float64]
 
-FAMILIES: dict[str, dict[str, str]] = {
+COLOR_FAMILIES: dict[str, dict[str, str]] = {
     "blue": {
         "midnight blue": "161c38",
         "Prussian blue": "1e3c58",
@@ -110,15 +110,15 @@ FAMILIES: dict[str, dict[str, str]] = {
 The names are a painter's. The values are ours: pigments of one name differ more than they do.
 """
 
-NEUTRAL = ("white", "grey", "black")
+NEUTRAL_FAMILIES = ("white", "grey", "black")
 """The families of what is no colour."""
 
-GREY = 0.02
+MIN_CHROMA = 0.02
 """Chroma below which a colour is called white, grey or black."""
 
-_CLUSTERS = 24
-_PUREST = 2 / 3
-_MAIN = 0.11
+_CLUSTER_COUNT = 24
+_PURE_QUANTILE = 2 / 3
+_MIN_MAIN_SALIENCE = 0.11
 """Of all that strikes the eye, the part a colour must have to be mentioned."""
 
 
@@ -127,19 +127,19 @@ class Colour:
     """One of the main colours: all of a family, by the name that suits it best.
 
     Attributes:
-        name: from ``FAMILIES``.
+        name: from ``COLOR_FAMILIES``.
         family: whose name it is.
-        share: of the picture's area, 0..1.
+        area_fraction: of the picture's area, 0..1.
         rgb: sRGB, "#rrggbb"; the mean of its purest third.
-        worth: how much of all that strikes the eye it is, 0..1: its area times its chroma, greys
+        salience: how much of all that strikes the eye it is, 0..1: its area times its chroma, greys
             having some too.
     """
 
     name: str
     family: str
-    share: float
+    area_fraction: float
     rgb: str
-    worth: float
+    salience: float
 
 
 @dataclass(frozen=True)
@@ -151,64 +151,64 @@ class Palette:
         lightness: the median, 0 black to 1 white.
         contrast: from the 5th to the 95th percentile of lightness.
         chroma: the mean strength; a grey picture has 0, most paintings 0.03 to 0.1.
-        warm: share of the colour (weighted by its strength) that is red, orange or yellow, 0..1.
-        one_hue: 0 if the hues are all around the circle, 1 if there is but one.
+        warm_fraction: share of the colour (weighted by its strength) that is red, orange or yellow, 0..1.
+        hue_concentration: 0 if the hues are all around the circle, 1 if there is but one.
     """
 
     colours: tuple[Colour, ...]
     lightness: float
     contrast: float
     chroma: float
-    warm: float
-    one_hue: float
+    warm_fraction: float
+    hue_concentration: float
 
     @property
-    def main(self) -> tuple[Colour, ...]:
+    def main_colors(self) -> tuple[Colour, ...]:
         """The colours to mention: at most three."""
-        return tuple(colour for colour in self.colours if colour.worth >= _MAIN)[:3]
+        return tuple(colour for colour in self.colours if colour.salience >= _MIN_MAIN_SALIENCE)[:3]
 
 
-def palette(pixels: Pixels, opaque: NDArray[np.bool_] | None = None) -> Palette:
+def measure_palette(pixels: Pixels, opaque_mask: NDArray[np.bool_] | None = None) -> Palette:
     """Measure the colours.
 
     Args:
         pixels: float32 (height, width, 3), sRGB 0..1.
-        opaque: (height, width), which pixels count; None: all.
+        opaque_mask: (height, width), which pixels count; None: all.
 
     The main colours are clusters: a median cut in OKLab, then k-means.
     """
-    kept = pixels.reshape(-1, 3) if opaque is None else pixels[opaque]
-    lab = oklab(kept)
+    kept = pixels.reshape(-1, 3) if opaque_mask is None else pixels[opaque_mask]
+    lab = srgb_to_oklab(kept)
     light, chroma = lab[:, 0], np.hypot(lab[:, 1], lab[:, 2])
     turned = lab[:, 1] + 1j * lab[:, 2]
     hue = np.degrees(np.angle(turned))
     total = max(float(chroma.sum()), 1e-9)
     low, high = np.percentile(light, (5, 95))
     return Palette(
-        colours=_colours(lab),
+        colours=_find_colors(lab),
         lightness=float(np.median(light)),
         contrast=float(high - low),
         chroma=float(chroma.mean()),
-        warm=float(chroma[(hue > -20) & (hue < 112)].sum() / total),
-        one_hue=float(abs(turned.sum()) / total),
+        warm_fraction=float(chroma[(hue > -20) & (hue < 112)].sum() / total),
+        hue_concentration=float(abs(turned.sum()) / total),
     )
 
 
-def oklab(rgb: Pixels | Numbers) -> Numbers:
+def srgb_to_oklab(rgb: Pixels | FloatArray) -> FloatArray:
     """From sRGB 0..1 to OKLab; the last axis holds the three channels."""
     rgb = np.asarray(rgb, np.float64)
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    return np.asarray(np.cbrt(linear @ _TO_LMS) @ _TO_LAB)
+    return np.asarray(np.cbrt(linear @ _RGB_TO_LMS) @ _LMS_TO_LAB)
 
 
-_TO_LMS = np.array(
+_RGB_TO_LMS = np.array(
     [
         [0.4122214708, 0.2119034982, 0.0883024619],
         [0.5363325363, 0.6806995451, 0.2817188376],
         [0.0514459929, 0.1073969566, 0.6299787005],
     ]
 )
-_TO_LAB = np.array(
+_LMS_TO_LAB = np.array(
     [
         [0.2104542553, 1.9779984951, 0.0259040371],
         [0.7936177850, -2.4285922050, 0.7827717662],
@@ -216,59 +216,59 @@ _TO_LAB = np.array(
     ]
 )
 
-_NAMES = [(family, name) for family, names in FAMILIES.items() for name in names]
-_LAB = oklab(np.array([tuple(bytes.fromhex(FAMILIES[f][n])) for f, n in _NAMES]) / 255)
+_NAMED_COLORS = [(family, name) for family, names in COLOR_FAMILIES.items() for name in names]
+_NAMED_COLORS_LAB = srgb_to_oklab(np.array([tuple(bytes.fromhex(COLOR_FAMILIES[f][n])) for f, n in _NAMED_COLORS]) / 255)
 
-_SPAN = np.array([1.0, 0.4, 0.4])
+_LAB_RANGES = np.array([1.0, 0.4, 0.4])
 """Of L, a and b, in the 8 bits of the clustering: colour counts more than lightness."""
 
 
-def nearest_name(lab: Numbers, family: str = "") -> tuple[str, str]:
+def nearest_color_name(lab: FloatArray, family: str = "") -> tuple[str, str]:
     """(family, name) of the named colour that is nearest, in all families or in one.
 
     In the distance hue counts most and lightness least, as in a painter's names.
     """
-    chroma, chromas = np.hypot(lab[1], lab[2]), np.hypot(_LAB[:, 1], _LAB[:, 2])
-    light = _LAB[:, 0] - lab[0]
-    off_hue = ((_LAB[:, 1:] - lab[1:]) ** 2).sum(axis=1) - (chromas - chroma) ** 2
+    chroma, chromas = np.hypot(lab[1], lab[2]), np.hypot(_NAMED_COLORS_LAB[:, 1], _NAMED_COLORS_LAB[:, 2])
+    light = _NAMED_COLORS_LAB[:, 0] - lab[0]
+    off_hue = ((_NAMED_COLORS_LAB[:, 1:] - lab[1:]) ** 2).sum(axis=1) - (chromas - chroma) ** 2
     far = 0.4 * light**2 + (chromas - chroma) ** 2 + 3 * off_hue
-    allowed = [f == family if family else (f in NEUTRAL) == (chroma < GREY) for f, _ in _NAMES]
-    return _NAMES[int(np.argmin(np.where(allowed, far, np.inf)))]
+    allowed = [f == family if family else (f in NEUTRAL_FAMILIES) == (chroma < MIN_CHROMA) for f, _ in _NAMED_COLORS]
+    return _NAMED_COLORS[int(np.argmin(np.where(allowed, far, np.inf)))]
 
 
-def _colours(lab: Numbers) -> tuple[Colour, ...]:
+def _find_colors(lab: FloatArray) -> tuple[Colour, ...]:
     from PIL import Image
 
-    coded = np.rint((lab / _SPAN + (0, 0.5, 0.5)).clip(0, 1) * 255).astype(np.uint8)
+    coded = np.rint((lab / _LAB_RANGES + (0, 0.5, 0.5)).clip(0, 1) * 255).astype(np.uint8)
     clusters = Image.fromarray(coded[None]).quantize(
-        _CLUSTERS, method=Image.Quantize.MEDIANCUT, kmeans=_CLUSTERS
+        _CLUSTER_COUNT, method=Image.Quantize.MEDIANCUT, kmeans=_CLUSTER_COUNT
     )
     labels = np.asarray(clusters).ravel()
     families: dict[str, list[int]] = {}
     for label in np.unique(labels):
-        family, _ = nearest_name(lab[labels == label].mean(axis=0))
+        family, _ = nearest_color_name(lab[labels == label].mean(axis=0))
         families.setdefault(family, []).append(int(label))
-    every = _strikes(lab).sum()
+    every = _salience(lab).sum()
     found = [
-        _colour(family, lab[np.isin(labels, same)], len(lab), every)
+        _make_color(family, lab[np.isin(labels, same)], len(lab), every)
         for family, same in families.items()
     ]
-    return tuple(sorted(found, key=lambda colour: -colour.worth))
+    return tuple(sorted(found, key=lambda colour: -colour.salience))
 
 
-def _strikes(lab: Numbers) -> Numbers:
+def _salience(lab: FloatArray) -> FloatArray:
     return np.asarray(np.hypot(lab[:, 1], lab[:, 2]) + 0.02)
 
 
-def _colour(family: str, lab: Numbers, count: int, every: float) -> Colour:
-    strikes = _strikes(lab)
-    mean = lab[strikes >= np.quantile(strikes, _PUREST)].mean(axis=0)
-    rgb = "".join(f"{value:02x}" for value in np.rint(srgb(mean) * 255).astype(int))
-    _, name = nearest_name(mean, family)
-    return Colour(name, family, len(lab) / count, f"#{rgb}", float(strikes.sum() / every))
+def _make_color(family: str, lab: FloatArray, pixel_count: int, total_salience: float) -> Colour:
+    strikes = _salience(lab)
+    mean = lab[strikes >= np.quantile(strikes, _PURE_QUANTILE)].mean(axis=0)
+    rgb = "".join(f"{value:02x}" for value in np.rint(oklab_to_srgb(mean) * 255).astype(int))
+    _, name = nearest_color_name(mean, family)
+    return Colour(name, family, len(lab) / pixel_count, f"#{rgb}", float(strikes.sum() / total_salience))
 
 
-def srgb(lab: Numbers) -> Numbers:
+def oklab_to_srgb(lab: FloatArray) -> FloatArray:
     """From OKLab to sRGB, clipped to 0..1."""
-    linear = np.clip((lab @ np.linalg.inv(_TO_LAB)) ** 3 @ np.linalg.inv(_TO_LMS), 0, 1)
+    linear = np.clip((lab @ np.linalg.inv(_LMS_TO_LAB)) ** 3 @ np.linalg.inv(_RGB_TO_LMS), 0, 1)
     return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)

@@ -12,48 +12,48 @@ from typing import Any
 
 import numpy as np
 
-from impasto.advise.describe.palette import Colour, Palette, oklab, palette
-from impasto.advise.describe.stroke_texture import LEAST, Strokes, strokes
+from impasto.advise.describe.palette import Colour, Palette, srgb_to_oklab, measure_palette
+from impasto.advise.describe.stroke_texture import MIN_SIDE_PX, StrokeTexture, measure_strokes
 from impasto.core.errors import InputError
 from impasto.core.picture import Picture
 from impasto.pictures import fit_long_side, resize
 
-SIDE = 512
+MEASUREMENT_SIDE_PX = 512
 """Long side in px at which a picture is measured."""
 
-MAX = float("inf")
+UNBOUNDED = float("inf")
 
 
 @dataclass(frozen=True)
-class Rule:
+class TagRule:
     """A word, and the range in which each measure lies where it fits.
 
     Attributes:
-        kind: of the words of one kind, the first that fits is taken.
+        category: of the words of one kind, the first that fits is taken.
         word: what is said.
         ranges: measure → (lowest, highest).
     """
 
-    kind: str
+    category: str
     word: str
     ranges: Mapping[str, tuple[float, float]]
 
-    def fits(self, measures: Mapping[str, float]) -> bool:
+    def matches(self, measures: Mapping[str, float]) -> bool:
         return all(low <= measures[name] <= high for name, (low, high) in self.ranges.items())
 
 
-_LIVELY = (0.0, 0.1)  # of flat: there are marks nearly everywhere
-_ONE_WAY = {"aligned": (0.5, 1.0), "coherence": (0.25, 1.0), "flat": _LIVELY}
-_UPRIGHT = {**_ONE_WAY, "upright": (0.1, 1.0)}  # not two diagonals whose mean is upright
+_FEW_FLAT_AREAS = (0.0, 0.1)  # of flat: there are marks nearly everywhere
+_ONE_DIRECTION = {"aligned": (0.5, 1.0), "coherence": (0.25, 1.0), "flat": _FEW_FLAT_AREAS}
+_AXIS_ALIGNED = {**_ONE_DIRECTION, "upright": (0.1, 1.0)}  # not two diagonals whose mean is upright
 
 STROKE_RULES = (
-    Rule(
+    TagRule(
         "strokes",
         "vertical and horizontal lines",
         {"upright": (0.8, 1), "aligned": (0, 0.6), "coherence": (0.3, 1)},
     ),
-    Rule("strokes", "crossing diagonals", {"upright": (-1, -0.8), "aligned": (0, 0.6)}),
-    Rule(
+    TagRule("strokes", "crossing diagonals", {"upright": (-1, -0.8), "aligned": (0, 0.6)}),
+    TagRule(
         "strokes",
         "swirling strokes",
         {
@@ -61,44 +61,44 @@ STROKE_RULES = (
             "aligned": (0, 0.35),
             "spread": (0.88, 1),
             "even": (0.54, 1),  # contours of things may swirl too
-            "flat": _LIVELY,
+            "flat": _FEW_FLAT_AREAS,
         },
     ),
-    Rule("strokes", "horizontal strokes", {**_UPRIGHT, "tilt": (0, 22.5)}),
-    Rule("strokes", "vertical strokes", {**_UPRIGHT, "tilt": (67.5, 90)}),
-    Rule("strokes", "diagonal strokes", {**_ONE_WAY, "tilt": (22.5, 67.5)}),
-    Rule("strokes", "dappled, broken marks", {"coherence": (0, 0.36), "relief": (0.04, MAX)}),
-    Rule("strokes", "large flat areas", {"flat": (0.28, 1)}),
-    Rule("detail", "fine detail", {"scale": (0, 0.02), "relief": (0.03, MAX)}),
-    Rule("detail", "broad forms", {"scale": (0.03, 1)}),
-    Rule("surface", "rough texture", {"relief": (0.07, MAX), "flat": _LIVELY}),
-    Rule("surface", "smooth surface", {"relief": (0, 0.03)}),
-    Rule("edges", "crisp edges", {"edge": (0.1, 1.85)}),
-    Rule("edges", "soft edges", {"edge": (2.55, MAX)}),
+    TagRule("strokes", "horizontal strokes", {**_AXIS_ALIGNED, "tilt": (0, 22.5)}),
+    TagRule("strokes", "vertical strokes", {**_AXIS_ALIGNED, "tilt": (67.5, 90)}),
+    TagRule("strokes", "diagonal strokes", {**_ONE_DIRECTION, "tilt": (22.5, 67.5)}),
+    TagRule("strokes", "dappled, broken marks", {"coherence": (0, 0.36), "relief": (0.04, UNBOUNDED)}),
+    TagRule("strokes", "large flat areas", {"flat": (0.28, 1)}),
+    TagRule("detail", "fine detail", {"scale": (0, 0.02), "relief": (0.03, UNBOUNDED)}),
+    TagRule("detail", "broad forms", {"scale": (0.03, 1)}),
+    TagRule("surface", "rough texture", {"relief": (0.07, UNBOUNDED), "flat": _FEW_FLAT_AREAS}),
+    TagRule("surface", "smooth surface", {"relief": (0, 0.03)}),
+    TagRule("edges", "crisp edges", {"edge": (0.1, 1.85)}),
+    TagRule("edges", "soft edges", {"edge": (2.55, UNBOUNDED)}),
 )
 COLOUR_RULES = (
-    Rule("strength", "vivid colour", {"chroma": (0.065, 1), "one_hue": (0, 0.9)}),
-    Rule("strength", "muted colour", {"chroma": (0.012, 0.036)}),
-    Rule("warmth", "warm palette", {"warm": (0.8, 1), "chroma": (0.02, 1)}),
-    Rule("warmth", "cool palette", {"warm": (0, 0.2), "chroma": (0.02, 1)}),
-    Rule("warmth", "multicoloured", {"hues": (5, MAX), "chroma": (0.04, 1)}),
-    Rule("light", "high key", {"lightness": (0.74, 1), "contrast": (0, 0.75)}),
-    Rule("light", "dark, low key", {"lightness": (0, 0.45)}),
-    Rule("contrast", "strong contrast", {"contrast": (0.64, 1)}),
-    Rule("contrast", "gentle contrast", {"contrast": (0, 0.48)}),
+    TagRule("strength", "vivid colour", {"chroma": (0.065, 1), "one_hue": (0, 0.9)}),
+    TagRule("strength", "muted colour", {"chroma": (0.012, 0.036)}),
+    TagRule("warmth", "warm palette", {"warm": (0.8, 1), "chroma": (0.02, 1)}),
+    TagRule("warmth", "cool palette", {"warm": (0, 0.2), "chroma": (0.02, 1)}),
+    TagRule("warmth", "multicoloured", {"hues": (5, UNBOUNDED), "chroma": (0.04, 1)}),
+    TagRule("light", "high key", {"lightness": (0.74, 1), "contrast": (0, 0.75)}),
+    TagRule("light", "dark, low key", {"lightness": (0, 0.45)}),
+    TagRule("contrast", "strong contrast", {"contrast": (0.64, 1)}),
+    TagRule("contrast", "gentle contrast", {"contrast": (0, 0.48)}),
 )
-"""Measures are the attributes of :class:`Strokes` and :class:`Palette`, and ``tilt``, degrees from
+"""Measures are the attributes of :class:`StrokeTexture` and :class:`Palette`, and ``tilt``, degrees from
 the horizontal, 0 to 90, and ``hues``, how many colours there are that count."""
 
-ORDER = ("strokes", "colours", "surface", "warmth", "contrast", "light", "detail", "strength")
+CATEGORY_ORDER = ("strokes", "colours", "surface", "warmth", "contrast", "light", "detail", "strength")
 """Kinds, those first that say most; the others follow."""
 
-_SOME = 0.06
+_MIN_HUE_SALIENCE = 0.06
 """Worth of a colour that counts among the hues."""
 
 
 @dataclass(frozen=True)
-class Measured:
+class PixelMeasurements:
     """What the pixels say.
 
     Attributes:
@@ -108,25 +108,25 @@ class Measured:
     """
 
     palette: Palette
-    strokes: Strokes | None
+    strokes: StrokeTexture | None
     words: tuple[tuple[str, str], ...]
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The measures by name, rounded, and the colours."""
         found = {**asdict(self.palette), **(asdict(self.strokes) if self.strokes else {})}
-        colours = [{**each, **_rounded(each)} for each in found.pop("colours")]
-        return {**_rounded(found), "colours": colours}
+        colours = [{**each, **_round_values(each)} for each in found.pop("colours")]
+        return {**_round_values(found), "colours": colours}
 
 
-def measure(picture: Picture) -> Measured:
-    """Measure a style picture at a long side of ``SIDE`` px at most.
+def measure_style(picture: Picture) -> PixelMeasurements:
+    """Measure a style picture at a long side of ``MEASUREMENT_SIDE_PX`` px at most.
 
     Raises:
         InputError: a picture that is wholly transparent.
     """
     height, width = picture.height, picture.width
-    if picture.long_side > SIDE:
-        height, width = fit_long_side(height, width, SIDE)
+    if picture.long_side > MEASUREMENT_SIDE_PX:
+        height, width = fit_long_side(height, width, MEASUREMENT_SIDE_PX)
     pixels = np.asarray(resize(picture.pixels, height, width))
     opaque = None
     if picture.alpha is not None:
@@ -137,49 +137,49 @@ def measure(picture: Picture) -> Measured:
         # What is transparent gets the mean colour, which adds no edges that are not there.
         ground = pixels[opaque].mean(axis=0)
         pixels = pixels * cover[:, :, None] + ground * (1 - cover[:, :, None])
-    colours = palette(pixels, opaque)
-    marks = strokes(oklab(pixels)) if min(height, width) >= LEAST else None
-    return Measured(colours, marks, _words(colours, marks))
+    colours = measure_palette(pixels, opaque)
+    marks = measure_strokes(srgb_to_oklab(pixels)) if min(height, width) >= MIN_SIDE_PX else None
+    return PixelMeasurements(colours, marks, _tag_words(colours, marks))
 
 
-def colour_words(colours: Palette) -> str:
+def colour_words(palette: Palette) -> str:
     """The main colours as people say them: "cobalt and ochre", "shades of sepia"."""
-    names = [colour.name for colour in colours.main]
-    families = {colour.family for colour in colours.main}
+    names = [colour.name for colour in palette.main_colors]
+    families = {colour.family for colour in palette.main_colors}
     if families <= {"white", "grey", "black"}:
-        return "black and white" if "black" in families and len(families) > 1 else _and(names)
-    if colours.one_hue > 0.93 and colours.chroma > 0.02 and len(names) > 1:
+        return "black and white" if "black" in families and len(families) > 1 else _join_names(names)
+    if palette.hue_concentration > 0.93 and palette.chroma > 0.02 and len(names) > 1:
         return f"shades of {names[0]}"
-    return _and(names)
+    return _join_names(names)
 
 
-def _words(colours: Palette, marks: Strokes | None) -> tuple[tuple[str, str], ...]:
-    found = {"colours": colour_words(colours)}
-    hues = sum(colour.worth >= _SOME and not _neutral(colour) for colour in colours.colours)
-    measures = {**_numbers(asdict(colours)), "hues": float(hues)}
-    rules: tuple[Rule, ...] = COLOUR_RULES
-    if marks is not None:
-        tilt = min(marks.direction, 180 - marks.direction)
-        measures |= {**_numbers(asdict(marks)), "tilt": tilt}
+def _tag_words(palette: Palette, strokes: StrokeTexture | None) -> tuple[tuple[str, str], ...]:
+    found = {"colours": colour_words(palette)}
+    hues = sum(colour.salience >= _MIN_HUE_SALIENCE and not _is_neutral(colour) for colour in palette.colours)
+    measures = {**_float_values(asdict(palette)), "hues": float(hues)}
+    rules: tuple[TagRule, ...] = COLOUR_RULES
+    if strokes is not None:
+        tilt = min(strokes.direction, 180 - strokes.direction)
+        measures |= {**_float_values(asdict(strokes)), "tilt": tilt}
         rules = STROKE_RULES + COLOUR_RULES
     for rule in rules:
-        if rule.kind not in found and rule.fits(measures):
-            found[rule.kind] = rule.word
-    ranks = {kind: rank for rank, kind in enumerate(ORDER)}
-    return tuple(sorted(found.items(), key=lambda item: ranks.get(item[0], len(ORDER))))
+        if rule.category not in found and rule.matches(measures):
+            found[rule.category] = rule.word
+    ranks = {kind: rank for rank, kind in enumerate(CATEGORY_ORDER)}
+    return tuple(sorted(found.items(), key=lambda item: ranks.get(item[0], len(CATEGORY_ORDER))))
 
 
-def _neutral(colour: Colour) -> bool:
+def _is_neutral(colour: Colour) -> bool:
     return colour.family in ("white", "grey", "black")
 
 
-def _numbers(measures: Mapping[str, Any]) -> dict[str, float]:
+def _float_values(measures: Mapping[str, Any]) -> dict[str, float]:
     return {name: value for name, value in measures.items() if isinstance(value, float)}
 
 
-def _rounded(measures: Mapping[str, Any]) -> dict[str, float]:
-    return {name: round(value, 4) for name, value in _numbers(measures).items()}
+def _round_values(measures: Mapping[str, Any]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in _float_values(measures).items()}
 
 
-def _and(names: list[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+def _join_names(color_names: list[str]) -> str:
+    return " and ".join([", ".join(color_names[:-1]), color_names[-1]] if len(color_names) > 1 else color_names)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from impasto.advise.describe.filters import style_words
-from impasto.advise.describe.vocabulary import GROUPS
+from impasto.advise.describe.filters import filter_style_words
+from impasto.advise.describe.vocabulary import WORD_GROUPS
 from impasto.advise.llm import LanguageModel
 from impasto.core.errors import LanguageModelError
 from impasto.core.picture import Pixels
 
-MANNER = (
+STYLE_INSTRUCTIONS = (
     "You name the style of pictures for the prompt of an image generator that will paint something "
     "else in the same manner. Say how the picture is made, never what it shows: no objects, no "
     "figures, no places, no names of artists or works. Each phrase has one to four words, such as "
@@ -19,7 +19,7 @@ MANNER = (
 )
 
 
-class Style(BaseModel):
+class StyleAnswer(BaseModel):
     """The manner of the picture, in short phrases."""
 
     medium: list[str] = Field([], description="what it is made with: 'oil on canvas', 'woodcut'")
@@ -31,14 +31,14 @@ class Style(BaseModel):
     mood: list[str] = Field([], description="one adjective or two")
 
 
-class Things(BaseModel):
+class DepictedObjects(BaseModel):
     """Those of the phrases that name something depicted."""
 
     things: list[str] = Field([], description="copied from the phrases; empty if there are none")
 
 
-def ask(
-    model: LanguageModel, pixels: Pixels, measured: str
+def query_style_words(
+    model: LanguageModel, pixels: Pixels, measured_words: str
 ) -> tuple[list[tuple[str, str]], list[str]]:
     """(kind, word) pairs from a model, perhaps none, and notes on what was dropped.
 
@@ -49,24 +49,24 @@ def ask(
     Args:
         model: one that sees pictures.
         pixels: float32 (height, width, 3) in 0..1.
-        measured: words measured from the pixels, which it is told.
+        measured_words: words measured from the pixels, which it is told.
 
     Raises:
         ModelError: it cannot be asked.
     """
-    prompt = f"Name the style of this picture. Measured from its pixels: {measured}."
-    said = model.ask(prompt, Style, pictures=[pixels], instructions=MANNER)
+    prompt = f"Name the style of this picture. Measured from its pixels: {measured_words}."
+    said = model.ask(prompt, StyleAnswer, images=[pixels], instructions=STYLE_INSTRUCTIONS)
     words: dict[str, str] = {}  # word → kind
     count = 0
-    for kind in GROUPS:
+    for kind in WORD_GROUPS:
         phrases: list[str] = getattr(said, kind)
         count += len(phrases)
-        for word in style_words(phrases, colours=kind == "palette"):
+        for word in filter_style_words(phrases, are_colors=kind == "palette"):
             words.setdefault(word, kind)
     notes: list[str] = []
     things: set[str] = set()
     try:
-        things = _things(model, list(words)) if words else things
+        things = _find_objects(model, list(words)) if words else things
     except LanguageModelError as error:
         notes.append(f"Its words were checked by our list of things only. {error}")
     kept = [(kind, word) for word, kind in words.items() if word not in things]
@@ -75,10 +75,10 @@ def ask(
     return kept, notes
 
 
-def _things(model: LanguageModel, words: list[str]) -> set[str]:
+def _find_objects(model: LanguageModel, phrases: list[str]) -> set[str]:
     prompt = (
         "Which of these phrases name a thing, being or place that a picture can show, instead of "
         "how it is made? A colour or a material of art is no such thing.\n- "
     )
-    said = model.ask(prompt + "\n- ".join(words), Things)
+    said = model.ask(prompt + "\n- ".join(phrases), DepictedObjects)
     return {thing.strip(" -").lower() for thing in said.things}

@@ -9,31 +9,31 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Group:
+class WordGroup:
     """Words of which a picture has one, or none.
 
     Attributes:
-        templates: sentences in which CLIP sees a word; ``{}`` stands for it.
-        blank: what the sentence says if no word fits.
+        prompt_templates: sentences in which CLIP sees a word; ``{}`` stands for it.
+        blank_prompt: what the sentence says if no word fits.
         words: to choose from.
     """
 
-    templates: tuple[str, ...]
-    blank: str
+    prompt_templates: tuple[str, ...]
+    blank_prompt: str
     words: tuple[str, ...]
 
 
-def _group(templates: str, blank: str, words: str) -> Group:
+def _make_group(templates: str, blank: str, words: str) -> WordGroup:
     listed = " ".join(words.split()).split(", ")
-    return Group(tuple(templates.split(" | ")), blank, tuple(listed))
+    return WordGroup(tuple(templates.split(" | ")), blank, tuple(listed))
 
 
-def _set(words: str) -> frozenset[str]:
+def _word_set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-GROUPS: dict[str, Group] = {
-    "medium": _group(
+WORD_GROUPS: dict[str, WordGroup] = {
+    "medium": _make_group(
         "a picture made as {} | an artwork in the medium of {}",
         "a picture",
         """
@@ -50,7 +50,7 @@ GROUPS: dict[str, Group] = {
         glitch art, photograph
         """,
     ),
-    "movement": _group(
+    "movement": _make_group(
         "an artwork of {} | a picture in the manner of {}",
         "a picture of no school",
         """
@@ -70,7 +70,7 @@ GROUPS: dict[str, Group] = {
         mid-century modern illustration, vaporwave
         """,
     ),
-    "technique": _group(
+    "technique": _make_group(
         "a picture made with {} | {}",
         "a picture",
         """
@@ -86,7 +86,7 @@ GROUPS: dict[str, Group] = {
         long exposure blur, double exposure, pixelation
         """,
     ),
-    "palette": _group(
+    "palette": _make_group(
         "a picture in {} | {}",
         "a picture in colour",
         """
@@ -98,7 +98,7 @@ GROUPS: dict[str, Group] = {
         washed-out pale colours, rainbow colours
         """,
     ),
-    "light": _group(
+    "light": _make_group(
         "a picture with {} | {}",
         "a picture with light",
         """
@@ -108,7 +108,7 @@ GROUPS: dict[str, Group] = {
         moonlit gloom, harsh glare
         """,
     ),
-    "texture": _group(
+    "texture": _make_group(
         "a picture with {} | a surface with {}",
         "a surface",
         """
@@ -119,7 +119,7 @@ GROUPS: dict[str, Group] = {
         pitted stony texture
         """,
     ),
-    "mood": _group(
+    "mood": _make_group(
         "a picture with a {} mood | a {} picture",
         "a picture",
         """
@@ -132,9 +132,9 @@ GROUPS: dict[str, Group] = {
 }
 """Kind → its words, in the order in which a phrase has them."""
 
-WORDS = frozenset(word for group in GROUPS.values() for word in group.words)
+STYLE_WORDS = frozenset(word for group in WORD_GROUPS.values() for word in group.words)
 
-TERMS = frozenset(
+ART_TERMS = frozenset(
     """
     high key, low key, high-key, low-key, gold leaf, silver leaf, comic book, comic-book,
     colour field, body colour, wall painting, hand-drawn, hand-painted, hand-coloured, hand-made,
@@ -143,14 +143,14 @@ TERMS = frozenset(
 )
 """Terms of art that have a thing in their name."""
 
-COLOUR = _set(
+BASIC_COLORS = _word_set(
     """
     black white grey gray blue green yellow orange red pink purple violet brown gold turquoise
     """
 )
 """Words that make a colour of a thing before them, as in "leaf green"."""
 
-MORE_OBJECTS = _set(
+EXTRA_OBJECTS = _word_set(
     """
     animal animals wolf people person figure figures girl boy lady gentleman saint madonna christ
     god goddess nude self-portrait landscape seascape cityscape townscape skyline still-life
@@ -164,7 +164,7 @@ MORE_OBJECTS = _set(
 )
 """Things beside those of :mod:`impasto.metrics.object_names`."""
 
-MAKERS = _set(
+ARTIST_NAMES = _word_set(
     """
     afremov basquiat bosch botticelli boucher braque bruegel canaletto caravaggio cassatt cezanne
     cézanne chagall constable corot courbet cranach dali dalí daumier david degas delacroix

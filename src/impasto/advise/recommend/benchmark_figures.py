@@ -12,11 +12,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-PLACE = Path(__file__).with_name("figures.json")
+FIGURES_PATH = Path(__file__).with_name("figures.json")
 
 
 @functools.cache
-def figures() -> Mapping[str, SimpleNamespace]:
+def load_figures() -> Mapping[str, SimpleNamespace]:
     """Method → its figures as attributes; "common" has those that belong to none.
 
     ``error`` is the mean style error over ``common.pairs`` pairs: 0 the style's statistics, 1 the
@@ -27,11 +27,11 @@ def figures() -> Mapping[str, SimpleNamespace]:
     ``milliseconds`` and ``a_second`` are of a picture of ``common.side`` px, ``run`` the seconds
     from the command to its file; ``large_…`` are of one of ``common.largest`` megapixels.
     """
-    read: dict[str, dict[str, Any]] = json.loads(PLACE.read_text(encoding="utf-8"))
+    read: dict[str, dict[str, Any]] = json.loads(FIGURES_PATH.read_text(encoding="utf-8"))
     return {name: SimpleNamespace(**values) for name, values in read.items()}
 
 
-def by_error() -> tuple[str, ...]:
+def methods_by_error() -> tuple[str, ...]:
     """The measured methods, nearest to the style first."""
-    found = {name: f.error for name, f in figures().items() if hasattr(f, "error")}
+    found = {name: f.error for name, f in load_figures().items() if hasattr(f, "error")}
     return tuple(sorted(found, key=lambda name: found[name]))

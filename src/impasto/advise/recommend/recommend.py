@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from impasto.advise.recommend.candidates import Case
-from impasto.advise.recommend.recommendation import Candidate, Reason, Recommendation, Refused
+from impasto.advise.recommend.candidates import CandidateFinder
+from impasto.advise.recommend.recommendation import Candidate, Reason, Recommendation, Excluded
 from impasto.core import units
 
 
@@ -44,7 +44,7 @@ def recommend(
     Raises:
         ImpastoError: a picture or setting that cannot be used, or no such device.
     """
-    case = Case(
+    case = CandidateFinder(
         content,
         style,
         purpose=purpose,
@@ -56,13 +56,13 @@ def recommend(
         precision=precision,
     )
     candidates: list[Candidate] = []
-    refused: list[Refused] = []
+    refused: list[Excluded] = []
     cuts: list[Reason] = []
-    for found, how in case.tried():
-        if isinstance(found, Refused):
+    for found, how in case.iter_methods():
+        if isinstance(found, Excluded):
             refused.append(found)
             continue
         candidates.append(found)
         if len(candidates) == 1:
             cuts = [Reason("limits", f"{found.method}: {cut}") for cut in how]
-    return case.recommendation(tuple(candidates), tuple(refused), tuple(cuts))
+    return case.make_recommendation(tuple(candidates), tuple(refused), tuple(cuts))

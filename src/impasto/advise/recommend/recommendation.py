@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from impasto.advise.recommend.scenario import PURPOSES, Situation
+from impasto.advise.recommend.scenario import PURPOSES, Scenario
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Refused:
+class Excluded:
     """A method that will not do: the limit that rules it out, and why in one sentence."""
 
     method: str
     limit: str
-    why: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -55,18 +55,18 @@ class Recommendation:
     """What suits.
 
     Attributes:
-        situation: the case, as it was understood.
+        scenario: the case, as it was understood.
         candidates: methods that would do, the best first; empty if none keeps the limits.
-        fits: whether the best one serves the purpose; False if it is only the nearest that is here.
+        serves_purpose: whether the best one serves the purpose; False if it is only the nearest that is here.
         reasons: the rules that fired, and what was cut down, one sentence each.
-        refused: methods that are here and ruled out, the otherwise better first.
+        excluded: methods that are here and ruled out, the otherwise better first.
     """
 
-    situation: Situation
+    scenario: Scenario
     candidates: tuple[Candidate, ...]
-    fits: bool
+    serves_purpose: bool
     reasons: tuple[Reason, ...]
-    refused: tuple[Refused, ...]
+    excluded: tuple[Excluded, ...]
 
     @property
     def best(self) -> Candidate | None:
@@ -91,14 +91,14 @@ class Recommendation:
         return {"styles": list(best.styles), "method": best.method, **given, **best.knobs}
 
     @property
-    def verdict(self) -> str:
+    def summary(self) -> str:
         """The answer in one sentence."""
-        purpose = PURPOSES[self.situation.purpose].title
+        purpose = PURPOSES[self.scenario.purpose].title
         if self.best is None:
             return f"No method keeps these limits for {purpose}."
-        if self.fits:
+        if self.serves_purpose:
             return f"{self.best.method}, for {purpose}."
         return f"Nothing that is here quite suits {purpose}; {self.best.method} comes nearest."
 
     def __str__(self) -> str:
-        return f"{self.verdict} {self.command}".strip()
+        return f"{self.summary} {self.command}".strip()

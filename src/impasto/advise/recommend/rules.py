@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from impasto.advise.recommend.benchmark_figures import by_error, figures
-from impasto.advise.recommend.scenario import DPI, PAGE, Situation
+from impasto.advise.recommend.benchmark_figures import methods_by_error, load_figures
+from impasto.advise.recommend.scenario import PRINT_DPI, A4_LONG_SIDE_PX, Scenario
 
-FAINT = 0.4
+FAINT_STRENGTH = 0.4
 """Strength at which most of the content stays; measured in docs/benchmarks/quality.md."""
 
 
@@ -23,35 +23,35 @@ class Rule:
 
     Attributes:
         name: one word.
-        when: in words, when it fires.
+        condition: in words, when it fires.
         applies: the same as a function.
-        why: one sentence; ``{method.figure}`` are our measured figures, ``{style}`` and the like
+        reason: one sentence; ``{method.figure}`` are our measured figures, ``{style}`` and the like
             the case's own :attr:`~Situation.words`.
         favours: methods that serve the case, the best first.
-        instead: methods that come nearest to it while none of ``favours`` is here, best first.
-        nearest: one sentence on those.
+        fallbacks: methods that come nearest to it while none of ``favours`` is here, best first.
+        fallback_reason: one sentence on those.
         knobs: method → knobs that follow.
-        silent: too plain to be told each time.
+        is_silent: too plain to be told each time.
     """
 
     name: str
-    when: str
-    applies: Callable[[Situation], bool]
-    why: str
+    condition: str
+    applies: Callable[[Scenario], bool]
+    reason: str
     favours: tuple[str, ...] = ()
-    instead: tuple[str, ...] = ()
-    nearest: str = ""
+    fallbacks: tuple[str, ...] = ()
+    fallback_reason: str = ""
     knobs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    silent: bool = False
+    is_silent: bool = False
 
-    def place(self, method: str) -> int:
+    def rank(self, method: str) -> int:
         """Where the rule puts a method: 0 first; those that it does not name come last, alike."""
-        order = (*self.favours, *self.instead)
+        order = (*self.favours, *self.fallbacks)
         return order.index(method) if method in order else len(order)
 
-    def sentence(self, words: Mapping[str, str]) -> str:
+    def format_reason(self, values: Mapping[str, str]) -> str:
         """Why, with the figures and the case's own words filled in."""
-        return filled(self.why, words)
+        return fill_template(self.reason, values)
 
 
 @dataclass(frozen=True)
@@ -60,21 +60,21 @@ class Limit:
 
     Attributes:
         name: one word.
-        when: in words, whom it hits.
-        why: one sentence to be filled in with what is known of the method then.
+        condition: in words, whom it hits.
+        reason: one sentence to be filled in with what is known of the method then.
     """
 
     name: str
-    when: str
-    why: str
+    condition: str
+    reason: str
 
 
-def filled(sentence: str, words: Mapping[str, str]) -> str:
+def fill_template(template: str, values: Mapping[str, str]) -> str:
     """A sentence with measured figures and words filled in."""
-    return sentence.format(**figures(), **words)
+    return template.format(**load_figures(), **values)
 
 
-def _for(purpose: str) -> Callable[[Situation], bool]:
+def _has_purpose(purpose: str) -> Callable[[Scenario], bool]:
     return lambda situation: situation.purpose == purpose
 
 
@@ -82,13 +82,13 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "same",
         "a style is the content picture itself",
-        lambda s: s.same,
+        lambda s: s.style_is_content,
         "A style is the content picture itself: whatever paints, little will change.",
     ),
     Rule(
         "picture",
         "`--for picture` (the default)",
-        _for("picture"),
+        _has_purpose("picture"),
         "gatys comes nearest to a style by the error that it minimises: {gatys.error:.2f}; fast "
         "{fast.error:.2f}, adain {adain.error:.2f}, wct {wct.error:.2f} (0 is the style, 1 the "
         "plain photograph). On a network that none of them minimises, fast is as near "
@@ -99,7 +99,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "preview",
         "`--for preview`",
-        _for("preview"),
+        _has_purpose("preview"),
         "While you choose, a picture should come at once: from the command to the file, 512 px "
         "took fast {fast.run:.1f} s, adain {adain.run:.1f} s, wct {wct.run:.1f} s and gatys "
         "{gatys.run:.0f} s on two cores.",
@@ -108,7 +108,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "live",
         "`--for live`",
-        _for("live"),
+        _has_purpose("live"),
         "In real time: fast painted {fast.a_second:.0f} pictures a second of 512 px on two cores, "
         "adain {adain.a_second:.0f}, wct {wct.a_second:.0f}. Impasto has no camera; "
         "`impasto export` writes fast and adain for a program that has.",
@@ -117,7 +117,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "batch",
         "`--for batch`",
-        _for("batch"),
+        _has_purpose("batch"),
         "By the hundred, time decides: 512 px took fast {fast.run:.1f} s, adain {adain.run:.1f} s, "
         "wct {wct.run:.1f} s and gatys {gatys.run:.0f} s on two cores.",
         favours=("fast", "adain", "wct"),
@@ -125,7 +125,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "print",
         "`--for print`",
-        _for("print"),
+        _has_purpose("print"),
         "gatys as long as memory and time allow the full size; beyond that fast and adain paint "
         "in tiles ({common.largest:.0f} megapixels took {fast.large_seconds:.0f} and "
         "{adain.large_seconds:.0f} s, and {fast.large_gib:.1f} GiB).",
@@ -133,15 +133,15 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "page",
-        f"`--for print`, with fewer than {PAGE} px",
-        lambda s: s.purpose == "print" and s.side < PAGE,
-        f"At {DPI} dots an inch {{side}} px are {{centimetres}} cm: for an A4 page say "
-        f"--size {PAGE}.",
+        f"`--for print`, with fewer than {A4_LONG_SIDE_PX} px",
+        lambda s: s.purpose == "print" and s.long_side < A4_LONG_SIDE_PX,
+        f"At {PRINT_DPI} dots an inch {{side}} px are {{centimetres}} cm: for an A4 page say "
+        f"--size {A4_LONG_SIDE_PX}.",
     ),
     Rule(
         "video",
         "`--for video`",
-        _for("video"),
+        _has_purpose("video"),
         "Frames that are painted one by one flicker; `impasto video` keeps them together. fast "
         "does it by a network that has learnt it, at once; adain and wct, for any style, by "
         "following the film's motion; gatys by a temporal loss, at minutes a frame.",
@@ -150,57 +150,57 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "photo",
         "`--for photo`",
-        _for("photo"),
+        _has_purpose("photo"),
         "A photograph that is to stay one needs a method that keeps its edges where they are.",
         favours=("photowct", "deep-photo"),
-        instead=("gatys", "fast", "adain", "wct"),
-        nearest="gatys at structure 1 keeps much of the photograph (SSIM {gatys.faint_ssim:.2f} on "
+        fallbacks=("gatys", "fast", "adain", "wct"),
+        fallback_reason="gatys at structure 1 keeps much of the photograph (SSIM {gatys.faint_ssim:.2f} on "
         "{gatys.faint_pairs:.0f} pairs; at strength 0.4 fast has {fast.faint_ssim:.2f} and adain "
         "{adain.faint_ssim:.2f}, on {common.pairs:.0f}), but brush strokes may show.",
         knobs={
             "gatys": {"structure": 1.0},
-            "fast": {"strength": FAINT},
-            "adain": {"strength": FAINT},
-            "wct": {"strength": FAINT},
+            "fast": {"strength": FAINT_STRENGTH},
+            "adain": {"strength": FAINT_STRENGTH},
+            "wct": {"strength": FAINT_STRENGTH},
         },
     ),
     Rule(
         "text",
         "`--for text`",
-        _for("text"),
+        _has_purpose("text"),
         "A prompt asks for a diffusion model, and an adapter that takes the style from a picture.",
         favours=("sdxl",),
-        instead=("gatys", "fast", "adain", "wct"),
+        fallbacks=("gatys", "fast", "adain", "wct"),
         knobs={"sdxl": {"prompt": "WHAT IS TO BE SEEN"}},
-        nearest="The other methods read no prompt: they all start from a content picture. "
+        fallback_reason="The other methods read no prompt: they all start from a content picture. "
         "`impasto describe` says a style in words.",
     ),
     Rule(
         "brand",
         "`--for brand`",
-        _for("brand"),
+        _has_purpose("brand"),
         "Many pictures in one style want a network that has learnt it and does the same each time: "
         "sdxl with a LoRA (`impasto train lora`), or fast.",
         favours=("sdxl", "fast"),
-        instead=("adain", "wct", "gatys"),
-        nearest="adain takes the same statistics from the style picture each time; "
+        fallbacks=("adain", "wct", "gatys"),
+        fallback_reason="adain takes the same statistics from the style picture each time; "
         "`impasto train fast` teaches a network the style.",
     ),
     Rule(
         "leak",
         "`--for leak`",
-        _for("leak"),
+        _has_purpose("leak"),
         "Things of the style picture stay out where only the layers that carry style see it.",
         favours=("sdxl",),
-        instead=("adain", "wct", "gatys", "fast"),
-        nearest="adain takes means and deviations of features alone, which say nothing of things "
+        fallbacks=("adain", "wct", "gatys", "fast"),
+        fallback_reason="adain takes means and deviations of features alone, which say nothing of things "
         "or places.",
         knobs={"sdxl": {"preset": "style"}},
     ),
     Rule(
         "learnt",
         "a network has learnt every style given (told by its name, or by its looks)",
-        lambda s: "fast" in s.learnt,
+        lambda s: "fast" in s.methods_with_styles,
         "fast has learnt {style}: at once, and nearer to it (error {fast.error:.2f}) than adain "
         "({adain.error:.2f}) or wct ({wct.error:.2f}).",
         favours=("fast",),
@@ -208,15 +208,15 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "any-style",
         "no network has learnt the style",
-        lambda s: "fast" not in s.learnt,
+        lambda s: "fast" not in s.methods_with_styles,
         "No network has learnt {style}; adain and wct take any picture as a style, at once.",
         favours=("adain", "wct"),
     ),
     Rule(
         "contrast",
-        f"the style's contrast is above {figures()['common'].contrast:.2f}, the middle of our "
-        f"{figures()['common'].styles:.0f} styles, and the style is wanted (not `photo`, `leak`)",
-        lambda s: s.purpose not in ("photo", "leak") and s.contrast > figures()["common"].contrast,
+        f"the style's contrast is above {load_figures()['common'].contrast:.2f}, the middle of our "
+        f"{load_figures()['common'].styles:.0f} styles, and the style is wanted (not `photo`, `leak`)",
+        lambda s: s.purpose not in ("photo", "leak") and s.style_contrast > load_figures()["common"].contrast,
         "The style has much contrast ({contrast}): with such, the error of adain is "
         "{adain.bold_error:.2f} instead of {adain.calm_error:.2f}, of wct {wct.bold_error:.2f} "
         "instead of {wct.calm_error:.2f}, of gatys {gatys.bold_error:.2f} instead of "
@@ -236,8 +236,8 @@ RULES: tuple[Rule, ...] = (
         "always",
         lambda s: True,
         "Otherwise the smaller style error decides, in the mean over {common.pairs:.0f} pairs.",
-        favours=by_error(),
-        silent=True,
+        favours=methods_by_error(),
+        is_silent=True,
     ),
 )
 
@@ -284,11 +284,11 @@ LIMITS: dict[str, Limit] = {
 }
 
 
-def fired(situation: Situation) -> tuple[Rule, ...]:
+def matching_rules(scenario: Scenario) -> tuple[Rule, ...]:
     """The rules that apply, in the table's order."""
-    return tuple(rule for rule in RULES if rule.applies(situation))
+    return tuple(rule for rule in RULES if rule.applies(scenario))
 
 
-def ranked(methods: tuple[str, ...], rules: tuple[Rule, ...]) -> tuple[str, ...]:
+def rank_methods(methods: tuple[str, ...], rules: tuple[Rule, ...]) -> tuple[str, ...]:
     """Methods in the order of the first rule that tells them apart."""
-    return tuple(sorted(methods, key=lambda method: [rule.place(method) for rule in rules]))
+    return tuple(sorted(methods, key=lambda method: [rule.rank(method) for rule in rules]))

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from impasto.advise.tune.search_space import Space
-from impasto.advise.tune.trial import CONTENT, STYLE
+from impasto.advise.tune.search_space import SearchSpace
+from impasto.advise.tune.trial import CONTENT_ERROR, STYLE_ERROR
 from impasto.core.errors import InputError
 from impasto.core.knobs import knobs_from_dict
 from impasto.core.picture import Picture, Raster
@@ -21,19 +21,19 @@ from impasto.pipeline import make_plan
 if TYPE_CHECKING:
     from impasto.metrics import Evaluator
 
-STYLE_SIDE = 1024
+STYLE_SIDE_PX = 1024
 """Styles are reduced to this long side in pixels for small trials, or to twice the trial's: none
 that is searched asks for more, and a style picture may be huge."""
-LATELY = 3
+TIMED_TRIALS = 3
 """So many trials say how long the next one takes."""
-BRIEF = 2.0
+MAX_TIMING_SECONDS = 2.0
 """Seconds up to which a trial is timed by making one: forecasts of brief ones are too high."""
-SLACK = 1.1
+TIME_MARGIN_FACTOR = 1.1
 """What the next one may take on top of that."""
 
 
 @dataclass(frozen=True)
-class Rung:
+class Fidelity:
     """The size and cost of trials.
 
     Attributes:
@@ -50,7 +50,7 @@ class Rung:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredTrial:
     """A painting and its measures; ``finished`` is False if it was stopped before its end."""
 
     pixels: Raster
@@ -59,7 +59,7 @@ class Measured:
     finished: bool
 
 
-class Bench:
+class Objective:
     """Paints and measures trials.
 
     The pictures are brought to their size once, and all trials share one plan.
@@ -74,13 +74,13 @@ class Bench:
         ImpastoError: what :func:`~impasto.pipeline.make_plan` finds wrong.
     """
 
-    def __init__(self, request: Request, space: Space, rung: Rung, judge: Evaluator) -> None:
+    def __init__(self, request: Request, space: SearchSpace, rung: Fidelity, judge: Evaluator) -> None:
         self.space, self.rung, self.judge = space, rung, judge
         long_side = min(rung.size, request.content.long_side)
         small = dataclasses.replace(
             request,
             content=_reduced(request.content, long_side),
-            styles=tuple(_reduced(s, max(2 * rung.size, STYLE_SIDE)) for s in request.styles),
+            styles=tuple(_reduced(s, max(2 * rung.size, STYLE_SIDE_PX)) for s in request.styles),
             size=rung.size,
         )
         self.request = self._asking(small, space.complete({}))
@@ -104,11 +104,11 @@ class Bench:
     def seconds(self) -> float:
         """What the next trial will take."""
         forecast = self.plan.forecast.seconds + self.warm_up()
-        if not self._seconds and forecast < BRIEF:
+        if not self._seconds and forecast < MAX_TIMING_SECONDS:
             self(self.space.complete({}), ignore_progress)
-        return SLACK * max(self._seconds[-LATELY:]) if self._seconds else forecast
+        return TIME_MARGIN_FACTOR * max(self._seconds[-TIMED_TRIALS:]) if self._seconds else forecast
 
-    def __call__(self, knobs: Mapping[str, Any], watch: ProgressCallback) -> Measured:
+    def __call__(self, knobs: Mapping[str, Any], watch: ProgressCallback) -> MeasuredTrial:
         """Paint and measure; ``watch`` may raise KeyboardInterrupt to stop.
 
         Raises:
@@ -122,10 +122,10 @@ class Bench:
         seconds = time.monotonic() - start
         if painting.finished:
             self._seconds.append(seconds)
-        return Measured(painting.pixels, measures, seconds, painting.finished)
+        return MeasuredTrial(painting.pixels, measures, seconds, painting.finished)
 
     def _asking(self, request: Request, knobs: Mapping[str, Any]) -> Request:
-        method = knobs_from_dict(self.space.kind, {**knobs, **self.rung.costs})
+        method = knobs_from_dict(self.space.method_class, {**knobs, **self.rung.costs})
         return dataclasses.replace(request, method=method)
 
     def _measure(self, pixels: Raster) -> dict[str, float]:
@@ -133,7 +133,7 @@ class Bench:
         if alpha is not None:
             alpha = resize(alpha, *pixels.shape[:2])
         scores = self.judge(Picture(pixels, alpha=alpha, name="the trial"))
-        for name in (STYLE, CONTENT):
+        for name in (STYLE_ERROR, CONTENT_ERROR):
             if name not in scores.values:
                 raise InputError(" ".join(n for n in scores.notes if n.startswith(name)))
         return dict(scores.values)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from impasto.advise.tune.storage import Album, folder_of
-from impasto.advise.tune.trial import Trial, frontier
+from impasto.advise.tune.storage import TrialThumbnails, thumbnail_folder
+from impasto.advise.tune.trial import Trial, pareto_front
 from impasto.core.knobs import knobs_to_args, knobs_to_dict
 from impasto.core.picture import Raster
 from impasto.core.progress import ProgressCallback, ignore_progress
@@ -23,62 +23,62 @@ from impasto.pipeline.stylize import run_request
 
 
 @dataclass(frozen=True, eq=False)
-class Tuning:
+class TuneResult:
     """What a tuning found.
 
     Attributes:
         request: what paints the winner, at its final size.
-        held: the knobs that were not searched because a value was given.
+        fixed_knobs: the knobs that were not searched because a value was given.
         aim: what was wanted, 0 (style) to 1 (content).
         trials: of the first round, in their order.
         finals: of the last round; empty where there was none.
         best: the winner: of the last round where there was one.
-        defaults: the trial of the defaults in the same round, if there is one.
-        rung: the size and cost at which the winner was found, in words.
+        default_trial: the trial of the defaults in the same round, if there is one.
+        fidelity: the size and cost at which the winner was found, in words.
         trial_size: the long side of the first round's trials, in pixels.
         seconds: that the search took.
-        stopped: whether Ctrl-C ended it.
-        forecast: seconds that painting the winner will take.
-        study: the file that keeps the trials, or None.
+        is_interrupted: whether Ctrl-C ended it.
+        forecast_seconds: seconds that painting the winner will take.
+        storage: the file that keeps the trials, or None.
         thumbnails: (final, number) of a trial → where its picture is.
     """
 
     request: Request
-    held: Mapping[str, Any]
+    fixed_knobs: Mapping[str, Any]
     aim: float
     trials: tuple[Trial, ...]
     finals: tuple[Trial, ...]
     best: Trial
-    defaults: Trial | None
-    rung: str
+    default_trial: Trial | None
+    fidelity: str
     trial_size: int
     seconds: float
-    stopped: bool
-    forecast: float
-    study: Path | None
-    thumbnails: Mapping[tuple[bool, int], tuple[Album, str]]
+    is_interrupted: bool
+    forecast_seconds: float
+    storage: Path | None
+    thumbnails: Mapping[tuple[bool, int], tuple[TrialThumbnails, str]]
 
     @property
-    def folder(self) -> Path | None:
+    def thumbnail_folder(self) -> Path | None:
         """Where the pictures of the trials are."""
-        return folder_of(self.study) if self.study else None
+        return thumbnail_folder(self.storage) if self.storage else None
 
     @functools.cached_property
-    def frontier(self) -> tuple[Trial, ...]:
+    def pareto_front(self) -> tuple[Trial, ...]:
         """The trials of the deciding round that no other beats in both errors."""
-        return tuple(frontier(self.finals if self.best.final else self.trials))
+        return tuple(pareto_front(self.finals if self.best.final else self.trials))
 
     @property
-    def verdict(self) -> str:
+    def summary(self) -> str:
         """What came out, in a sentence."""
-        if self.defaults is None or self.best.number == self.defaults.number:
+        if self.default_trial is None or self.best.number == self.default_trial.number:
             better = "no knobs were found that come nearer to the aim than the defaults"
         else:
-            better = f"score {self.best.score:.3f}, the defaults {self.defaults.score:.3f}"
+            better = f"score {self.best.score:.3f}, the defaults {self.default_trial.score:.3f}"
         count = len(self.trials)
         return f"{count} trials in {format_duration(self.seconds)}, aim {self.aim:g}: {better}."
 
-    def picture(self, trial: Trial) -> Raster | None:
+    def load_thumbnail(self, trial: Trial) -> Raster | None:
         """A trial's picture in small; None if it is lost."""
         album, name = self.thumbnails[trial.final, trial.number]
         return album.get(name)
@@ -99,7 +99,7 @@ class Tuning:
             words + knobs_to_args(type(request.method), knobs_to_dict(request.method))
         )
 
-    def paint(self, watch: ProgressCallback = ignore_progress, size: int | None = None) -> Result:
+    def stylize(self, callback: ProgressCallback = ignore_progress, size: int | None = None) -> Result:
         """Paint the winner; its recipe says that it was tuned.
 
         Args:
@@ -110,6 +110,6 @@ class Tuning:
             ImpastoError: too little memory, by now.
         """
         request = dataclasses.replace(self.request, size=size or self.request.size)
-        result = run_request(request, make_plan(request), callback=watch)
-        notes = (*result.recipe.notes, f"Tuned: {self.verdict}")
+        result = run_request(request, make_plan(request), callback=callback)
+        notes = (*result.recipe.notes, f"Tuned: {self.summary}")
         return dataclasses.replace(result, recipe=dataclasses.replace(result.recipe, notes=notes))

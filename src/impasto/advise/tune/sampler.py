@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from impasto.advise.tune.search_space import Space
+from impasto.advise.tune.search_space import SearchSpace
 from impasto.advise.tune.trial import Trial
 
-NAME = "optuna"
-STARTUP = 5
+SAMPLER_NAME = "optuna"
+STARTUP_TRIALS = 5
 """So many trials are there before the others are drawn near the best; until then, at random."""
-REFUSED = 100.0
+INVALID_KNOBS_SCORE = 100.0
 """The score of knobs that cannot be painted, above any other."""
-DRAWS = 30
+MAX_DRAWS = 30
 """So often what was tried before is drawn in vain, before the search counts as exhausted."""
 
 
-class Proposer:
+class TrialSampler:
     """A tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011) that knows all trials.
 
     Args:
@@ -26,7 +26,7 @@ class Proposer:
         trials: what is known already.
     """
 
-    def __init__(self, space: Space, seed: int, trials: Sequence[Trial]) -> None:
+    def __init__(self, space: SearchSpace, seed: int, trials: Sequence[Trial]) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -35,7 +35,7 @@ class Proposer:
         # Not in the file: it keeps what is finished, and drawing there takes longer than painting.
         self._study = optuna.create_study(
             sampler=optuna.samplers.TPESampler(
-                seed=(seed + len(trials)) % 2**32, n_startup_trials=STARTUP
+                seed=(seed + len(trials)) % 2**32, n_startup_trials=STARTUP_TRIALS
             )
         )
         self._seen: list[dict[str, Any]] = []
@@ -49,7 +49,7 @@ class Proposer:
 
     def refuse(self, knobs: Mapping[str, Any]) -> None:
         """Take into account that these knobs cannot be painted."""
-        self._add(knobs, REFUSED)
+        self._add(knobs, INVALID_KNOBS_SCORE)
 
     def _add(self, knobs: Mapping[str, Any], score: float) -> None:
         import optuna
@@ -67,7 +67,7 @@ class Proposer:
         """All knobs of the next trial; None if nothing new is drawn any more."""
         import optuna
 
-        for _ in range(DRAWS):
+        for _ in range(MAX_DRAWS):
             drawn = self._study.ask(self._distributions)
             knobs = self.space.knobs(drawn.params)
             self._study.tell(drawn, state=optuna.trial.TrialState.FAIL)

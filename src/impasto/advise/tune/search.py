@@ -11,13 +11,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from impasto.advise.tune.objective import Bench, Rung
-from impasto.advise.tune.result import Tuning
-from impasto.advise.tune.sampler import NAME, Proposer
-from impasto.advise.tune.search_space import Space
-from impasto.advise.tune.search_stage import Budget, BudgetSpent, Listener, Round
-from impasto.advise.tune.storage import Album, TrialStore, folder_of
-from impasto.advise.tune.trial import CONTENT, DEFAULTS, MEASURES, STYLE, Trial, best_of
+from impasto.advise.tune.objective import Objective, Fidelity
+from impasto.advise.tune.result import TuneResult
+from impasto.advise.tune.sampler import SAMPLER_NAME, TrialSampler
+from impasto.advise.tune.search_space import SearchSpace
+from impasto.advise.tune.search_stage import TimeBudget, BudgetExhausted, TuneCallback, SearchStage
+from impasto.advise.tune.storage import TrialThumbnails, TrialStorage, thumbnail_folder
+from impasto.advise.tune.trial import CONTENT_ERROR, DEFAULTS_PROPOSER, TRIAL_METRICS, STYLE_ERROR, Trial, best_trial
 from impasto.core.errors import KnobError
 from impasto.core.knobs import knobs_from_dict
 from impasto.core.picture import Picture
@@ -29,20 +29,20 @@ from impasto.pipeline import make_plan
 if TYPE_CHECKING:
     from impasto.advise.llm import LanguageModel
 
-TRIAL_SIZE = 256
+TRIAL_SIZE_PX = 256
 """Long side in pixels of the first trials, where many at full size do not fit into the budget."""
-MANY = 30
+MIN_SEARCH_TRIALS = 30
 """So many trials make a search."""
-ENOUGH = 40
+MAX_TRIALS_PER_KNOB = 40
 """Trials for each knob that is searched, after which more of them no longer help."""
-FEWEST, FINALISTS, MOST = 2, 3, 6
+MIN_FINALISTS, RESERVED_FINALISTS, MAX_FINALISTS = 2, 3, 6
 """In the last round: the defaults and the best at least; room is kept for three; six at most."""
-LAST_SHARE = 0.6
+MAX_FINAL_BUDGET_FRACTION = 0.6
 """Share of the budget that the last round may plan to take."""
-KNOWN_GOOD = "known good"
+KNOWN_GOOD_PROPOSER = "known good"
 
 
-class Tuner:
+class TuneRun:
     """One run of the search, from the request on."""
 
     def __init__(
@@ -52,10 +52,10 @@ class Tuner:
         aim: float,
         trial_size: int | None,
         study: str | Path | None,
-        budget: Budget,
-        listener: Listener,
+        budget: TimeBudget,
+        listener: TuneCallback,
     ) -> None:
-        self.space = Space(type(request.method), held)
+        self.space = SearchSpace(type(request.method), held)
         self.aim, self.budget, self.listener = aim, budget, listener
         self.trial_size = trial_size
         self.plan = make_plan(request)
@@ -66,15 +66,15 @@ class Tuner:
             request, size=self.size, device=setting.device, precision=setting.precision
         )
         self.study = Path(study) if study is not None else None
-        self.album = Album(folder_of(self.study) if self.study else None)
+        self.album = TrialThumbnails(thumbnail_folder(self.study) if self.study else None)
         self.identity = self._identity()
         self.key = hashlib.sha256(json.dumps(self.identity).encode()).hexdigest()[:8]
         self.judge = Evaluator(
-            request.content, request.styles, style_weights=request.style_weights, metrics=MEASURES
+            request.content, request.styles, style_weights=request.style_weights, metrics=TRIAL_METRICS
         )
-        self._benches: dict[str, Bench] = {}
+        self._benches: dict[str, Objective] = {}
 
-    def through(self, trials: int | None, model: LanguageModel | None) -> Tuning:
+    def run(self, trials: int | None, model: LanguageModel | None) -> TuneResult:
         store = self._store("")
         rungs = self._rungs()
         rung = self._rung_of(store, rungs)
@@ -86,7 +86,7 @@ class Tuner:
         self._say(first, last, above)
         stopped = False
         try:
-            self._search(first, final, trials or ENOUGH * len(self.space.dimensions), model)
+            self._search(first, final, trials or MAX_TRIALS_PER_KNOB * len(self.space.dimensions), model)
             if final:
                 self._finals(final, first)
         except KeyboardInterrupt:
@@ -103,115 +103,115 @@ class Tuner:
     # ------------------------------------------------------------------ the rounds
 
     def _search(
-        self, first: Round, final: Round | None, most: int, model: LanguageModel | None
+        self, first: SearchStage, final: SearchStage | None, most: int, model: LanguageModel | None
     ) -> None:
         """The first round: the defaults, what is known to be good, and what is proposed."""
         usual, *good = map(self._open, self.space.starts())
         try:
-            first.attempt(usual, DEFAULTS)
+            first.attempt(usual, DEFAULTS_PROPOSER)
             if final:
-                final.attempt(usual, DEFAULTS)
+                final.attempt(usual, DEFAULTS_PROPOSER)
                 _compare(first, final)
             if model and len(first.trials) < most:
-                from impasto.advise.tune.llm_sampler import let_propose
+                from impasto.advise.tune.llm_sampler import propose_trials
 
-                if let_propose(model, first, most):
+                if propose_trials(model, first, most):
                     return
             for knobs in good[: max(0, most - len(first.trials))]:
-                self._attempt(first, knobs, KNOWN_GOOD)
+                self._attempt(first, knobs, KNOWN_GOOD_PROPOSER)
             self._propose(first, most)
-        except BudgetSpent:
+        except BudgetExhausted:
             return
 
-    def _propose(self, first: Round, most: int) -> None:
+    def _propose(self, first: SearchStage, most: int) -> None:
         """Optuna's trials, until there are enough or nothing new is left."""
-        proposer = Proposer(self.space, self.request.seed, first.trials)
+        proposer = TrialSampler(self.space, self.request.seed, first.trials)
         while len(first.trials) < most:
             proposed = proposer.propose()
             if proposed is None:
                 return
-            trial = self._attempt(first, self._open(proposed), NAME)
+            trial = self._attempt(first, self._open(proposed), SAMPLER_NAME)
             if trial:
                 proposer.learn(trial)
             else:
                 proposer.refuse(proposed)
 
     @staticmethod
-    def _attempt(round_: Round, values: Mapping[str, Any], by: str) -> Trial | None:
+    def _attempt(round_: SearchStage, values: Mapping[str, Any], by: str) -> Trial | None:
         """A trial, or None where the knobs do not go with each other or with those held."""
         try:
             return round_.attempt(values, by)
         except KnobError:
             return None
 
-    def _finals(self, final: Round, first: Round) -> None:
+    def _finals(self, final: SearchStage, first: SearchStage) -> None:
         """The last round: the defaults, and then the best of the first."""
         left = [t for t in first.trials if not final.of(t.knobs)]
         try:
-            while left and len(final.trials) < MOST:
-                trial = best_of(left)
+            while left and len(final.trials) < MAX_FINALISTS:
+                trial = best_trial(left)
                 final.attempt(self._open(trial.knobs), trial.by, trial.why, trial.number)
                 _compare(first, final)
                 left = [t for t in first.trials if not final.of(t.knobs)]
-        except BudgetSpent:
+        except BudgetExhausted:
             return
 
     def _open(self, knobs: Mapping[str, Any]) -> dict[str, Any]:
         """Knobs without those that are held."""
-        return {name: value for name, value in knobs.items() if name not in self.space.held}
+        return {name: value for name, value in knobs.items() if name not in self.space.fixed_knobs}
 
     # ------------------------------------------------------------------ sizes and costs
 
-    def _rungs(self) -> list[Rung]:
+    def _rungs(self) -> list[Fidelity]:
         """From the cheapest to the full one."""
         drafts = self.space.drafts()
-        small = min(self.trial_size or TRIAL_SIZE, self.size)
+        small = min(self.trial_size or TRIAL_SIZE_PX, self.size)
         usual = {name: self.space.complete({})[name] for name in drafts}
-        every = [Rung(small, drafts), Rung(small, usual), Rung(self.size, usual)]
+        every = [Fidelity(small, drafts), Fidelity(small, usual), Fidelity(self.size, usual)]
         return [rung for i, rung in enumerate(every) if rung not in every[:i]]
 
-    def _rung_of(self, store: TrialStore, rungs: Sequence[Rung]) -> Rung:
+    def _rung_of(self, store: TrialStorage, rungs: Sequence[Fidelity]) -> Fidelity:
         """Of the first round: that of an earlier run, or the highest that has room for many."""
         if "rung" in store.about:
-            return Rung(**store.about["rung"])
+            return Fidelity(**store.about["rung"])
         rung = rungs[0]
         if self.trial_size is None:
-            fits = [r for r in rungs[1:] if MANY * self._cost_of_one(r) <= self.budget.left]
+            fits = [r for r in rungs[1:] if MIN_SEARCH_TRIALS * self._cost_of_one(r) <= self.budget.left]
             rung = fits[-1] if fits else rung
         store.note("rung", dataclasses.asdict(rung))
         return rung
 
-    def _last(self, above: Sequence[Rung]) -> Rung | None:
+    def _last(self, above: Sequence[Fidelity]) -> Fidelity | None:
         """The highest rung at which the last round does not take too much of the budget."""
-        share = LAST_SHARE * self.budget.seconds
-        fits = [rung for rung in above if FEWEST * self._cost_of_one(rung) <= share]
+        share = MAX_FINAL_BUDGET_FRACTION * self.budget.seconds
+        fits = [rung for rung in above if MIN_FINALISTS * self._cost_of_one(rung) <= share]
         return fits[-1] if fits else None
 
-    def _cost_of_one(self, rung: Rung) -> float:
+    def _cost_of_one(self, rung: Fidelity) -> float:
         return self._bench(rung).seconds()
 
-    def _bench(self, rung: Rung) -> Bench:
+    def _bench(self, rung: Fidelity) -> Objective:
         if str(rung) not in self._benches:
-            self._benches[str(rung)] = Bench(self.request, self.space, rung, self.judge)
+            self._benches[str(rung)] = Objective(self.request, self.space, rung, self.judge)
         return self._benches[str(rung)]
 
     def _round(
         self,
-        rung: Rung,
-        store: TrialStore,
+        rung: Fidelity,
+        store: TrialStorage,
         *,
-        before: Round | None = None,
+        before: SearchStage | None = None,
         final: bool = False,
-    ) -> Round:
+    ) -> SearchStage:
         def reserve() -> float:
             """What the last round, which this one is before, still needs."""
             if not before:
                 return 0.0
             one = before.bench.seconds()
-            room = int(LAST_SHARE * self.budget.seconds / one)
-            return max(0, min(FINALISTS, max(FEWEST, room)) - len(before.trials)) * one
+            room = int(MAX_FINAL_BUDGET_FRACTION * self.budget.seconds / one)
+            return max(0, min(RESERVED_FINALISTS, max(MIN_FINALISTS, room)) - len(before.trials)) * one
 
-        return Round(
+        return SearchStage(
             self._bench(rung),
             store,
             self.album,
@@ -223,7 +223,7 @@ class Tuner:
             final=final,
         )
 
-    def _check_budget(self, round_: Round) -> None:
+    def _check_budget(self, round_: SearchStage) -> None:
         one, ready = round_.bench.seconds(), self.budget.spent
         if round_.trials or one <= self.budget.left:
             return
@@ -233,19 +233,19 @@ class Tuner:
             f"{format_duration(ready)}. Give {format_duration(2 * (one + ready))} or more."
         )
 
-    def _say(self, first: Round, last: Rung | None, above: Sequence[Rung]) -> None:
-        searched = ", ".join(f"{d.name} ({d.told()})" for d in self.space.dimensions)
-        self.listener.note(f"Searched: {searched}.")
+    def _say(self, first: SearchStage, last: Fidelity | None, above: Sequence[Fidelity]) -> None:
+        searched = ", ".join(f"{d.name} ({d.describe_range()})" for d in self.space.dimensions)
+        self.listener.on_note(f"Searched: {searched}.")
         then = f", then the best again at {last}" if last else ""
-        self.listener.note(
+        self.listener.on_note(
             f"Trials are painted at {first.bench.rung}{then}; each takes about "
             f"{first.bench.seconds():.1f} s."
         )
         if first.trials:
-            self.listener.note(f"Going on from {len(first.trials)} earlier trials.")
+            self.listener.on_note(f"Going on from {len(first.trials)} earlier trials.")
         if above and not last:
-            needed = FEWEST * self._cost_of_one(above[0]) / LAST_SHARE
-            self.listener.warn(
+            needed = MIN_FINALISTS * self._cost_of_one(above[0]) / MAX_FINAL_BUDGET_FRACTION
+            self.listener.on_warning(
                 "The budget has no room to paint the best again at full cost: the winner is the "
                 f"best of drafts, and may be none in full. That takes {format_duration(needed)}."
             )
@@ -261,7 +261,7 @@ class Tuner:
             "styles": [style.sha256 for style in request.styles],
             "style weights": list(request.normalized_style_weights),
             "aim": self.aim,
-            "held": {n: list(v) if isinstance(v, tuple) else v for n, v in self.space.held.items()},
+            "held": {n: list(v) if isinstance(v, tuple) else v for n, v in self.space.fixed_knobs.items()},
             "weights": request.weights,
             "seed": request.seed,
             "size": [setting.height, setting.width],
@@ -271,34 +271,34 @@ class Tuner:
             "impasto": metadata.version("impasto"),
         }
 
-    def _store(self, part: str) -> TrialStore:
+    def _store(self, part: str) -> TrialStorage:
         names = [_stem(p) for p in (self.request.content, *self.request.styles)]
         name = f"{self.request.method.name}: {' + '.join(names)}, aim {self.aim:g}, {self.key}"
-        return TrialStore(
+        return TrialStorage(
             self.study, f"{name}, {part}" if part else name, self.identity, self.space
         )
 
-    def _tuning(self, first: Round, final: Round | None, stopped: bool) -> Tuning:
+    def _tuning(self, first: SearchStage, final: SearchStage | None, stopped: bool) -> TuneResult:
         finals = final.trials if final else []
         deciding = finals if len(finals) > 1 else first.trials
-        best = best_of(deciding)
+        best = best_trial(deciding)
         usual = self.space.complete({})
-        return Tuning(
+        return TuneResult(
             request=dataclasses.replace(
-                self.asked, size=self.size, method=knobs_from_dict(self.space.kind, best.knobs)
+                self.asked, size=self.size, method=knobs_from_dict(self.space.method_class, best.knobs)
             ),
-            held=dict(self.space.held),
+            fixed_knobs=dict(self.space.fixed_knobs),
             aim=self.aim,
             trials=tuple(first.trials),
             finals=tuple(finals),
             best=best,
-            defaults=next((t for t in deciding if dict(t.knobs) == usual), None),
-            rung=str((final if deciding is finals and final else first).bench.rung),
+            default_trial=next((t for t in deciding if dict(t.knobs) == usual), None),
+            fidelity=str((final if deciding is finals and final else first).bench.rung),
             trial_size=first.bench.rung.size,
             seconds=self.budget.spent,
-            stopped=stopped,
-            forecast=self.plan.forecast.seconds,
-            study=self.study,
+            is_interrupted=stopped,
+            forecast_seconds=self.plan.forecast.seconds,
+            storage=self.study,
             thumbnails={
                 (t.final, t.number): (r.album, r.picture_name(t))
                 for r in (first, final)
@@ -308,12 +308,12 @@ class Tuner:
         )
 
 
-def _compare(first: Round, final: Round) -> None:
+def _compare(first: SearchStage, final: SearchStage) -> None:
     """Expect of the first round's errors what the higher cost did to those painted twice."""
     pairs = [(before, t) for t in final.trials if (before := first.of(t.knobs))]
     style, content = (
         fmean(t.measures[name] / (before.measures[name] or 1.0) for before, t in pairs)
-        for name in (STYLE, CONTENT)
+        for name in (STYLE_ERROR, CONTENT_ERROR)
     )
     first.expect(style, content)
 

@@ -13,12 +13,12 @@ from impasto.core.request import Method
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-DIGITS = 3
+SIGNIFICANT_DIGITS = 3
 """Significant digits of a number that is tried: more nobody sees in a painting."""
 
 
 @dataclass(frozen=True)
-class Dimension:
+class SearchDimension:
     """A knob that is searched."""
 
     knob: Knob
@@ -55,7 +55,7 @@ class Dimension:
         """What one of Optuna's parameters stands for."""
         if self.values:
             return self.values[param]
-        return float(f"{param:.{DIGITS}g}") if self.knob.item_type is float else int(param)
+        return float(f"{param:.{SIGNIFICANT_DIGITS}g}") if self.knob.item_type is float else int(param)
 
     def param(self, value: Any) -> Any:
         """The parameter that stands for a value; None if it lies outside of what is searched."""
@@ -66,7 +66,7 @@ class Dimension:
         inside = value is not None and low is not None and high is not None and low <= value <= high
         return value if inside else None
 
-    def told(self) -> str:
+    def describe_range(self) -> str:
         """What is searched, in words."""
         if self.values:
             return "one of " + "; ".join(map(_typed, self.values))
@@ -80,28 +80,28 @@ def _typed(value: Any) -> str:
     return ",".join(f"{v:g}" if isinstance(v, float) else str(v) for v in value) or "none"
 
 
-class Space:
+class SearchSpace:
     """The knobs of a method that are searched.
 
     Args:
-        kind: the method.
-        held: knobs that keep the value that was given.
+        method_class: the method.
+        fixed_knobs: knobs that keep the value that was given.
 
     Raises:
         KnobError: nothing is left to be searched, or what is held does not fit.
     """
 
-    def __init__(self, kind: type[Method], held: Mapping[str, Any]) -> None:
-        self.kind = kind
-        self.held = {n: getattr(knobs_from_dict(kind, held), n) for n in held}
+    def __init__(self, method_class: type[Method], fixed_knobs: Mapping[str, Any]) -> None:
+        self.method_class = method_class
+        self.fixed_knobs = {n: getattr(knobs_from_dict(method_class, fixed_knobs), n) for n in fixed_knobs}
         self.dimensions = tuple(
-            Dimension(knob, knob.search)
-            for knob in get_knobs(kind)
-            if knob.search and knob.search.trial_value is None and knob.name not in held
+            SearchDimension(knob, knob.search)
+            for knob in get_knobs(method_class)
+            if knob.search and knob.search.trial_value is None and knob.name not in fixed_knobs
         )
         if not self.dimensions:
             raise KnobError(
-                f"There is nothing to search: the method {kind.name} leaves no knob open. "
+                f"There is nothing to search: the method {method_class.name} leaves no knob open. "
                 "Give fewer knobs."
             )
 
@@ -121,9 +121,9 @@ class Space:
             KnobError: a knob that there is not, a value that does not fit, or one that is held.
         """
         for name in values:
-            if name in self.held and values[name] != self.held[name]:
-                raise KnobError(f"{name} is held at {self.held[name]} and is not searched.")
-        return knobs_to_dict(knobs_from_dict(self.kind, {**self.held, **values}))
+            if name in self.fixed_knobs and values[name] != self.fixed_knobs[name]:
+                raise KnobError(f"{name} is held at {self.fixed_knobs[name]} and is not searched.")
+        return knobs_to_dict(knobs_from_dict(self.method_class, {**self.fixed_knobs, **values}))
 
     def params(self, knobs: Mapping[str, Any]) -> dict[str, Any]:
         """Optuna's parameters for these knobs, without those outside of what is searched."""
@@ -141,8 +141,8 @@ class Space:
         """Knobs that make a trial cheaper, with their value then; none that are held."""
         return {
             knob.name: knob.search.trial_value
-            for knob in get_knobs(self.kind)
-            if knob.search and knob.search.trial_value is not None and knob.name not in self.held
+            for knob in get_knobs(self.method_class)
+            if knob.search and knob.search.trial_value is not None and knob.name not in self.fixed_knobs
         }
 
     def changed(self, knobs: Mapping[str, Any]) -> dict[str, Any]:

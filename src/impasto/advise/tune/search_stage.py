@@ -7,54 +7,54 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from impasto.advise.tune.objective import Bench
-from impasto.advise.tune.storage import Album, TrialStore
-from impasto.advise.tune.trial import CONTENT, STYLE, Trial, best_of, score_of
+from impasto.advise.tune.objective import Objective
+from impasto.advise.tune.storage import TrialThumbnails, TrialStorage
+from impasto.advise.tune.trial import CONTENT_ERROR, STYLE_ERROR, Trial, best_trial, tchebycheff_score
 from impasto.core.errors import InputError
 from impasto.core.interrupt import InterruptHandler
 from impasto.core.picture import Raster
 from impasto.core.progress import ProgressEvent
 
 
-class BudgetSpent(Exception):  # noqa: N818 - nothing went wrong
+class BudgetExhausted(Exception):  # noqa: N818 - nothing went wrong
     """The next trial does not fit into what is left of the budget."""
 
 
 @dataclass(frozen=True)
-class Progress:
+class TuneProgress:
     """How far a tuning has come.
 
     Attributes:
-        share: of the budget that is spent, 0..1.
-        left: seconds of it that are left.
-        trials: done in this round, earlier runs' included.
-        best: the lowest score so far; None before the first.
-        defaults: the score of the method's defaults, or None.
-        final: whether it is the last round.
+        fraction: of the budget that is spent, 0..1.
+        remaining_seconds: seconds of it that are left.
+        trial_count: done in this round, earlier runs' included.
+        best_score: the lowest score so far; None before the first.
+        defaults_score: the score of the method's defaults, or None.
+        is_final: whether it is the last round.
     """
 
-    share: float
-    left: float
-    trials: int
-    best: float | None
-    defaults: float | None
-    final: bool
+    fraction: float
+    remaining_seconds: float
+    trial_count: int
+    best_score: float | None
+    defaults_score: float | None
+    is_final: bool
 
 
-class Listener:
+class TuneCallback:
     """Is told how a tuning goes. This one does not care; a subclass may."""
 
-    def progress(self, progress: Progress) -> None:
+    def on_progress(self, progress: TuneProgress) -> None:
         """Several times a second while a trial is painted, and after each."""
 
-    def note(self, sentence: str) -> None:
+    def on_note(self, sentence: str) -> None:
         """Something worth knowing."""
 
-    def warn(self, sentence: str) -> None:
+    def on_warning(self, sentence: str) -> None:
         """Something that did not go as it was asked."""
 
 
-class Budget:
+class TimeBudget:
     """The time that trials may take together; it runs from when this is made.
 
     Args:
@@ -77,7 +77,7 @@ class Budget:
         return self.seconds - self.spent
 
 
-class Round:
+class SearchStage:
     """Trials at one rung.
 
     Args:
@@ -85,7 +85,7 @@ class Round:
         store: where they are kept; those that are there count.
         album: keeps their pictures.
         key: what the names of the pictures begin with.
-        aim: see :func:`~impasto.advise.tune.trial.score_of`.
+        aim: see :func:`~impasto.advise.tune.trial.tchebycheff_score`.
         budget: of the whole tuning.
         listener: is told.
         reserve: says how many seconds of it are not for this round.
@@ -97,14 +97,14 @@ class Round:
 
     def __init__(
         self,
-        bench: Bench,
-        store: TrialStore,
-        album: Album,
+        bench: Objective,
+        store: TrialStorage,
+        album: TrialThumbnails,
         *,
         key: str,
         aim: float,
-        budget: Budget,
-        listener: Listener,
+        budget: TimeBudget,
+        listener: TuneCallback,
         reserve: Callable[[], float] = lambda: 0.0,
         final: bool = False,
     ) -> None:
@@ -122,7 +122,7 @@ class Round:
     @property
     def best(self) -> Trial | None:
         """The trial with the lowest score."""
-        return best_of(self.trials) if self.trials else None
+        return best_trial(self.trials) if self.trials else None
 
     @property
     def defaults(self) -> Trial | None:
@@ -159,11 +159,11 @@ class Round:
         if (known := self.of(knobs)) is not None:
             return known
         if self.left < self.bench.seconds():
-            raise BudgetSpent
+            raise BudgetExhausted
         measured = self.bench(knobs, self._watch)
         self.budget.stop.raise_if_interrupted()
         if not measured.finished:
-            raise BudgetSpent
+            raise BudgetExhausted
         trial = Trial(
             number=len(self.trials) if number is None else number,
             knobs=knobs,
@@ -190,20 +190,20 @@ class Round:
     def tell(self) -> None:
         """Tell the listener how far it has come."""
         best, defaults = self.best, self.defaults
-        self.listener.progress(
-            Progress(
-                share=min(1.0, self.budget.spent / self.budget.seconds),
-                left=max(0.0, self.budget.left),
-                trials=len(self.trials),
-                best=best.score if best else None,
-                defaults=defaults.score if defaults else None,
-                final=self.final,
+        self.listener.on_progress(
+            TuneProgress(
+                fraction=min(1.0, self.budget.spent / self.budget.seconds),
+                remaining_seconds=max(0.0, self.budget.left),
+                trial_count=len(self.trials),
+                best_score=best.score if best else None,
+                defaults_score=defaults.score if defaults else None,
+                is_final=self.final,
             )
         )
 
     def _score(self, measures: Mapping[str, float]) -> float:
         style, content = self.times
-        return score_of(style * measures[STYLE], content * measures[CONTENT], self.aim)
+        return tchebycheff_score(style * measures[STYLE_ERROR], content * measures[CONTENT_ERROR], self.aim)
 
     def _watch(self, event: ProgressEvent) -> None:
         self.tell()
@@ -217,5 +217,5 @@ class Round:
             self.album.add(self.picture_name(trial), pixels)
         except InputError as error:  # a full disk costs a warning, never the search
             if not self._broken:
-                self.listener.warn(f"From now on, not every trial is kept: {error}")
+                self.listener.on_warning(f"From now on, not every trial is kept: {error}")
             self._broken = True

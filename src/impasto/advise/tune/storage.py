@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto.advise.tune.search_space import Space
+from impasto.advise.tune.search_space import SearchSpace
 from impasto.advise.tune.trial import Trial
 from impasto.core.errors import ImpastoError, InputError
 from impasto.core.picture import Raster
@@ -24,12 +24,12 @@ from impasto.pictures import fit_long_side, read, resize, write
 if TYPE_CHECKING:
     import optuna
 
-THUMBNAIL = 256
+THUMBNAIL_SIDE_PX = 256
 """Long side in pixels of the pictures that are kept."""
-MAGIC = b"SQLite format 3\0"
+SQLITE_MAGIC = b"SQLite format 3\0"
 
 
-class TrialStore:
+class TrialStorage:
     """The trials of one search, in a file or in memory.
 
     Args:
@@ -43,7 +43,7 @@ class TrialStore:
     """
 
     def __init__(
-        self, path: Path | None, name: str, about: Mapping[str, Any], space: Space
+        self, path: Path | None, name: str, about: Mapping[str, Any], space: SearchSpace
     ) -> None:
         import optuna
 
@@ -61,7 +61,7 @@ class TrialStore:
             self.about: dict[str, Any] = self._study.user_attrs
             self.trials = [t for f in self._study.get_trials() if (t := _trial(f)) is not None]
         except Exception as error:  # SQLAlchemy's, Optuna's and SQLite's own are many
-            raise _refusal(path, error) from error
+            raise _storage_error(path, error) from error
 
     def note(self, key: str, value: Any) -> None:
         """Write down something about the study.
@@ -72,7 +72,7 @@ class TrialStore:
         try:
             self._study.set_user_attr(key, value)
         except Exception as error:
-            raise _refusal(self.path, error) from error
+            raise _storage_error(self.path, error) from error
         self.about[key] = value
 
     def add(self, trial: Trial) -> None:
@@ -85,10 +85,10 @@ class TrialStore:
         try:
             self._study.add_trial(_frozen(trial, self.space))
         except Exception as error:
-            raise _refusal(self.path, error) from error
+            raise _storage_error(self.path, error) from error
 
 
-class Album:
+class TrialThumbnails:
     """Small pictures of trials, by name: files in a folder, or in memory."""
 
     def __init__(self, folder: Path | None) -> None:
@@ -96,13 +96,13 @@ class Album:
         self._kept: dict[str, NDArray[np.uint8]] = {}
 
     def add(self, name: str, pixels: Raster) -> None:
-        """Keep a picture, reduced to :data:`THUMBNAIL`.
+        """Keep a picture, reduced to :data:`THUMBNAIL_SIDE_PX`.
 
         Raises:
             InputError: it cannot be written.
         """
         height, width = pixels.shape[:2]
-        size = fit_long_side(height, width, min(THUMBNAIL, max(height, width)))
+        size = fit_long_side(height, width, min(THUMBNAIL_SIDE_PX, max(height, width)))
         small = np.asarray(resize(pixels, *size))
         self._kept[name] = np.rint(small.clip(0, 1) * 255).astype(np.uint8)
         if self.folder:
@@ -125,7 +125,7 @@ class Album:
             return None
 
 
-def folder_of(study: Path) -> Path:
+def thumbnail_folder(study: Path) -> Path:
     """The folder of a study's pictures: tune.db has them in tune.trials."""
     return study.parent / f"{study.stem}.trials"
 
@@ -140,10 +140,10 @@ def _check(path: Path) -> None:
         return
     try:
         with path.open("rb") as file:
-            start = file.read(len(MAGIC))
+            start = file.read(len(SQLITE_MAGIC))
     except OSError as error:
         raise InputError(f"Cannot read the study {path}: {error.strerror}.") from error
-    if start not in (b"", MAGIC):
+    if start not in (b"", SQLITE_MAGIC):
         raise InputError(f"{path} is no study (no SQLite file): choose another name.")
 
 
@@ -160,7 +160,7 @@ def _storage(path: Path) -> optuna.storages.RDBStorage:
     )
 
 
-def _refusal(path: Path | None, error: Exception) -> InputError:
+def _storage_error(path: Path | None, error: Exception) -> InputError:
     reason = str(getattr(error, "orig", None) or error.__cause__ or error).strip().splitlines()
     return InputError(
         f"The study {path} cannot be used: {reason[0] if reason else type(error).__name__}. "
@@ -168,7 +168,7 @@ def _refusal(path: Path | None, error: Exception) -> InputError:
     )
 
 
-def _frozen(trial: Trial, space: Space) -> optuna.trial.FrozenTrial:
+def _frozen(trial: Trial, space: SearchSpace) -> optuna.trial.FrozenTrial:
     import optuna
 
     params, known = space.params(trial.knobs), space.distributions()

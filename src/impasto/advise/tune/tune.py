@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from impasto.advise.tune.result import Tuning
-from impasto.advise.tune.search import Tuner
-from impasto.advise.tune.search_stage import Budget, Listener
+from impasto.advise.tune.result import TuneResult
+from impasto.advise.tune.search import TuneRun
+from impasto.advise.tune.search_stage import TimeBudget, TuneCallback
 from impasto.core import units
 from impasto.core.errors import InterruptedRun, KnobError
 from impasto.core.interrupt import InterruptHandler
@@ -34,7 +34,7 @@ def tune(
     size: int | None = None,
     trial_size: int | None = None,
     trials: int | None = None,
-    study: str | Path | None = None,
+    storage: str | Path | None = None,
     seed: int = 0,
     style_weights: Sequence[float] = (),
     weights: str = "",
@@ -42,9 +42,9 @@ def tune(
     precision: str = "auto",
     fit: bool = False,
     model: LanguageModel | None = None,
-    listener: Listener | None = None,
+    callback: TuneCallback | None = None,
     **knobs: Any,
-) -> Tuning:
+) -> TuneResult:
     """Search for the knobs with which a method paints nearest to an aim.
 
     Args:
@@ -60,17 +60,17 @@ def tune(
             thirty such trials, else 256.
         trials: at most so many in the first round, earlier runs' included; None: 40 for each knob
             that is searched.
-        study: an SQLite file that keeps every trial, with a folder of small pictures beside it.
+        storage: an SQLite file that keeps every trial, with a folder of small pictures beside it.
             The same call goes on from it. None: nothing is kept.
         seed: of the search and of the paintings.
         style_weights: the share of each style; empty means equal shares.
         weights: a name in the weights catalogue, or a file; "" is the method's default.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         precision: "auto", "fp32" or "bf16".
-        fit: shrink what does not fit into memory instead of refusing it.
+        shrink_to_fit: shrink what does not fit into memory instead of refusing it.
         model: a language model that proposes trials, from ``impasto.advise.llm.connect``; if it
             fails, Optuna takes over.
-        listener: is told how it goes.
+        callback: is told how it goes.
         **knobs: knobs that keep these values and are not searched.
 
     Returns:
@@ -93,31 +93,31 @@ def tune(
         aim=aim,
         trial_size=trial_size,
         trials=trials,
-        study=study,
+        storage=storage,
         model=model,
-        listener=listener,
+        callback=callback,
     )
 
 
 def tune_request(
     request: Request,
-    held: Mapping[str, Any],
+    fixed_knobs: Mapping[str, Any],
     *,
     budget: str | float = "2m",
     aim: float = 0.5,
     trial_size: int | None = None,
     trials: int | None = None,
-    study: str | Path | None = None,
+    storage: str | Path | None = None,
     model: LanguageModel | None = None,
-    listener: Listener | None = None,
-) -> Tuning:
-    """Search from a request; ``held`` are the knobs that it keeps. See :func:`tune`."""
+    callback: TuneCallback | None = None,
+) -> TuneResult:
+    """Search from a request; ``fixed_knobs`` are the knobs that it keeps. See :func:`tune`."""
     with InterruptHandler() as stop:
-        spent = Budget(units.parse_duration(budget, "budget"), stop)
+        spent = TimeBudget(units.parse_duration(budget, "budget"), stop)
         _check(aim, trial_size, trials)
-        tuner = Tuner(request, held, aim, trial_size, study, spent, listener or Listener())
+        tuner = TuneRun(request, fixed_knobs, aim, trial_size, storage, spent, callback or TuneCallback())
         try:
-            return tuner.through(trials, model)
+            return tuner.run(trials, model)
         except KeyboardInterrupt as error:
             raise InterruptedRun("Stopped before the first trial was done.") from error
 
