@@ -31,7 +31,7 @@ help:  ## List the targets
 demo: $(RUN)  ## Paint the demo picture: demo/painting.png and demo/sheet.jpg
 	@mkdir -p demo
 	$(BIN)/impasto stylize $(DEMO_CONTENT) $(DEMO_STYLE) \
-		-o demo/painting.png --sheet demo/sheet.jpg $(DEMO_FLAGS)
+		-o demo/painting.png --contact-sheet demo/sheet.jpg $(DEMO_FLAGS)
 
 test: $(DEV) $(CHROME)  ## Run the fast tests (TESTS="tests/test_x.py -k name" picks some)
 	$(PYTEST) $(TESTS)

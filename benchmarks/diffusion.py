@@ -68,7 +68,7 @@ def here(model: str) -> bool:
             image_encoder="",
             controlnets=(),
             loras=(),
-            accept_licence=True,
+            accept_license=True,
         )
     except ImpastoError:
         return False
@@ -107,7 +107,7 @@ def settings(kind: str, model: str, steps: int, precision: str, memory: str) -> 
     return {
         "method": "sdxl", "model": model, "prompt": PROMPT, "steps": steps,
         "guidance": GUIDANCE[kind], "precision": precision, "device": DEVICE, "memory": memory,
-        "accept_licence": True,
+        "accept_license": True,
     }  # fmt: skip
 
 

@@ -80,7 +80,7 @@ def add_faint(figures: dict[str, dict[str, float]], rows: list[dict[str, Any]]) 
 
 
 def add_own(figures: dict[str, dict[str, float]], rows: list[dict[str, Any]]) -> None:
-    """Errors on SqueezeNet, which no method minimises."""
+    """Errors on SqueezeNet, which no method minimizes."""
     for name in METHODS:
         scores = [row["scores"] for row in rows if row["result"].endswith(f"-{name}.png")]
         figures[name] |= {

@@ -189,8 +189,8 @@ def race(size: int, peer_steps: int, steps: int, folder: Path) -> dict:
     peer["saved_loss"] = judge.loss(_pixels(peer.pop("picture")))
     goals = {"saved": peer["saved_loss"], "own": peer["own_loss"]}
     entries = {}
-    for name, coarsest in (("full size only", 0), ("coarse to fine", 256)):
-        ours = run_ours(content, style, folder, size, steps=steps, coarsest=coarsest)
+    for name, min_size in (("full size only", 0), ("coarse to fine", 256)):
+        ours = run_ours(content, style, folder, size, steps=steps, min_size=min_size)
         ours["saved_loss"] = judge.loss(_pixels(folder / "ours.png"))
         track = curve(folder / "track.npz", _pixels(content).shape, judge)
         # The child's clock starts after its imports; what is outside of it, the saving at the end

@@ -2,7 +2,7 @@
 
 Every run paints the same pair with the same α, β and weights. Judged is the picture as it would
 be saved, by the neutral fp32 evaluator of gatys.py, after the same numbers of steps; time
-is the optimiser's alone. The result goes to docs/benchmarks/ideas.json and ideas.md.
+is the optimizer's alone. The result goes to docs/benchmarks/ideas.json and ideas.md.
 
     python benchmarks/ideas.py [--steps 300] [name ...]
 """
@@ -46,11 +46,13 @@ class Idea:
 
 PLAIN = {"levels": 1, "gamut": 0.0, "keep_memory": False}
 IDEAS = {
-    "peer": Idea("pixels, fp32, history 100: as the peer does", {"history": 100}, "fp32", **PLAIN),
-    "bf16": Idea("the same in bf16", {"history": 100}, **PLAIN),
-    "memory": Idea("and keeping freed memory", {"history": 100}, levels=1, gamut=0.0),
-    "history": Idea("and history 12", levels=1, gamut=0.0),
-    "gamut": Idea("and a price on colours outside 0..1", levels=1),
+    "peer": Idea(
+        "pixels, fp32, history 100: as the peer does", {"lbfgs_history": 100}, "fp32", **PLAIN
+    ),
+    "bf16": Idea("the same in bf16", {"lbfgs_history": 100}, **PLAIN),
+    "memory": Idea("and keeping freed memory", {"lbfgs_history": 100}, levels=1, gamut=0.0),
+    "lbfgs_history": Idea("and history 12", levels=1, gamut=0.0),
+    "gamut": Idea("and a price on colors outside 0..1", levels=1),
     "ours": Idea("and a pyramid of 5 levels, gain 0.7: **what we do**"),
     "gain 0.5": Idea("ours with gain 0.5", gain=0.5),
     "gain 1": Idea("ours with gain 1", gain=1.0),
@@ -58,15 +60,15 @@ IDEAS = {
     "levels 3": Idea("ours with 3 levels", levels=3),
     "gamut low": Idea("ours with a tenth of the price", gamut=gatys.GAMUT / 10),
     "gamut high": Idea("ours with ten times the price", gamut=gatys.GAMUT * 10),
-    "history 40": Idea("ours with history 40", {"history": 40}),
+    "history 40": Idea("ours with history 40", {"lbfgs_history": 40}),
     "fp32": Idea("ours in fp32", {}, "fp32"),
     "adam": Idea("ours with Adam, step 0.02", {"optimizer": "adam"}),
-    "coarse": Idea("ours from coarse to fine, from 128 px", {"coarsest": 128}),
+    "coarse": Idea("ours from coarse to fine, from 128 px", {"min_size": 128}),
 }
 
 
 def run(idea: Idea, steps: int, content: Path, style: Path, judge: Evaluator) -> list[dict]:
-    knobs = {**OURS, "coarsest": 0, "steps": steps, **idea.knobs}
+    knobs = {**OURS, "min_size": 0, "steps": steps, **idea.knobs}
     pictures = str(content), str(style)
     request = impasto.request(*pictures, size=SIZE, precision=idea.precision, **knobs)
     track: list[tuple[int, float, np.ndarray]] = []

@@ -50,7 +50,7 @@ SLOW = {"deep-photo": {256: 8, 512: 8, 1024: 1}, "gatys": {256: 4, 512: 2, 1024:
 """Method → size → pairs that it paints; the others paint all."""
 ROUNDS = 5
 STEPS = (75, 150, 300, 600)
-"""Of the optimiser at every scale, to see where Deep Photo has converged."""
+"""Of the optimizer at every scale, to see where Deep Photo has converged."""
 
 
 def picture(name: str) -> np.ndarray:
@@ -84,7 +84,7 @@ def painted(method: str, content: str, style: str, size: int) -> tuple[Path, dic
 
 
 def table_only(content: str, style: str, size: int, path: Path) -> dict:
-    """The colour part of PhotoWCT's painting alone: a table fitted to it, put to the photograph."""
+    """The color part of PhotoWCT's painting alone: a table fitted to it, put to the photograph."""
     photo = np.asarray(impasto.read(file_of(content, size)).pixels)
     other, _ = painted("photowct", content, style, size)
     start = time.perf_counter()

@@ -32,7 +32,7 @@ class AdaINReference(nn.Module):
     Normalization", ICCV 2017, section 6.1 and figure 2; the encoder is VGG-19 of Simonyan &
     Zisserman, ICLR 2015, table 1 (column E). Pooling rounds up and every convolution pads by
     reflection, as in the authors' published model. That model begins with a convolution of
-    1 x 1 from 3 to 3 channels, which only prepares colours. It can be folded into conv1_1
+    1 x 1 from 3 to 3 channels, which only prepares colors. It can be folded into conv1_1
     exactly, and is left out here.
     """
 
@@ -42,7 +42,7 @@ class AdaINReference(nn.Module):
         self.encoder = _chain(3, blocks, lambda: nn.MaxPool2d(2, ceil_mode=True))
         mirrored = (256,), (256, 256, 256, 128), (128, 64), (64, 3)
         self.decoder = _chain(512, mirrored, _twice_as_large)[:-1]  # no ReLU after the last
-        _randomise(self)
+        _randomize(self)
 
     def style_statistics(self, picture: Tensor) -> Statistics:
         """What :meth:`forward` needs of a style (N, 3, H, W), to be computed once for each."""
@@ -75,8 +75,8 @@ class JohnsonReference(nn.Module):
 
     Johnson, Alahi & Fei-Fei, "Perceptual Losses for Real-Time Style Transfer and
     Super-Resolution", ECCV 2016, section 3.1 and table 1 of the supplement. As in its common
-    successors, and unlike the paper: instance normalisation, with a scale and a shift, takes the
-    place of batch normalisation (Ulyanov, Vedaldi & Lempitsky, "Instance Normalization: The
+    successors, and unlike the paper: instance normalization, with a scale and a shift, takes the
+    place of batch normalization (Ulyanov, Vedaldi & Lempitsky, "Instance Normalization: The
     Missing Ingredient for Fast Stylization", 2016, section 2); **nearest upsampling and a
     convolution** take that of the fractionally-strided convolutions (Odena, Dumoulin & Olah,
     "Deconvolution and Checkerboard Artifacts", 2016); and every convolution pads by reflection,
@@ -86,17 +86,17 @@ class JohnsonReference(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            *_normalised(3, 32, size=9),
-            *_normalised(32, 64, stride=2),
-            *_normalised(64, 128, stride=2),
+            *_normalized(3, 32, size=9),
+            *_normalized(32, 64, stride=2),
+            *_normalized(64, 128, stride=2),
             *(_Residual(128) for _ in range(5)),
             _twice_as_large(),
-            *_normalised(128, 64),
+            *_normalized(128, 64),
             _twice_as_large(),
-            *_normalised(64, 32),
+            *_normalized(64, 32),
             _conv(32, 3, size=9),
         )
-        _randomise(self)
+        _randomize(self)
 
     def forward(self, content: Tensor) -> Tensor:
         """Contents (N, 3, H, W) to pictures in 0..1, sides rounded up to multiples of 4.
@@ -112,7 +112,7 @@ class _Residual(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.branch = nn.Sequential(
-            *_normalised(channels, channels), *_normalised(channels, channels)[:-1]
+            *_normalized(channels, channels), *_normalized(channels, channels)[:-1]
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -133,7 +133,7 @@ def _chain(
     return nn.Sequential(*layers)
 
 
-def _normalised(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> list[nn.Module]:
+def _normalized(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> list[nn.Module]:
     norm = nn.InstanceNorm2d(outputs, eps=EPS, affine=True)
     return [_conv(inputs, outputs, size, stride), norm, nn.ReLU(inplace=True)]
 
@@ -146,7 +146,7 @@ def _twice_as_large() -> nn.Module:
     return nn.Upsample(scale_factor=2, mode="nearest")
 
 
-def _randomise(network: nn.Module) -> None:
+def _randomize(network: nn.Module) -> None:
     """Freeze at random weights under which activations keep their size (He et al. 2015).
 
     Vanishing ones would be slow on some processors, and so unfair.

@@ -156,7 +156,7 @@ def plot(rows: list[dict], path: Path) -> None:
         sizes = [row["megapixels"] for row in mine]
         left.loglog(sizes, [row["seconds"] for row in mine], "o-", label=method)
         right.semilogx(sizes, [row["GiB"] for row in mine], "o-", label=method)
-    right.axhline(LIMIT, color="grey", linestyle=":")
+    right.axhline(LIMIT, color="gray", linestyle=":")
     left.set(xlabel="megapixels", ylabel="seconds, file to file")
     right.set(xlabel="megapixels", ylabel="GiB resident at the peak", ylim=(0, None))
     left.legend()

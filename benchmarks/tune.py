@@ -55,7 +55,10 @@ def content(name: str) -> object:
 
 def measured(judge: Evaluator, result: impasto.Result, aim: float) -> dict[str, float]:
     values = dict(judge(result.pixels).values)
-    return {"score": tchebycheff_score(values["style_error"], values["content_error"], aim), **values}
+    return {
+        "score": tchebycheff_score(values["style_error"], values["content_error"], aim),
+        **values,
+    }
 
 
 def measure(method: str, pair: tuple[str, str], aim: float) -> dict:

@@ -10,7 +10,7 @@ with reading and writing and without the start, and its memory is to be the same
     python benchmarks/video.py CLIP --quick
 
 A clip is a film or a folder of numbered pictures. Rows that are done are kept, and a run that was
-broken off goes on; --again measures anew. The results go to docs/benchmarks/video.json and video.md
+broken off goes on; --force measures anew. The results go to docs/benchmarks/video.json and video.md
 (of --quick, to build/video).
 """
 
@@ -233,7 +233,7 @@ def main() -> None:
         metavar="WAY",
         help="only ways that begin so, as fast or gatys; or speed",
     )
-    parser.add_argument("--again", action="store_true", help="measure rows anew")
+    parser.add_argument("--force", action="store_true", help="measure rows anew")
     parser.add_argument("--quick", action="store_true", help="a few small frames, to try it")
     args = parser.parse_args()
     if args.quick:

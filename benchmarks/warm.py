@@ -1,4 +1,4 @@
-"""Do first steps on the compact encoder pay? Gatys with several numbers of ``warm_steps``.
+"""Do first steps on the compact encoder pay? Gatys with several numbers of ``warmup_steps``.
 
 Every run paints the same pair at one scale. Judged is the picture on the way, as it would be
 saved, by the neutral fp32 evaluator of gatys.py. The goals are what 20, 30, 50 and 100 steps
@@ -34,13 +34,13 @@ EVERY = 5
 
 
 def ordered(content: Path, style: Path, size: int, steps: int, warm: int) -> Request:
-    knobs = {**OURS, "padding": "replicate", "coarsest": 0, "steps": steps, "warm_steps": warm}
+    knobs = {**OURS, "padding": "replicate", "min_size": 0, "steps": steps, "warmup_steps": warm}
     return impasto.request(str(content), str(style), size=size, **knobs)
 
 
 def run(request: Request, plan: Plan, judge: Evaluator) -> dict:
     """Steps on the full encoder, seconds and loss along the way, and seconds a step of each."""
-    warm = request.method.warm_steps
+    warm = request.method.warmup_steps
     track: list[tuple[int, float, np.ndarray]] = []
     away = 0.0
 

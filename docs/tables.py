@@ -29,7 +29,10 @@ PLACE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def purposes() -> str:
-    rows = [(f"`{p.name}`", p.title, patience(p.max_seconds, p.per_image_timing)) for p in PURPOSES.values()]
+    rows = [
+        (f"`{p.name}`", p.title, patience(p.max_seconds, p.per_image_timing))
+        for p in PURPOSES.values()
+    ]
     return table(("`--for`", "what it is", "unless there is a `--deadline`, at most"), rows)
 
 
@@ -43,10 +46,15 @@ def patience(seconds: float, every: bool) -> str:
 
 def rules() -> str:
     rows = [
-        (rule.condition, names(rule.favours), names(rule.fallbacks), said(rule.reason, rule.fallback_reason))
+        (
+            rule.condition,
+            names(rule.favors),
+            names(rule.fallbacks),
+            said(rule.reason, rule.fallback_reason),
+        )
         for rule in RULES
     ]
-    return table(("when", "favours", "else", "why"), rows)
+    return table(("when", "favors", "else", "why"), rows)
 
 
 def said(*sentences: str) -> str:

@@ -110,14 +110,14 @@ class TestAdaIN:
         one, other = (adain(content, adain.style_statistics(style**3)) for style in styles)
         assert (one - other).abs().max() > 0.01
 
-    def test_colours_are_not_cut_by_a_relu_at_the_end(self, adain):
+    def test_colors_are_not_cut_by_a_relu_at_the_end(self, adain):
         assert isinstance(adain.decoder[-1], torch.nn.Conv2d)
 
 
 class TestJohnson:
     def test_as_many_parameters_as_in_the_paper(self, johnson):
-        normalised = 32 + 64 + 128 + 10 * 128 + 64 + 32  # each has a scale and a shift
-        count = weights_and_biases(JOHNSON) + 2 * normalised
+        normalized = 32 + 64 + 128 + 10 * 128 + 64 + 32  # each has a scale and a shift
+        count = weights_and_biases(JOHNSON) + 2 * normalized
         assert reference.parameters(johnson) == count == 1_679_235
 
     def test_as_much_work_as_in_the_paper(self, johnson):

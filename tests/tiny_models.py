@@ -37,7 +37,7 @@ def write_models(folder):
 
     def save(kind, tensors, **about):
         with paths[kind].open("wb") as file:
-            write_model(file, kind, tensors, about, {"licence": "Apache-2.0"})
+            write_model(file, kind, tensors, about, {"license": "Apache-2.0"})
 
     torch.manual_seed(0)
     save("compact", encoder_tensors(), backbone="vgg19", mean=[0.45] * 3, std=[0.3] * 3)

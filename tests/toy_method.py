@@ -27,7 +27,7 @@ class Toy:
 
     name: ClassVar[str] = "toy"
     card: ClassVar[MethodCard] = MethodCard(
-        title="A toy", good_for="Tests.", not_for="Else.", paper="", licence="free", weights=()
+        title="A toy", good_for="Tests.", not_for="Else.", paper="", license="free", weights=()
     )
     strength: float = knob(1.0, "how much of the style", low=0, high=1)
     steps: int = knob(300, "how long", low=1, high=1000)

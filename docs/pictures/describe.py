@@ -30,16 +30,16 @@ def main() -> None:
 
 
 def cell(path: Path) -> Image.Image:
-    """A style, its main colours by their share, and its words."""
+    """A style, its main colors by their share, and its words."""
     said = impasto.describe(path, backend="measure")
     image = Image.new("RGB", (CELL[0] - GAP, CELL[1] - GAP), "#faf9f6")
     with Image.open(path) as style:
         style.thumbnail((image.width, HIGH))
         image.paste(style.convert("RGB"), ((image.width - style.width) // 2, HIGH - style.height))
     draw, left = ImageDraw.Draw(image), 0.0
-    for colour in said.measurements["colours"]:
-        right = left + colour["share"] * image.width
-        draw.rectangle((left, HIGH + 8, right, HIGH + 28), fill=colour["rgb"])
+    for color in said.measurements["colors"]:
+        right = left + color["share"] * image.width
+        draw.rectangle((left, HIGH + 8, right, HIGH + 28), fill=color["rgb"])
         left = right
     words = "\n".join(textwrap.wrap(said.phrase, 42))
     draw.multiline_text((0, HIGH + 38), words, "#383633", ImageFont.load_default(15), spacing=5)

@@ -2,7 +2,7 @@
 
     python docs/pictures/regions.py [--steps 100]
 
-The mask of the sky is drawn by its colour. All pictures lie in examples/ (see SOURCES.md there).
+The mask of the sky is drawn by its color. All pictures lie in examples/ (see SOURCES.md there).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def sky(photo: Path) -> np.ndarray:
     return np.asarray(image)
 
 
-def grey(mask: np.ndarray) -> np.ndarray:
+def gray(mask: np.ndarray) -> np.ndarray:
     return np.repeat(mask[:, :, None], 3, axis=2).astype(np.float32) / 255
 
 
@@ -56,7 +56,7 @@ def masks(steps: int) -> list:
     mask = sky(TOWER)
     return [
         ("content", impasto.read(TOWER).pixels),
-        ("mask", grey(mask)),
+        ("mask", gray(mask)),
         *painted(TOWER, [MOSAIC], steps, regions=[(mask, NIGHT)]),
     ]
 
@@ -65,7 +65,7 @@ def kept(steps: int) -> list:
     mask = sky(CANAL)
     return [
         ("content", impasto.read(CANAL).pixels),
-        ("mask", grey(mask)),
+        ("mask", gray(mask)),
         *painted(CANAL, [], steps, regions=[(mask, SCREAM)], rest="keep", feather=6),
     ]
 

@@ -5,7 +5,12 @@ import pytest
 from PIL import Image
 from tiny_clip import write_clip
 
-from impasto.advise.describe.captions import MIN_OBJECT_PROBABILITY, ObjectTagger, make_captions, strip_style_words
+from impasto.advise.describe.captions import (
+    MIN_OBJECT_PROBABILITY,
+    ObjectTagger,
+    make_captions,
+    strip_style_words,
+)
 from impasto.core.errors import WeightsError
 from impasto.metrics.object_names import OBJECTS
 
@@ -21,13 +26,13 @@ from impasto.metrics.object_names import OBJECTS
         ("woman with umbrella, after Renoir", "woman with umbrella"),
         ("a red bus\n in a street, impressionist", "a red bus in a street"),
         ("", ""),
-        ("Colorado river, gray and colorful", "colorado river, grey and colourful"),
+        ("Colorado river, gray and colorful", "colorado river, gray and colorful"),
         ("a house made by a river", "a house made by a river"),
         ("a cart drawn by two horses", "a cart drawn by two horses"),
         ("a horse drawn by Rembrandt", "a horse"),
         ("a house painted by Jane Doe", "a house"),
         ("a comic book on a table", "a comic book on a table"),
-        ("a watercolour of a ship, by Turner", "a ship"),
+        ("a watercolor of a ship, by Turner", "a ship"),
         ("a mosaic of a lion", "a lion"),
     ],
 )

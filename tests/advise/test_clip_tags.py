@@ -6,7 +6,7 @@ from impasto.advise.describe.clip_tags import StyleTagger, clearest_word
 from impasto.advise.describe.vocabulary import WORD_GROUPS
 from impasto.nets.clip import Clip
 
-GREY = np.full((40, 50, 3), 0.5, np.float32)
+GRAY = np.full((40, 50, 3), 0.5, np.float32)
 
 
 class StandIn:
@@ -28,7 +28,7 @@ class StandIn:
 
 
 def test_of_each_group_the_word_that_is_seen():
-    found = StyleTagger(StandIn("Cubism", "woodcut", "faceted planes"))(GREY)
+    found = StyleTagger(StandIn("Cubism", "woodcut", "faceted planes"))(GRAY)
     assert found == [
         ("medium", "woodcut"),
         ("movement", "Cubism"),
@@ -37,14 +37,14 @@ def test_of_each_group_the_word_that_is_seen():
 
 
 def test_nothing_is_claimed_of_a_picture_without_a_style():
-    assert StyleTagger(StandIn())(GREY) == []
+    assert StyleTagger(StandIn())(GRAY) == []
 
 
 def test_the_vocabulary_is_read_once_in_all_its_sentences():
     stand_in = StandIn("Cubism")
     chooser = StyleTagger(stand_in)
-    chooser(GREY)
-    chooser(GREY)
+    chooser(GRAY)
+    chooser(GRAY)
     sentences = sum(len(g.prompt_templates) * (len(g.words) + 1) for g in WORD_GROUPS.values())
     assert len(stand_in.read) == sentences
     assert "an artwork of Cubism" in stand_in.read
@@ -70,5 +70,5 @@ def test_a_word_must_be_clear(cosines, word):
 
 def test_with_a_real_clip_of_no_sense(tmp_path):
     clip = Clip(str(write_clip(tmp_path)))
-    for kind, word in StyleTagger(clip)(GREY):
+    for kind, word in StyleTagger(clip)(GRAY):
         assert word in WORD_GROUPS[kind].words

@@ -106,7 +106,7 @@ def test_the_models_words(asked, server):
     )  # neither the starry night nor the painter
     assert found.provenance.startswith("said by llava:7b at 127.0.0.1:")
     assert found.notes == ("2 of its 8 phrases were dropped: no style words.",)
-    assert found.measurements["colours"][0]["name"] == "cobalt"
+    assert found.measurements["colors"][0]["name"] == "cobalt"
 
 
 def test_what_the_model_is_sent(asked, server):
@@ -174,7 +174,7 @@ def test_a_picture_of_which_a_model_says_nothing_does_not_end_it(asked, server):
     assert [describer(BLUE).backend, describer(BLUE).backend] == ["measured", "model"]
 
 
-def test_clips_words_and_the_measured_colours(cubist):
+def test_clips_words_and_the_measured_colors(cubist):
     found = describe(BLUE, backend="clip")
     assert found.backend == "clip"
     assert found.words == ("Cubism", "cobalt")

@@ -1,9 +1,9 @@
 import pytest
 
-from impasto.advise.describe.filters import names_artist, names_object, filter_style_words
+from impasto.advise.describe.filters import filter_style_words, names_artist, names_object
 from impasto.advise.describe.palette import COLOR_FAMILIES
-from impasto.advise.describe.pixel_tags import COLOUR_RULES, STROKE_RULES
-from impasto.advise.describe.vocabulary import WORD_GROUPS, STYLE_WORDS
+from impasto.advise.describe.pixel_tags import COLOR_RULES, STROKE_RULES
+from impasto.advise.describe.vocabulary import STYLE_WORDS, WORD_GROUPS
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_manner_is_kept(phrase):
 
 
 @pytest.mark.parametrize("phrase", ["rose", "salmon and coral", "sunset orange", "lemon yellow"])
-def test_among_colours_a_thing_may_be_a_colour(phrase):
+def test_among_colors_a_thing_may_be_a_color(phrase):
     assert filter_style_words([phrase], are_colors=True) == (phrase,)
 
 
@@ -90,10 +90,10 @@ def test_a_thing_within_another_word_is_none():
 
 
 def test_our_own_words_name_neither_things_nor_makers():
-    ours = [rule.word for rule in STROKE_RULES + COLOUR_RULES] + sorted(STYLE_WORDS)
+    ours = [rule.word for rule in STROKE_RULES + COLOR_RULES] + sorted(STYLE_WORDS)
     assert [word for word in ours if names_object(word) or names_artist(word)] == []
-    colours = [name for names in COLOR_FAMILIES.values() for name in names]
-    assert [name for name in colours if names_object(name, are_colors=True)] == []
+    colors = [name for names in COLOR_FAMILIES.values() for name in names]
+    assert [name for name in colors if names_object(name, are_colors=True)] == []
 
 
 def test_the_vocabulary_is_large_and_names_nothing_twice():

@@ -57,7 +57,7 @@ def test_nonsense_is_asked_once_more(model, server):
     ("says", "said", "requests"),
     [
         ("as you like", "not answer in the form", 2),
-        ({"colours": 1}, "not answer in the form", 2),
+        ({"colors": 1}, "not answer in the form", 2),
         ({"words": ["a", "b", "c", "d"]}, "not answer in the form", 2),
         (b"{}", "not answer in the form", 1),
         (b"<html>", "could not be asked", 1),

@@ -3,7 +3,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from impasto.advise.describe.pixel_tags import COLOUR_RULES, UNBOUNDED, MEASUREMENT_SIDE_PX, STROKE_RULES, measure_style
+from impasto.advise.describe.pixel_tags import (
+    COLOR_RULES,
+    MEASUREMENT_SIDE_PX,
+    STROKE_RULES,
+    UNBOUNDED,
+    measure_style,
+)
 from impasto.core.errors import InputError
 from impasto.pictures import as_picture, read
 
@@ -92,18 +98,18 @@ def test_a_large_picture_is_measured_in_small():
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (20, 20), (47, 200)])
-def test_of_a_tiny_picture_only_the_colours_are_measured(shape):
+def test_of_a_tiny_picture_only_the_colors_are_measured(shape):
     found = measure_style(as_picture(np.full((*shape, 3), (0.14, 0.34, 0.66))))
     assert found.strokes is None
-    assert found.words[0] == ("colours", "cobalt")
+    assert found.words[0] == ("colors", "cobalt")
 
 
-def test_one_colour():
+def test_one_color():
     assert words_of(np.full((64, 64, 3), (0.8, 0.13, 0.16)))[:2] == ["large flat areas", "scarlet"]
 
 
-@pytest.mark.parametrize(("value", "word"), [(0.0, "black"), (0.61, "grey"), (0.98, "white")])
-def test_one_grey(value, word):
+@pytest.mark.parametrize(("value", "word"), [(0.0, "black"), (0.61, "gray"), (0.98, "white")])
+def test_one_gray(value, word):
     assert word in words_of(np.full((64, 64), value))
 
 
@@ -112,12 +118,12 @@ def test_16_bits_say_what_8_bits_say():
     assert words_of(pixels) == words_of(pixels.astype(np.uint16) * 257)
 
 
-def test_what_is_transparent_adds_neither_colours_nor_edges():
+def test_what_is_transparent_adds_neither_colors_nor_edges():
     pixels = np.zeros((80, 80, 4), np.uint8)
     pixels[:, :, :3] = np.random.default_rng(0).integers(0, 256, (80, 80, 3))
     pixels[20:60, 20:60] = (36, 86, 168, 255)
     found = measure_style(as_picture(pixels))
-    assert [colour.name for colour in found.palette.colours] == ["cobalt"]
+    assert [color.name for color in found.palette.colors] == ["cobalt"]
     assert found.strokes.edge_width == 0
     assert found.strokes.flat_fraction > 0.8
 
@@ -132,13 +138,13 @@ def test_facts_are_plain_numbers():
 
     facts = measure_style(as_picture(stripes(5, (0, 0, 0), (1, 1, 0)))).to_dict()
     assert json.loads(json.dumps(facts)) == facts
-    assert facts["aligned"] > 0.9
-    assert sum(colour["share"] for colour in facts["colours"]) == pytest.approx(1, abs=0.01)
+    assert facts["alignment"] > 0.9
+    assert sum(color["share"] for color in facts["colors"]) == pytest.approx(1, abs=0.01)
 
 
 def test_every_rule_speaks_of_measures_that_exist():
     facts = set(measure_style(as_picture(np.zeros((60, 60, 3)))).to_dict()) | {"tilt", "hues"}
-    for rule in STROKE_RULES + COLOUR_RULES:
+    for rule in STROKE_RULES + COLOR_RULES:
         assert set(rule.ranges) <= facts, rule.word
 
 
@@ -151,6 +157,6 @@ def limits(low, high):
 @pytest.mark.skipif(not PAGE.is_file(), reason="the pages are only in the repository")
 def test_the_page_has_the_limits_of_every_word():
     page = PAGE.read_text(encoding="utf-8")
-    for rule in STROKE_RULES + COLOUR_RULES:
+    for rule in STROKE_RULES + COLOR_RULES:
         measures = ", ".join(f"`{name}` {limits(*ends)}" for name, ends in rule.ranges.items())
         assert f"| {rule.word} | {measures} |" in page

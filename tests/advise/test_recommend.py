@@ -97,8 +97,8 @@ def test_a_size_that_no_machine_has_memory_for_rules_gatys_out(photo, painting):
 
 def test_a_learnt_style_is_known_by_its_looks_under_any_name(tmp_path):
     with Image.open(STYLES / "scream.jpg") as image:
-        image.resize((300, 382)).save(tmp_path / "my-favourite.png")
-    assert read_style(tmp_path / "my-favourite.png").built_in_names == {"fast": "scream"}
+        image.resize((300, 382)).save(tmp_path / "my-favorite.png")
+    assert read_style(tmp_path / "my-favorite.png").built_in_names == {"fast": "scream"}
 
 
 @pytest.mark.parametrize("path", sorted(STYLES.glob("*.jpg")), ids=lambda path: path.stem)
@@ -196,10 +196,12 @@ def test_a_model_of_whole_clips_takes_part_in_films_where_its_weights_are(
     given = {"model": tiny["sd15"], "motion": tiny["motion-sd15"]}
     given |= {"ip_adapter": tiny["adapter-sd15"]}
     monkeypatch.setattr(methods, "_METHODS", {})  # the others have no such knobs
-    [(found, _)] = CandidateFinder("clip.mp4", painting, purpose="video", knobs=given).iter_methods()
+    [(found, _)] = CandidateFinder(
+        "clip.mp4", painting, purpose="video", knobs=given
+    ).iter_methods()
     assert found.method == "animatediff"
     assert found.command[:4] == ("impasto", "video", "clip.mp4", painting)
-    assert found.command[found.command.index("--motion") + 1] == tiny["motion-sd15"]
+    assert found.command[found.command.index("--motion-adapter") + 1] == tiny["motion-sd15"]
 
 
 def test_of_numbered_pictures_the_folder_names_the_film(tmp_path, monkeypatch, painting, photo):
@@ -242,28 +244,28 @@ def test_a_method_whose_extra_is_missing_is_ruled_out_with_the_install_line(
     assert not licenses.is_extra_missing("export")
 
 
-@pytest.mark.parametrize("licence", ["CC BY-NC-SA 4.0", "research, non-commercial"])
-def test_a_licence_that_forbids_it_rules_out_for_commercial_use(
-    photo, painting, monkeypatch, licence
+@pytest.mark.parametrize("license", ["CC BY-NC-SA 4.0", "research, non-commercial"])
+def test_a_license_that_forbids_it_rules_out_for_commercial_use(
+    photo, painting, monkeypatch, license
 ):
-    register(monkeypatch, "sdxl", licence=licence)
+    register(monkeypatch, "sdxl", license=license)
     free, commercial = (
-        impasto.recommend(photo, painting, purpose="brand", licence=use)
+        impasto.recommend(photo, painting, purpose="brand", license=use)
         for use in ("any", "commercial")
     )
     assert free.best.method == "sdxl"
-    assert refused(commercial)["sdxl"].limit == "licence"
-    assert licence in refused(commercial)["sdxl"].reason
+    assert refused(commercial)["sdxl"].limit == "license"
+    assert license in refused(commercial)["sdxl"].reason
 
 
 def test_for_commercial_use_what_taught_the_weights_is_told(photo, painting):
-    answer = impasto.recommend(photo, painting, purpose="preview", licence="commercial")
-    said = next(r.sentence for r in answer.reasons if r.rule == "licence")
+    answer = impasto.recommend(photo, painting, purpose="preview", license="commercial")
+    said = next(r.sentence for r in answer.reasons if r.rule == "license")
     assert "Apache-2.0" in said
     assert "non-commercial research" in said
 
 
-def test_the_method_that_the_licence_rule_favours_has_no_such_doubt():
+def test_the_method_that_the_license_rule_favors_has_no_such_doubt():
     assert {name: licenses.has_research_only_data(name) for name in methods.method_names()} == {
         "gatys": False,
         "adain": True,
@@ -324,7 +326,9 @@ def test_auto_takes_another_method_where_gatys_would_not_fit(photo, painting, mo
 
 
 def _impatient(*args, **settings):
-    return CandidateFinder(*args, **{**settings, "size": 6000, "memory": 4 * 10**9, "deadline": 1e9})
+    return CandidateFinder(
+        *args, **{**settings, "size": 6000, "memory": 4 * 10**9, "deadline": 1e9}
+    )
 
 
 def test_the_recipe_names_the_method_that_auto_stood_for(photo):

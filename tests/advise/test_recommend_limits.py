@@ -100,7 +100,9 @@ def test_below_512_px_it_is_ruled_out_with_the_number():
     needs = round(seconds(512, 100))
     assert needs < 60
     assert out.value.limit == "time"
-    assert out.value.reason.startswith(f"512 px with 100 steps takes {needs} s, and the deadline is")
+    assert out.value.reason.startswith(
+        f"512 px with 100 steps takes {needs} s, and the deadline is"
+    )
 
 
 @pytest.mark.parametrize("case", [{"fixed": True}, {"purpose": "print"}])
@@ -111,7 +113,9 @@ def test_a_size_that_was_asked_for_and_that_of_a_print_stay(case):
 
 def test_without_a_deadline_the_purpose_has_patience():
     assert fitted(purpose="picture").seconds <= 600
-    with pytest.raises(limits.LimitViolation, match="more than the 10 s allowed for pictures by the"):
+    with pytest.raises(
+        limits.LimitViolation, match="more than the 10 s allowed for pictures by the"
+    ):
         fitted(purpose="batch")
 
 
@@ -126,13 +130,17 @@ def test_little_memory_costs_size(memory):
 
 
 def test_too_little_memory_rules_out_with_both_numbers():
-    with pytest.raises(limits.LimitViolation, match=r"^512 px needs 0\.3 GB of memory; 90 MB may be"):
+    with pytest.raises(
+        limits.LimitViolation, match=r"^512 px needs 0\.3 GB of memory; 90 MB may be"
+    ):
         fitted(memory=90_000_000)
 
 
 def test_numbers_that_round_alike_are_told_apart():
     pixels = 512 * 512 * BYTES
-    with pytest.raises(limits.LimitViolation, match=r"^512 px needs 262 MB of memory; 260 MB may be"):
+    with pytest.raises(
+        limits.LimitViolation, match=r"^512 px needs 262 MB of memory; 260 MB may be"
+    ):
         fitted(memory=260_000_000)
     assert pixels == 262_144_000
     limit = seconds(512, 100) - 0.05

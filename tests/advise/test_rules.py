@@ -1,4 +1,4 @@
-"""The decision table: what it favours, that its sentences are whole, and that the docs have it."""
+"""The decision table: what it favors, that its sentences are whole, and that the docs have it."""
 
 import importlib.util
 import itertools
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto import methods
-from impasto.advise.recommend.benchmark_figures import FIGURES_PATH, methods_by_error, load_figures
+from impasto.advise.recommend.benchmark_figures import FIGURES_PATH, load_figures, methods_by_error
 from impasto.advise.recommend.rules import RULES, Rule, fill_template, matching_rules, rank_methods
 from impasto.advise.recommend.scenario import PURPOSES, Scenario
 from impasto.core.errors import KnobError
@@ -67,7 +67,7 @@ def test_every_purpose_has_one_rule_of_its_name():
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_a_rule_names_only_methods_that_are_here(rule):
-    named = {*rule.favours, *rule.instead, *rule.knobs}
+    named = {*rule.favors, *rule.instead, *rule.knobs}
     assert named <= {*methods.method_names(), *methods.video_method_names()}
 
 
@@ -82,7 +82,7 @@ def test_a_sentence_has_all_its_figures(rule):
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_a_rule_with_a_substitute_says_what_that_does(rule):
     assert bool(rule.instead) == bool(rule.nearest)
-    assert not set(rule.favours) & set(rule.instead)
+    assert not set(rule.favors) & set(rule.instead)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
@@ -96,7 +96,7 @@ def test_the_knobs_that_a_rule_sets_are_accepted(rule):
 
 NAMES = ("a", "b", "c", "d")
 RULE = st.lists(st.sampled_from(NAMES), unique=True, max_size=4).map(
-    lambda favours: Rule("r", "", lambda s: True, "", favours=tuple(favours))
+    lambda favors: Rule("r", "", lambda s: True, "", favors=tuple(favors))
 )
 
 
@@ -113,16 +113,22 @@ def test_of_two_methods_the_first_rule_that_tells_them_apart_decides(rules):
 
 def test_a_style_of_much_contrast_fires_its_rule():
     middle = load_figures()["common"].contrast
-    rules = [{r.name for r in matching_rules(Scenario(style_contrast=middle + d))} for d in (0.01, -0.01)]
+    rules = [
+        {r.name for r in matching_rules(Scenario(style_contrast=middle + d))} for d in (0.01, -0.01)
+    ]
     assert "contrast" in rules[0]
     assert "contrast" not in rules[1]
 
 
 def test_a_small_print_is_told_the_pixels_of_a_page():
-    said = [r.format_reason(Scenario(long_side=1000).template_values) for r in RULES if r.name == "page"]
+    said = [
+        r.format_reason(Scenario(long_side=1000).template_values) for r in RULES if r.name == "page"
+    ]
     # 1000 dots at 300 an inch are 8.47 cm; A4 is 29.7 cm long, 3508 dots
     assert said == ["At 300 dots an inch 1000 px are 8 cm: for an A4 page say --size 3508."]
-    small, large = (matching_rules(Scenario(purpose="print", long_side=side)) for side in (3507, 3508))
+    small, large = (
+        matching_rules(Scenario(purpose="print", long_side=side)) for side in (3507, 3508)
+    )
     assert [any(r.name == "page" for r in rules) for rules in (small, large)] == [True, False]
 
 
@@ -139,7 +145,9 @@ def test_an_unknown_purpose_is_refused_with_the_nearest():
 
 def test_the_figures_are_those_of_the_benchmarks():
     gathered = script("benchmarks/figures.py").gathered()
-    assert json.loads(FIGURES_PATH.read_text(encoding="utf-8")) == gathered, "python benchmarks/figures.py"
+    assert json.loads(FIGURES_PATH.read_text(encoding="utf-8")) == gathered, (
+        "python benchmarks/figures.py"
+    )
 
 
 def test_the_page_has_the_rules_of_the_program():

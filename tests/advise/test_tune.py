@@ -267,7 +267,9 @@ def test_a_setting_that_does_not_fit_is_named(search, settings, says):
 def test_a_budget_without_room_for_a_last_round_is_warned_of(search, monkeypatch):
     forecast = Objective.seconds
     monkeypatch.setattr(
-        Objective, "seconds", lambda self: forecast(self) if self.rung.costs["steps"] == 2 else 1000.0
+        Objective,
+        "seconds",
+        lambda self: forecast(self) if self.rung.costs["steps"] == 2 else 1000.0,
     )
     heard = Heard()
     tuning = search(listener=heard)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from impasto.advise.tune.search_space import SearchSpace
-from impasto.advise.tune.storage import TrialThumbnails, TrialStorage, thumbnail_folder
+from impasto.advise.tune.storage import TrialStorage, TrialThumbnails, thumbnail_folder
 from impasto.advise.tune.trial import Trial
 from impasto.core.errors import InputError
 from impasto.methods import get_method

@@ -1,4 +1,4 @@
-"""Colours on the command line: kept, told, shown, made again, and written as a table."""
+"""Colors on the command line: kept, told, shown, made again, and written as a table."""
 
 import json
 import shlex
@@ -26,19 +26,19 @@ def flags(models):
 
 
 WAYS = {
-    "after": ("--keep-colour", "histogram", "--colour-share", "0.8"),
-    "before": ("--keep-colour", "covariance", "--colour-when", "before"),
-    "masked": ("--keep-colour", "luminance", "--colour-mask", "sky.png"),
+    "after": ("--keep-color", "histogram", "--color-strength", "0.8"),
+    "before": ("--keep-color", "covariance", "--color-stage", "before"),
+    "masked": ("--keep-color", "luminance", "--color-mask", "sky.png"),
 }
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_show_gives_commands_that_keep_the_same_colours(impasto, folder, flags, pixels, way):
+def test_show_gives_commands_that_keep_the_same_colors(impasto, folder, flags, pixels, way):
     words = ("photo.png", "style.png", *flags)
     assert impasto("stylize", *words, "-o", "plain.png").code == 0
     done = impasto("stylize", *words, *WAYS[way], "-o", "out.png")
     assert done.code == 0, done.err
-    assert "The content's colours are kept" in done.err
+    assert "The content's colors are kept" in done.err
     assert (pixels("out.png") != pixels("plain.png")).any()
     text = impasto("show", "out.png").out
     assert "\nedges " in text
@@ -87,14 +87,14 @@ def test_a_method_for_photographs_says_whether_it_stays_one(impasto, folder, mod
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (("--keep-colour", "hue"), "luminance"),
-        (("--colour-share", "0.5"), "no colours to keep"),
-        (("--keep-colour", "yuv", "--colour-share", "2"), "must be 0 to 1"),
-        (("--keep-colour", "yuv", "--colour-when", "before"), "--colour-when after"),
-        (("--keep-colour", "yuv", "--colour-mask", "none.png"), "no such file"),
+        (("--keep-color", "hue"), "luminance"),
+        (("--color-strength", "0.5"), "no colors to keep"),
+        (("--keep-color", "yuv", "--color-strength", "2"), "must be 0 to 1"),
+        (("--keep-color", "yuv", "--color-stage", "before"), "--color-stage after"),
+        (("--keep-color", "yuv", "--color-mask", "none.png"), "no such file"),
         (("--lut", "look.png"), "ends in .cube"),
         (("--lut", "nowhere/look.cube"), "folder is missing"),
-        (("--keep-colour", "yuv", "--colour-mask", "sky.png", "--sheet", "sky.png"),
+        (("--keep-color", "yuv", "--color-mask", "sky.png", "--contact-sheet", "sky.png"),
          "sky.png is an input"),
     ],
 )  # fmt: skip
@@ -121,8 +121,8 @@ def test_a_rerun_spares_the_mask(impasto, folder, flags):
     assert "--overwrite-input" in impasto("rerun", "out.png", "-o", "sky.png").err
 
 
-def test_a_learnt_style_cannot_be_recoloured_before(impasto, folder, models):
+def test_a_learnt_style_cannot_be_recolored_before(impasto, folder, models):
     done = impasto("stylize", "photo.png", "red-lines", "-o", "out.png", "--method", "fast",
                    "--weights", models["fast"], *WAYS["before"])  # fmt: skip
     assert done.code == 2
-    assert "--colour-when after" in done.err
+    assert "--color-stage after" in done.err

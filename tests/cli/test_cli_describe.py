@@ -14,7 +14,7 @@ def chat(monkeypatch):
 
 
 def test_the_words_alone_are_on_stdout(impasto, chat, style):
-    done = impasto("describe", style, "--by", "measure")
+    done = impasto("describe", style, "--backend", "measure")
     assert done.code == 0
     (line,) = done.out.splitlines()
     assert ", " in line
@@ -39,14 +39,14 @@ def test_a_model_that_was_named_and_fails_is_warned_of(impasto, chat, style):
 
 def test_a_way_that_was_asked_for_and_fails_is_an_error(impasto, chat, style):
     chat.says = ["as you like"]
-    done = impasto("describe", style, "--by", "model", "--model", "x", "--model-url", chat.url)
+    done = impasto("describe", style, "--backend", "model", "--model", "x", "--model-url", chat.url)
     assert done.code == 2
     assert done.out == ""
     assert "not answer in the form" in done.err
 
 
 def test_several_styles(impasto, chat, style):
-    done = impasto("describe", style, style, "--by", "measure", "--words", "2")
+    done = impasto("describe", style, style, "--backend", "measure", "--max-words", "2")
     first, second = done.out.splitlines()
     assert first.startswith(f"{style}: ")
     assert second == first
@@ -54,15 +54,15 @@ def test_several_styles(impasto, chat, style):
 
 
 def test_json(impasto, chat, style):
-    facts = impasto("describe", style, "--by", "measure", "--json").json
+    facts = impasto("describe", style, "--backend", "measure", "--json").json
     assert facts["way"] == "measured"
     assert facts["phrase"] == ", ".join(facts["words"])
-    assert facts["facts"]["colours"]
+    assert facts["facts"]["colors"]
     assert facts["name"] == str(style)
 
 
 def test_json_of_several_styles_is_a_list(impasto, chat, style):
-    facts = impasto("describe", style, style, "--by", "measure", "--json").json
+    facts = impasto("describe", style, style, "--backend", "measure", "--json").json
     assert [each["way"] for each in facts] == ["measured", "measured"]
 
 
@@ -70,10 +70,10 @@ def test_json_of_several_styles_is_a_list(impasto, chat, style):
     ("args", "said"),
     [
         (["none.jpg"], "no such file"),
-        (["STYLE", "--words", "0"], "--words"),
-        (["STYLE", "--by", "magic"], "magic"),
-        (["STYLE", "--by", "model"], "--model"),
-        (["STYLE", "--by", "model", "--model", "x"], "--model-url"),
+        (["STYLE", "--max-words", "0"], "--max-words"),
+        (["STYLE", "--backend", "magic"], "magic"),
+        (["STYLE", "--backend", "model"], "--model"),
+        (["STYLE", "--backend", "model", "--model", "x"], "--model-url"),
     ],
 )
 def test_a_mistake_is_one_sentence(impasto, chat, style, args, said):

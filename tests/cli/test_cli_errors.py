@@ -65,13 +65,13 @@ def test_a_content_that_is_no_picture(impasto, photo, style, small, tmp_path, co
         ("out", (), "has no suffix"),
         ("file/out.png", (), "file"),
         ("out.jpg", ("--bits", "16"), "JPEG holds 8 bits"),
-        ("out.png", ("--sheet", "{}/none/sheet.png"), "its folder is missing"),
-        ("out.png", ("--sheet", "{}/out.png"), "both name"),
+        ("out.png", ("--contact-sheet", "{}/none/sheet.png"), "its folder is missing"),
+        ("out.png", ("--contact-sheet", "{}/out.png"), "both name"),
         ("out.png", ("--animate",), "--preview DIR"),
         ("out.png", ("--preview", "{}/none/steps"), "its folder is missing"),
         ("out.png", ("--preview", "{}/file"), "is a file"),
         ("impasto-0001.png", ("--preview", "{}"), "would replace"),
-        ("out.png", ("--quality", "101"), "1 to 100"),
+        ("out.png", ("--encoding-quality", "101"), "1 to 100"),
         ("out.png", ("--seed", "-1"), "--seed"),
         ("out.png", ("--size", "0"), "1 to 30000"),
         ("out.png", ("--style-weights", "1,2"), "2 style weights for 1 style"),
@@ -90,7 +90,7 @@ def test_what_is_refused_before_the_work(impasto, photo, style, small, tmp_path,
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-@pytest.mark.parametrize("flag", ["-o", "--sheet"])
+@pytest.mark.parametrize("flag", ["-o", "--contact-sheet"])
 def test_an_input_is_never_overwritten_unless_asked(impasto, photo, style, small, tmp_path, flag):
     mine = tmp_path / "mine.png"
     mine.write_bytes(photo.read_bytes())

@@ -112,7 +112,7 @@ def test_the_csv_goes_to_a_file_or_to_stdout(impasto, photo, style, results, tmp
 
 
 def test_layers_and_explanations_come_when_asked_for(impasto, photo, style, results, quick):
-    done = impasto("evaluate", photo, style, results[0], "--metrics", "gram", "--layers",
+    done = impasto("evaluate", photo, style, results[0], "--metrics", "gram", "--per-layer",
                    "--explain")  # fmt: skip
     assert "conv5_1" in done.out
     assert METRICS["gram"].source in done.out

@@ -32,7 +32,7 @@ def test_films_are_measured(impasto, film, style):
     assert "flicker" in shown.out
 
 
-@pytest.mark.parametrize("flags", [["--text", "a"], ["--layers"], ["--csv", "a.csv"]])
+@pytest.mark.parametrize("flags", [["--text", "a"], ["--per-layer"], ["--csv", "a.csv"]])
 def test_flags_that_are_not_for_films(impasto, film, style, flags):
     done = impasto("evaluate", "--video", film, style, film, *flags)
     assert done.code == 2

@@ -32,7 +32,7 @@ def test_a_network_is_written_and_told_of(impasto, model, tmp_path):
 
 def test_it_is_told_as_json(impasto, model, tmp_path):
     output = tmp_path / "fast.onnx"
-    flags = ("--weights", model, "--styles", "night", "--json", "-q")
+    flags = ("--weights", model, "--style", "night", "--json", "-q")
     told = impasto("export", "fast", "-o", output, *flags).json
     assert told["output"] == str(output)
     assert told["styles"] == ["night"]
@@ -47,7 +47,7 @@ def test_it_is_told_as_json(impasto, model, tmp_path):
         (("fats", "-o", "a.onnx"), "Did you mean fast?"),
         (("fast", "-o", "a.pt"), "ends in .onnx"),
         (("fast", "-o", "missing/a.onnx"), "its folder is missing"),
-        (("fast", "-o", "a.onnx", "--styles", "nihgt"), "Did you mean night?"),
+        (("fast", "-o", "a.onnx", "--style", "nihgt"), "Did you mean night?"),
     ],
 )
 def test_a_mistake_is_told_in_a_sentence(impasto, model, tmp_path, monkeypatch, args, message):
@@ -61,7 +61,7 @@ def test_a_mistake_is_told_in_a_sentence(impasto, model, tmp_path, monkeypatch, 
 def test_an_input_is_not_overwritten(impasto, tmp_path):
     style = tmp_path / "a.onnx"
     style.write_bytes(b"a picture of that name")
-    done = impasto("export", "adain", "-o", style, "--styles", style)
+    done = impasto("export", "adain", "-o", style, "--style", style)
     assert done.code == 2
     assert "would be overwritten" in done.err
     assert style.read_bytes() == b"a picture of that name"

@@ -32,12 +32,12 @@ GATYS = {
     "init": "noise",
     "optimizer": "adam",
     "learning_rate": 0.05,
-    "history": 5,
-    "averaging": 0.5,
+    "lbfgs_history": 5,
+    "ema_decay": 0.5,
     "style_size": 40,
     "style_scale": 1.5,
-    "coarsest": 0,
-    "warm_steps": 1,
+    "min_size": 0,
+    "warmup_steps": 1,
 }
 
 

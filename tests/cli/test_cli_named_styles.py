@@ -22,7 +22,7 @@ def fast(models):
 
 def test_a_name_is_no_file(impasto, photo, fast, tmp_path):
     out, sheet = tmp_path / "out.png", tmp_path / "sheet.png"
-    done = impasto("stylize", photo, "red-lines", *fast, "-o", out, "--sheet", sheet)
+    done = impasto("stylize", photo, "red-lines", *fast, "-o", out, "--contact-sheet", sheet)
     assert done.code == 0, done.err
     assert "photo.png in the manner of red-lines, by fast" in done.err
     assert out.exists()

@@ -56,7 +56,7 @@ def test_where_nothing_keeps_the_limits_it_exits_with_3(impasto, photo, style):
         (("--deadline", "soon"), "deadline = 'soon' does not fit: it must be seconds, or a text"),
         (("--memory", "much"), "memory = 'much' does not fit"),
         (("--size", "0"), "size = 0 does not fit"),
-        (("--licence", "free"), "any"),
+        (("--license", "free"), "any"),
     ],
 )
 def test_a_wrong_flag_is_told_in_a_sentence(impasto, photo, style, flags, said):

@@ -46,7 +46,7 @@ def test_a_mask_with_its_style(impasto, folder, flags, pixels):
 
 def test_a_region_may_bring_the_only_style_and_the_rest_be_kept(impasto, folder, flags, pixels):
     done = impasto("stylize", "photo.png", "-o", "out.png", "--region", "sky.png=other.png",
-                   "--rest", "keep", *flags)  # fmt: skip
+                   "--background", "keep", *flags)  # fmt: skip
     assert done.code == 0, done.err
     assert (pixels("out.png")[:, :28] == pixels("photo.png")[:, :28]).all()
     assert (pixels("out.png")[:, 28:] != pixels("photo.png")[:, 28:]).any()
@@ -54,7 +54,7 @@ def test_a_region_may_bring_the_only_style_and_the_rest_be_kept(impasto, folder,
 
 WAYS = {
     "masks": ("style.png", "--region", "sky.png=other.png", "--feather", "3"),
-    "kept": ("--region", "sky.png=other.png", "--rest", "keep"),
+    "kept": ("--region", "sky.png=other.png", "--background", "keep"),
     "labels": ("style.png", "--labels", "labels.png", "--style-labels", "style-labels.png"),
     "labels and styles": ("style.png", "other.png", "--labels", "labels.png"),
     "auto": ("style.png", "--region", "auto:2"),
@@ -111,7 +111,7 @@ def test_automatic_regions_given_back_make_the_same_picture(impasto, folder, fla
         (("--labels", "photo.png"), "does not look like a label picture"),
         (("--regions-out", "parts"), "no regions to write"),
         (("--region", "sky.png=other.png", "--regions-out", "style.png"), "is a file"),
-        (("--rest", "keep"), "give a region"),
+        (("--background", "keep"), "give a region"),
     ],
 )
 def test_mistakes_are_told(impasto, folder, flags, args, says):

@@ -36,10 +36,10 @@ def test_a_method_that_reads_no_prompt_says_so(impasto, photo, style):
     assert "gatys reads none: say --method sdxl" in done.err
 
 
-def test_the_plan_names_parts_and_licences(impasto, photo, style, parts):
+def test_the_plan_names_parts_and_licenses(impasto, photo, style, parts):
     done = impasto("plan", photo, style, "--prompt", "a house", *parts)
     assert done.code == 0, done.err
-    assert "licence not stated" in done.out
+    assert "license not stated" in done.out
     assert "It paints at" in done.out
 
 

@@ -17,7 +17,7 @@ def files_in(folder):
 def test_a_painting_and_a_sheet(impasto, photo, style, small, tmp_path):
     out, sheet = tmp_path / "out.png", tmp_path / "sheet.jpg"
     before = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (photo, style)]
-    done = impasto("stylize", photo, style, "-o", out, "--sheet", sheet, *small)
+    done = impasto("stylize", photo, style, "-o", out, "--contact-sheet", sheet, *small)
     assert done.code == 0, done.err
     assert done.out.splitlines() == [str(out), str(sheet)]
     with Image.open(out) as image:
@@ -78,8 +78,8 @@ def test_json_is_one_line_that_says_everything(impasto, photo, style, small, tmp
 def test_depth_and_quality(impasto, photo, style, small, tmp_path):
     line = ("stylize", photo, style, *small, "-q")
     impasto(*line, "-o", tmp_path / "deep.tif", "--bits", "16")
-    impasto(*line, "-o", tmp_path / "fine.jpg", "--quality", "98")
-    impasto(*line, "-o", tmp_path / "poor.jpg", "--quality", "5")
+    impasto(*line, "-o", tmp_path / "fine.jpg", "--encoding-quality", "98")
+    impasto(*line, "-o", tmp_path / "poor.jpg", "--encoding-quality", "5")
     assert (tmp_path / "fine.jpg").stat().st_size > (tmp_path / "poor.jpg").stat().st_size
     with Image.open(tmp_path / "deep.tif") as image:
         assert image.tag_v2[258] == (16, 16, 16)  # BitsPerSample

@@ -51,7 +51,7 @@ def test_the_command_it_prints_paints_the_winner(impasto, line, tmp_path):
 
 
 def test_the_winner_is_painted_and_says_that_it_was_tuned(impasto, line, tmp_path, photo):
-    done = impasto(*line, "-o", "best.png", "--strip", "strip.png")
+    done = impasto(*line, "-o", "best.png", "--trial-sheet", "strip.png")
     assert done.out.splitlines()[-2:] == ["strip.png", "best.png"]
     recipe = load_recipe("best.png")
     assert recipe.notes[-1].startswith("Tuned: 4 trials")
@@ -85,8 +85,8 @@ def test_quiet_leaves_the_command_alone(impasto, line):
 
 
 def test_the_same_command_goes_on_and_counts_what_was_there(impasto, line):
-    impasto(*line, "--study", "my.db")
-    done = impasto(*line, "--trials", "6", "--study", "my.db")
+    impasto(*line, "--storage", "my.db")
+    done = impasto(*line, "--trials", "6", "--storage", "my.db")
     assert "Going on from 4 earlier trials" in done.err
     assert trials_in("my.db") == 6
 
@@ -166,12 +166,12 @@ def test_a_language_model_proposes_the_trials(impasto, line, monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     server = ChatServer()
     try:
-        server.says = [("try_knobs", {"strength": 0.5, "why": "less"}), 500]
+        server.says = [("try_knobs", {"strength": 0.5, "why": "subtract_text"}), 500]
         flags = ("--agent", "--model", "m", "--model-url", server.url, "--json")
         told = impasto(*line, *flags).json
     finally:
         server.close()
-    assert [trial["why"] for trial in told["trials"]] == ["", "less", "", ""]
+    assert [trial["why"] for trial in told["trials"]] == ["", "subtract_text", "", ""]
     assert "HTTP 500" in told["warnings"][0]
 
 
@@ -187,10 +187,10 @@ def test_a_language_model_proposes_the_trials(impasto, line, monkeypatch):
         (["--structure", "1"], "adain has no --structure; gatys and deep-photo and"),
         (["-o", "best.gif"], "best.gif"),
         (["-o", "missing/best.png"], "missing"),
-        (["--strip", "strip.txt"], "strip.txt"),
-        (["--study", "missing/tune.db"], "there is no folder missing"),
-        (["--study", "."], "is a folder"),
-        (["-o", "a.png", "--strip", "a.png"], "a.png is named twice"),
+        (["--trial-sheet", "strip.txt"], "strip.txt"),
+        (["--storage", "missing/tune.db"], "there is no folder missing"),
+        (["--storage", "."], "is a folder"),
+        (["-o", "a.png", "--trial-sheet", "a.png"], "a.png is named twice"),
         (["--strength", "1", "--style-size", "64"], "nothing to search"),
     ],
 )
@@ -210,7 +210,7 @@ def test_a_budget_too_small_for_one_trial_says_how_long_one_takes(impasto, line)
 
 def test_an_input_is_never_overwritten(impasto, line, photo, tmp_path):
     before = photo.read_bytes()
-    for flag in ("-o", "--strip", "--study"):
+    for flag in ("-o", "--trial-sheet", "--storage"):
         done = impasto(*line, flag, photo)
         assert (done.code, photo.read_bytes()) == (2, before)
 

@@ -40,13 +40,13 @@ def test_a_film_comes_out_with_its_sound_recipe_and_measures(
 
 
 def test_show_tells_how_it_was_made_and_the_command(impasto, line, tmp_path):
-    assert impasto(*line, "--end", "0.5", "--quality", "30", "--no-shots").code == 0
+    assert impasto(*line, "--end", "0.5", "--encoding-quality", "30", "--no-detect-shots").code == 0
     done = impasto("show", tmp_path / "out.mp4")
     assert done.code == 0, done.err
     assert "film      5 frames, 0.5 s at 10 frames a second" in done.out
     command = done.out.splitlines()[-1].split()
     assert command[:2] == ["impasto", "video"]
-    assert " --end 0.5 --no-shots --quality 30" in done.out
+    assert " --end 0.5 --no-detect-shots --encoding-quality 30" in done.out
     again = impasto(*command[1:])
     assert again.code == 0, again.err
     assert clips.packets(tmp_path / "out-again.mp4", "video") == clips.packets(
@@ -89,7 +89,7 @@ def test_a_stopped_run_goes_on_to_the_same_frames(impasto, start, line, tmp_path
 
 
 def test_a_preview_paints_a_few_frames_and_stops(impasto, line, tmp_path):
-    done = impasto(*line, "--preview", "0:00.5,1")
+    done = impasto(*line, "--preview-times", "0:00.5,1")
     assert done.code == 0, done.err
     assert done.out.split() == [str(tmp_path / "out.preview.png")]
     assert read(tmp_path / "out.preview.png").width > 96
@@ -108,7 +108,7 @@ def test_the_network_for_films_is_the_one_that_learnt_to_be_steady(impasto, film
 
 
 def test_a_still_becomes_a_film(impasto, line, photo):
-    done = impasto("video", photo, *line[2:], "--seconds", "0.4", "--ramp", "--json")
+    done = impasto("video", photo, *line[2:], "--seconds", "0.4", "--fade-in", "--json")
     assert done.code == 0, done.err
     assert done.json["frames"] == 10
 
@@ -130,9 +130,9 @@ def test_python_paints_the_same_film(impasto, line, film, models, tmp_path):
     [
         (("--start", "9"), "no frame from 9 s on"),
         (("--start", "1:xx"), "write a time as"),
-        (("--start", "1", "--preview", "0.5"), "no frame at 0.5 s"),
+        (("--start", "1", "--preview-times", "0.5"), "no frame at 0.5 s"),
         (("--stability", "2"), "it must be 0 to 1"),
-        (("--quality", "99"), "it must be 0 to 51"),
+        (("--encoding-quality", "99"), "it must be 0 to 51"),
         (("--fps", "5"), "a film has its own"),
         (("--method", "auto"), "no method 'auto'"),
     ],

@@ -21,7 +21,7 @@ def test_the_list_says_what_is_here(impasto, home):
     assert [each["name"] for each in named] == list(REGISTRY)
     assert [each["kind"] for each in named] == ["encoder", "encoder", "judge", "judge"]
     assert not any(each["present"] for each in named)
-    assert all(each["licence"] and len(each["sha256"]) == 64 for each in named)
+    assert all(each["license"] and len(each["sha256"]) == 64 for each in named)
 
 
 def test_the_list_has_the_models_that_come_along(impasto, home):
@@ -47,7 +47,7 @@ def test_a_models_card_is_shown(impasto, home, tmp_path):
     for words in ("a fast network", "wave,night", card["command"], "1 min 1 s"):
         assert words in done.out
     assert impasto("weights", "show", path, "--json").json["card"] == card
-    assert REGISTRY["oxford"].licence in impasto("weights", "show", "oxford").out
+    assert REGISTRY["oxford"].license in impasto("weights", "show", "oxford").out
 
 
 def test_what_has_no_card_says_so(impasto, home, tmp_path):
@@ -78,8 +78,8 @@ def test_what_is_fetched_is_whole_and_damage_is_found(impasto, home):
     path.write_bytes(path.read_bytes()[:-1])
     done = impasto("weights", "verify", "oxford")
     assert done.code == 2
-    assert "impasto weights get oxford --again" in done.err
-    assert impasto("weights", "get", "oxford", "--again", "-q").code == 0
+    assert "impasto weights get oxford --force" in done.err
+    assert impasto("weights", "get", "oxford", "--force", "-q").code == 0
     assert impasto("weights", "verify", "oxford").code == 0
 
 

@@ -26,7 +26,7 @@ PAGES = {
 
 
 FEWER = {
-    "train": ("--steps", "2", "--looks", "1", "--side", "64", "--samples", "a ship"),
+    "train": ("--steps", "2", "--evaluations", "1", "--side", "64", "--sample-prompts", "a ship"),
     "video": ("--steps", "3"),
 }
 

@@ -18,8 +18,8 @@ def line(album_folders, narrow, tmp_path):
     photos, styles = album_folders
     return (
         *("train", "fast", "--photos", photos, "--styles", styles),
-        *("-o", tmp_path / "out.safetensors", "--judge", narrow, "--device", "cpu"),
-        *("--steps", 4, "--batch", 2, "--side", 64, "--precision", "fp32"),
+        *("-o", tmp_path / "out.safetensors", "--loss-network", narrow, "--device", "cpu"),
+        *("--steps", 4, "--batch-size", 2, "--crop-size", 64, "--precision", "fp32"),
     )
 
 
@@ -85,7 +85,7 @@ def test_ctrl_c_loses_nothing_and_resume_ends_with_the_same_bits(
     assert left.exists()
     assert not out.exists()
 
-    other = impasto(*line, "--resume", "--batch", 3)
+    other = impasto(*line, "--resume", "--batch-size", 3)
     assert other.code == 2
     assert "batch differ" in other.err
     done = impasto(*line, "--resume")
@@ -157,14 +157,14 @@ def test_without_tensorboard_the_install_line_is_said(impasto, line, tmp_path, m
         (("-o", "{}/out.pth"), "a model is a .safetensors file"),
         (("-o", "{}/none/out.safetensors"), "its folder is missing"),
         (("-o", "{narrow}"), "is an input and would be overwritten"),
-        (("--start", "compact"), "wanted is a fast network"),
+        (("--init-from", "compact"), "wanted is a fast network"),
         (("--photos", "{}/none"), "There is no folder"),
         (("--photos", "{}/empty"), "holds no pictures"),
         (("--preview", "{photos}/steps"), "would be trained with"),
         (("--preview", "{narrow}"), "is a file"),
         (("--preview-every", "0"), "--preview-every"),
-        (("--judge", "oxfrod"), "oxford"),
-        (("--batch", "0"), "1 to 4096"),
+        (("--loss-network", "oxfrod"), "oxford"),
+        (("--batch-size", "0"), "1 to 4096"),
         (("--stpes", "3"), "Did you mean --steps?"),
         (("--device", "abacus"), "abacus"),
     ],

@@ -17,11 +17,11 @@ def line(tiny, tmp_path, monkeypatch):
     folder.mkdir()
     for name in "abc":
         Image.new("RGB", (40, 40), "teal").save(folder / f"{name}.png")
-    (folder / "a.txt").write_text("a boat, watercolour")
+    (folder / "a.txt").write_text("a boat, watercolor")
     return (
         *("train", "lora", "--pictures", folder, "-o", tmp_path / "brand.safetensors"),
         *("--model", tiny["sd15"], "--steps", 2, "--rank", 2, "--precision", "fp32"),
-        *("--device", "cpu", "--samples", "a boat", "--sample-steps", 2),
+        *("--device", "cpu", "--sample-prompts", "a boat", "--sample-steps", 2),
     )
 
 
@@ -72,12 +72,12 @@ def test_ctrl_c_and_resume(impasto, line, tmp_path, monkeypatch):
     ("flags", "says"),
     [
         (("--photos", "x"), "There is no flag --photos"),
-        (("--prior", 2), "give a --trigger"),
+        (("--num-prior-images", 2), "give a --trigger"),
         (("--captions", "clip"), "no CLIP"),
         (("--blocks", "up.blok_1"), "Did you mean up.block_1?"),
-        (("--start", "no.safetensors"), "There is no LoRA no.safetensors"),
-        (("--optimiser", "adam8bit"), "pip install bitsandbytes"),
-        (("--start", "brand/a.txt"), "could not be read as a LoRA"),
+        (("--init-from", "no.safetensors"), "There is no LoRA no.safetensors"),
+        (("--optimizer", "adam8bit"), "pip install bitsandbytes"),
+        (("--init-from", "brand/a.txt"), "could not be read as a LoRA"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(impasto, line, flags, says, tmp_path, monkeypatch):
@@ -93,14 +93,14 @@ def test_a_base_that_is_not_for_commerce_has_to_be_accepted(impasto, line, tiny,
     (folder / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n")
     done = impasto(*line, "--model", folder)
     assert done.code == 2
-    assert "The licence of nc is cc-by-nc-4.0" in done.err
-    done = impasto(*line, "--model", folder, "--accept-licence", "--steps", 1)
+    assert "The license of nc is cc-by-nc-4.0" in done.err
+    done = impasto(*line, "--model", folder, "--accept-license", "--steps", 1)
     assert done.code == 0, done.err
-    assert "licence cc-by-nc-4.0" in done.err
+    assert "license cc-by-nc-4.0" in done.err
 
 
 def test_prompts_may_be_longer_than_a_file_s_name(impasto, line):
-    done = impasto(*line, "--steps", 1, "--samples", "a boat | " * 30 + "a tree" * 40)
+    done = impasto(*line, "--steps", 1, "--sample-prompts", "a boat | " * 30 + "a tree" * 40)
     assert done.code == 0, done.err
 
 
@@ -119,7 +119,7 @@ def test_an_early_end_is_said_and_which_state_was_taken(
 
     monkeypatch.setattr(LoraValidator, "_look", look)
     clip = write_clip(tmp_path / "clip")
-    done = impasto(*line, "--clip", clip, "--steps", 8, "--looks", 8)
+    done = impasto(*line, "--clip", clip, "--steps", 8, "--evaluations", 8)
     assert done.code == 0, done.err
     assert says in done.err
     assert "of 8, for it was enough," in done.err

@@ -204,7 +204,7 @@ def test_a_methods_knobs_are_written_as_the_house_wants_them(name):
 @pytest.mark.parametrize("name", methods.method_names())
 def test_a_methods_card_is_whole_and_its_shared_knobs_mean_the_same(name):
     card = methods.get_method(name).card
-    assert all((card.title, card.good_for, card.not_for, card.paper, card.licence))
+    assert all((card.title, card.good_for, card.not_for, card.paper, card.license))
     shared = {"strength", "structure"} & set(card.supports)
     knobs = {k.name: k for k in get_knobs(methods.get_method(name))}
     assert shared == {"strength", "structure"} & set(knobs)

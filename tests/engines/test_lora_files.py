@@ -67,7 +67,7 @@ def test_diffusers_scales(tmp_path, told, scale):
     assert pair.scale == pytest.approx(scale)
 
 
-def test_a_rank_stabilised_lora_paints_as_in_diffusers(tmp_path):
+def test_a_rank_stabilized_lora_paints_as_in_diffusers(tmp_path):
     from peft import LoraConfig
     from peft.utils import get_peft_model_state_dict
     from test_lora_applied import paint

@@ -51,7 +51,7 @@ def run(descent, steps):
 
 @pytest.mark.parametrize(
     ("settings", "steps"),
-    [({}, 80), ({"optimizer": "adam"}, 600), ({"history": 1}, 400)],
+    [({}, 80), ({"optimizer": "adam"}, 600), ({"lbfgs_history": 1}, 400)],
     ids=["lbfgs", "adam", "short memory"],
 )
 def test_it_arrives_at_the_minimum_of_a_quadratic(settings, steps):
@@ -151,7 +151,7 @@ def test_where_the_loss_is_concave_the_step_is_cut_short():
     assert told[-1] == pytest.approx(0.01 * ground.numel(), rel=1e-3)
 
 
-def test_of_a_step_that_was_cut_the_optimiser_learns_what_was_made():
+def test_of_a_step_that_was_cut_the_optimizer_learns_what_was_made():
     # Far from its minimum this valley hardly curves, and the wanted steps are far too long.
     seen, learnt = [], []
 
@@ -225,12 +225,12 @@ def test_averaging_calms_a_restless_descent():
     "settings",
     [
         {},
-        {"history": 3},
+        {"lbfgs_history": 3},
         {"optimizer": "adam"},
-        {"averaging": 0.9},
-        {"optimizer": "adam", "averaging": 0.5},
+        {"ema_decay": 0.9},
+        {"optimizer": "adam", "ema_decay": 0.5},
     ],
-    ids=["lbfgs", "history", "adam", "lbfgs averaged", "adam averaged"],
+    ids=["lbfgs", "lbfgs_history", "adam", "lbfgs averaged", "adam averaged"],
 )
 @pytest.mark.parametrize("stop", [1, 5, 6])
 def test_a_saved_state_goes_on_to_the_same_bits(settings, stop):

@@ -90,7 +90,7 @@ def test_only_the_changes_are_learnt():
 def test_upsampling_a_ramp_gives_the_ramp_between_its_ends():
     ramp = torch.arange(4.0).view(1, 1, 1, 4)
     found = upsample(ramp, torch.empty(1, 1, 1, 8))[0, 0, 0]
-    wanted = [0.0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3.0]  # pixel centres, ends held
+    wanted = [0.0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3.0]  # pixel centers, ends held
     assert found.tolist() == wanted
 
 
@@ -106,13 +106,13 @@ def test_extending_repeats_the_edge_and_keeps_what_is_there(height, width, least
 
 
 @given(sizes, sizes)
-def test_without_maps_a_canvas_of_colours_is_the_ground_bit_for_bit(height, width):
+def test_without_maps_a_canvas_of_colors_is_the_ground_bit_for_bit(height, width):
     ground = picture(height, width)
     assert torch.equal(LocalColorPyramid(ground, 3, picture(height, width, seed=1))(), ground)
 
 
 @pytest.mark.parametrize("level", [0, 1, -1])
-def test_a_map_that_is_the_same_everywhere_mixes_the_photographs_colours(level):
+def test_a_map_that_is_the_same_everywhere_mixes_the_photographs_colors(level):
     photo = picture(40, 70, torch.float64, seed=1)
     canvas = LocalColorPyramid(torch.zeros_like(photo), 3, photo)
     maps = canvas.coefficients[canvas.pixel_level_count :]
@@ -120,6 +120,6 @@ def test_a_map_that_is_the_same_everywhere_mixes_the_photographs_colours(level):
     assert maps[-1].shape[2:] == (1, 1)
     a, b = torch.rand(3, 3, dtype=torch.float64), torch.rand(3, dtype=torch.float64)
     maps[level].data[:] = torch.cat([a, b[:, None]], 1).view(1, 12, 1, 1)
-    centred = photo - photo.mean((2, 3), keepdim=True)
-    wanted = torch.einsum("ji,nihw->njhw", a, centred) + OFFSET_SCALE * b.view(3, 1, 1)
+    centered = photo - photo.mean((2, 3), keepdim=True)
+    wanted = torch.einsum("ji,nihw->njhw", a, centered) + OFFSET_SCALE * b.view(3, 1, 1)
     torch.testing.assert_close(canvas().detach(), wanted)

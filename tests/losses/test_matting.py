@@ -30,10 +30,10 @@ def matting_laplacian(guide, radius, epsilon):
         for x in range(radius, width - radius):
             ys, xs = np.mgrid[y - radius : y + radius + 1, x - radius : x + radius + 1]
             places = (ys * width + xs).ravel()
-            colours = guide[ys, xs].reshape(size, 3)
-            centred = colours - colours.mean(0)
-            spread = centred.T @ centred / size + epsilon / size * np.eye(3)
-            affinity = (1 + centred @ np.linalg.inv(spread) @ centred.T) / size
+            colors = guide[ys, xs].reshape(size, 3)
+            centered = colors - colors.mean(0)
+            spread = centered.T @ centered / size + epsilon / size * np.eye(3)
+            affinity = (1 + centered @ np.linalg.inv(spread) @ centered.T) / size
             matrix[np.ix_(places, places)] += np.eye(size) - affinity
     return matrix
 
@@ -67,7 +67,7 @@ def test_what_is_the_same_everywhere_costs_nothing_to_the_bit(guide):
     assert not MattingLaplacian(guide).apply_laplacian(torch.full((1, 3, 9, 11), 0.7)).any()
 
 
-def test_any_mix_of_the_guides_colours_is_free(guide):
+def test_any_mix_of_the_guides_colors_is_free(guide):
     mix = 0.3 * guide[:, :1] - 1.2 * guide[:, 1:2] + 0.5 * guide[:, 2:] + 0.7
     models = LocalAffineModels(guide, 1, 1e-12)
     assert float(matting_loss(mix, models)) == pytest.approx(0, abs=1e-9)
@@ -83,16 +83,16 @@ def test_the_gradient_is_twice_the_product(guide):
 @pytest.mark.parametrize("radius", [1, 3])
 def test_the_guided_filter_is_hes_window_by_window(guide, radius):
     v = random(1, 1, 9, 11, seed=4)
-    colours, values = guide[0].permute(1, 2, 0).numpy(), v[0, 0].numpy()
+    colors, values = guide[0].permute(1, 2, 0).numpy(), v[0, 0].numpy()
     total, count = np.zeros((9, 11)), np.zeros((9, 11))
     for y in range(radius, 9 - radius):
         for x in range(radius, 11 - radius):
             window = np.s_[y - radius : y + radius + 1, x - radius : x + radius + 1]
-            inputs, wanted = colours[window].reshape(-1, 3), values[window].ravel()
+            inputs, wanted = colors[window].reshape(-1, 3), values[window].ravel()
             spread = np.cov(inputs.T, bias=True) + EPSILON * np.eye(3)
             both = ((inputs - inputs.mean(0)) * (wanted - wanted.mean())[:, None]).mean(0)
             a = np.linalg.solve(spread, both)
-            total[window] += colours[window] @ a + wanted.mean() - a @ inputs.mean(0)
+            total[window] += colors[window] @ a + wanted.mean() - a @ inputs.mean(0)
             count[window] += 1
     assert np.allclose(LocalAffineModels(guide, radius, EPSILON).smooth(v)[0, 0], total / count)
 

@@ -78,7 +78,7 @@ def test_a_single_pixel_has_no_variation():
     assert total_variation(torch.ones(1, 3, 1, 1)) == 0
 
 
-def test_colours_within_the_gamut_cost_nothing():
+def test_colors_within_the_gamut_cost_nothing():
     x = picture().requires_grad_()
     loss = out_of_gamut(x)
     loss.backward()
@@ -88,7 +88,7 @@ def test_colours_within_the_gamut_cost_nothing():
 
 
 @given(st.floats(0.001, 10))
-def test_colours_outside_cost_the_square_of_how_far(excess):
+def test_colors_outside_cost_the_square_of_how_far(excess):
     one = torch.tensor([-excess, 0.5, 1 + excess, 1.0], dtype=torch.float64)
     assert float(out_of_gamut(one)) == pytest.approx(2 * excess**2 / 4)
 

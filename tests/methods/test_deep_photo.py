@@ -15,7 +15,7 @@ from impasto.engines.optimization.run import OptimizationRun
 from impasto.engines.region_weights import keep_background
 from impasto.losses.matting import LocalAffineModels
 from impasto.methods import deep_photo
-from impasto.methods.deep_photo import LAPLACIAN_EPSILON, PHOTOREALISM_SCALE, DeepPhoto
+from impasto.methods.deep_photo import LAPLACIAN_EPSILON, PHOTOREALIZM_SCALE, DeepPhoto
 from impasto.methods.gatys import Gatys
 
 SHALLOW = {"style_layers": ("conv1_1", "conv2_1"), "content_layers": ("conv2_1",)}
@@ -51,7 +51,7 @@ def sitting_of(request):
 
 
 def unexplained(pixels, photo, radius=1):
-    """Share of the variance within windows that no mix of the photograph's colours explains."""
+    """Share of the variance within windows that no mix of the photograph's colors explains."""
     picture, guide = (torch.from_numpy(x.copy()).permute(2, 0, 1)[None].double()
                       for x in (pixels, photo))  # fmt: skip
     models = LocalAffineModels(guide, radius, 1e-4)
@@ -68,7 +68,7 @@ def half(picture, *, right=True):
     return mask
 
 
-# ----------------------------------------------------------------------------- what is minimised
+# ----------------------------------------------------------------------------- what is minimized
 
 
 def test_the_loss_is_gatys_and_the_unexplained_part_of_the_change(asked):
@@ -82,14 +82,14 @@ def test_the_loss_is_gatys_and_the_unexplained_part_of_the_change(asked):
     laplacian = LocalAffineModels(photo, 1, LAPLACIAN_EPSILON).apply_laplacian(change)
     beta = Gatys().effective_beta()
     wanted = (
-        0.3 * PHOTOREALISM_SCALE * beta * 255**2 * (change * laplacian).sum() / photo[0, 0].numel()
+        0.3 * PHOTOREALIZM_SCALE * beta * 255**2 * (change * laplacian).sum() / photo[0, 0].numel()
     )
     assert float(found["photo"]) == pytest.approx(float(wanted), rel=1e-4)
     assert float(found["total"]) == pytest.approx(float(plain["total"] + wanted), rel=1e-4)
 
 
 def test_without_photorealism_it_is_gatys(asked):
-    deep, plain = (painted(asked(m, steps=4, coarsest=24, **SHALLOW, **more))
+    deep, plain = (painted(asked(m, steps=4, min_size=24, **SHALLOW, **more))
                    for m, more in ((DeepPhoto, {"photorealism": 0.0}), (Gatys, {})))  # fmt: skip
     assert np.array_equal(deep.pixels, plain.pixels)
     assert deep.losses == plain.losses
@@ -109,7 +109,7 @@ def test_the_price_means_the_same_at_every_size(asked, content):
 # ------------------------------------------------------------------------------ what comes of it
 
 
-def test_the_result_is_locally_a_mix_of_the_photographs_colours(asked, content):
+def test_the_result_is_locally_a_mix_of_the_photographs_colors(asked, content):
     plain = painted(asked(Gatys, steps=15)).pixels
     deep = painted(asked(steps=15, post_filter=False)).pixels
     assert unexplained(deep, content.pixels) < 0.3 * unexplained(plain, content.pixels)
@@ -117,8 +117,8 @@ def test_the_result_is_locally_a_mix_of_the_photographs_colours(asked, content):
 
 def test_edges_stay_where_the_photograph_has_them(asked, content):
     def edges(pixels):
-        grey = pixels.mean(2)
-        return np.hypot(*np.gradient(grey)).ravel()
+        gray = pixels.mean(2)
+        return np.hypot(*np.gradient(gray)).ravel()
 
     scores = [
         np.corrcoef(edges(painted(asked(m, steps=15)).pixels), edges(content.pixels))[0, 1]
@@ -127,7 +127,7 @@ def test_edges_stay_where_the_photograph_has_them(asked, content):
     assert scores[1] > scores[0]
 
 
-def test_the_styles_colours_come(asked, content, other_style):
+def test_the_styles_colors_come(asked, content, other_style):
     found = painted(asked(steps=40, styles=(other_style,), **SHALLOW)).pixels
 
     def away(pixels):
@@ -158,8 +158,8 @@ def test_a_rest_that_is_kept_is_not_touched(asked, content):
 
 @pytest.mark.parametrize("post_filter", [True, False])
 def test_strength_0_gives_the_content_back(asked, content, post_filter):
-    request = asked(steps=3, strength=0.0, post_filter=post_filter, size=40, coarsest=20)
-    again = asked(Gatys, steps=3, strength=0.0, size=40, coarsest=20)
+    request = asked(steps=3, strength=0.0, post_filter=post_filter, size=40, min_size=20)
+    again = asked(Gatys, steps=3, strength=0.0, size=40, min_size=20)
     np.testing.assert_allclose(painted(request).pixels, painted(again).pixels, atol=1e-3)
 
 
@@ -173,7 +173,7 @@ def test_the_filter_takes_away_what_the_photograph_does_not_explain(asked, conte
 @pytest.mark.parametrize("shape", [(1, 1), (3, 60)])
 def test_contents_of_any_shape_keep_it(asked, content, shape):
     small = dataclasses.replace(content, pixels=content.pixels[: shape[0], : shape[1]])
-    found = painted(asked(content=small, steps=2, coarsest=16, **SHALLOW)).pixels
+    found = painted(asked(content=small, steps=2, min_size=16, **SHALLOW)).pixels
     assert found.shape == (*small.pixels.shape[:2], 3)
     assert np.isfinite(found).all()
 
@@ -182,7 +182,7 @@ def test_contents_of_any_shape_keep_it(asked, content, shape):
 
 
 def test_stopping_and_going_on_gives_what_one_run_gives(asked):
-    request = asked(steps=4, size=48, coarsest=24, **SHALLOW)
+    request = asked(steps=4, size=48, min_size=24, **SHALLOW)
     whole = painted(request)
 
     def stop(tick):
@@ -198,7 +198,7 @@ def test_what_is_stopped_at_a_coarse_scale_has_the_full_size(asked):
     def stop(tick):
         raise KeyboardInterrupt
 
-    request = asked(steps=4, size=48, coarsest=24, **SHALLOW)
+    request = asked(steps=4, size=48, min_size=24, **SHALLOW)
     assert painted(request, stop).pixels.shape[1] == 48
 
 

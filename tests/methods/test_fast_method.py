@@ -111,7 +111,7 @@ def test_another_network_is_no_rerun(models, tmp_path):
     _, path = saved({"fast": str(mine)}, tmp_path)
     about = {"styles": STYLES, "widths": (4, 6, 8), "blocks": 2}
     with mine.open("wb") as file:
-        write_model(file, "fast", fast_tensors(), about, {"licence": "another"})
+        write_model(file, "fast", fast_tensors(), about, {"license": "another"})
     with pytest.raises(InputError, match="are other ones now"):
         impasto.rerun(path)
 

@@ -72,7 +72,7 @@ def test_weights_decide_between_styles_of_different_sizes(models, method):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
-def test_a_content_of_one_colour(models, method, value):
+def test_a_content_of_one_color(models, method, value):
     content = np.full((40, 40, 3), value, np.float32)
     assert np.isfinite(pixels_of(models, method, content, SHOWN[method][0])).all()
 
@@ -192,7 +192,7 @@ def test_weights_of_another_kind_are_named(models, method, given, says):
         painted({method: models[given]}, method, picture(20, 20), SHOWN[method][0])
 
 
-def test_an_encoder_of_the_catalogue_is_no_painter():
+def test_an_encoder_of_the_catalog_is_no_painter():
     with pytest.raises(WeightsError, match="oxford is an encoder; wanted is a decoder for AdaIN"):
         painted({"adain": "oxford"}, "adain", picture(20, 20), ONE)
 

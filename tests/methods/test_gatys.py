@@ -65,7 +65,7 @@ def test_strength_0_gives_the_content_back(paint, content, style_loss, optimizer
 
 
 def test_strength_0_gives_the_content_back_through_all_scales(paint, content):
-    painting = paint(size=48, steps=5, strength=0.0, coarsest=12, ema_decay=0.5)
+    painting = paint(size=48, steps=5, strength=0.0, min_size=12, ema_decay=0.5)
     assert np.array_equal(eight_bit(painting.pixels), eight_bit(content.pixels))
 
 
@@ -140,19 +140,19 @@ def test_it_starts_from_the_content(paint, content):
     np.testing.assert_allclose(first_picture(paint), content.pixels, atol=1e-4)
 
 
-def test_it_starts_from_grey_noise(paint):
+def test_it_starts_from_gray_noise(paint):
     start = first_picture(paint, init="noise")
     assert start.mean() == pytest.approx(0.5, abs=0.01)
     assert start.std() == pytest.approx(0.1, abs=0.01)
     assert abs(np.corrcoef(start[:-1].ravel(), start[1:].ravel())[0, 1]) < 0.05
 
 
-def test_it_starts_from_noise_in_the_styles_colours(paint, style, other_style):
+def test_it_starts_from_noise_in_the_styles_colors(paint, style, other_style):
     for styles, shares in (((style,), ()), ((other_style, style), (1.0, 2.0))):
         start = first_picture(paint, init="style", styles=styles, shares=shares).reshape(-1, 3)
         wanted = style.pixels.reshape(-1, 3)
         np.testing.assert_allclose(start.mean(0), wanted.mean(0), atol=0.03)
-        # Colours below 0 are cut off, which takes a little of the spread.
+        # Colors below 0 are cut off, which takes a little of the spread.
         np.testing.assert_allclose(np.cov(start.T), np.cov(wanted.T), atol=0.012)
 
 
@@ -176,7 +176,7 @@ def test_what_was_read_is_not_needed_at_the_end(paint, tmp_path, other_style, mo
         path.unlink(missing_ok=True)
         monkeypatch.setattr(store, "load_encoder", gone)
 
-    painting = paint(steps=2, coarsest=24, init=str(path), watch=vanish)
+    painting = paint(steps=2, min_size=24, init=str(path), watch=vanish)
     assert painting.finished
     assert len(painting.files[str(path)]) == len(painting.files["oxford"]) == 64
 
@@ -190,20 +190,20 @@ def test_what_was_read_is_not_needed_at_the_end(paint, tmp_path, other_style, mo
         {"style_loss": "wasserstein"},
         {"style_loss": "wasserstein", "pooling": "average", "optimizer": "adam"},
         {"optimizer": "adam"},
-        {"averaging": 0.8},
-        {"optimizer": "adam", "averaging": 0.8},
+        {"ema_decay": 0.8},
+        {"optimizer": "adam", "ema_decay": 0.8},
         {"init": "noise", "steps": 30},
         {"init": "style", "steps": 30},
         {"tv": 50.0},
-        {"history": 1},
+        {"lbfgs_history": 1},
         {"learning_rate": 0.5},
         {"content_layers": ("conv3_1", "conv4_1"), "content_layer_weights": (1.0, 0.2)},
         {"content_layers": ()},
         {"style_layers": ("relu1_1", "r31"), "style_layer_weights": (1e-4, 1e-5)},
         {"style_size": 24},
         {"style_scale": 0.5},
-        {"coarsest": 0},
-        {"coarsest": 12},
+        {"min_size": 0},
+        {"min_size": 12},
     ],
     ids=str,
 )
@@ -237,7 +237,7 @@ def test_without_alpha_only_the_style_counts(paint, vgg, style):
     )
 
 
-def test_the_saved_picture_is_nearly_the_one_that_was_optimised(paint):
-    # The price on colours out of gamut keeps clipping from undoing the work.
+def test_the_saved_picture_is_nearly_the_one_that_was_optimized(paint):
+    # The price on colors out of gamut keeps clipping from undoing the work.
     painting = paint(steps=20)
     assert painting.losses["gamut"] ** 0.5 < 1.0  # root mean square of the excess, of 255

@@ -94,7 +94,7 @@ def test_the_first_steps_are_on_it_and_the_others_on_the_full_one(paint, monkeyp
 
     monkeypatch.setattr(VGG, "forward", seen)
     ticks = []
-    painting = paint(size=64, coarsest=32, steps=2, warm_steps=3, watch=ticks.append)
+    painting = paint(size=64, min_size=32, steps=2, warmup_steps=3, watch=ticks.append)
     coarse, fine = used[0][1], used[-1][1]
     assert max(coarse) == 32
     assert max(fine) == 64
@@ -111,7 +111,7 @@ def test_the_first_steps_are_on_it_and_the_others_on_the_full_one(paint, monkeyp
 
 
 def test_the_picture_is_handed_over_as_it_is(request_of):
-    request = request_of(warm_steps=2, steps=1, init="noise")
+    request = request_of(warmup_steps=2, steps=1, init="noise")
     sitting = OptimizationRun(request.method, request, setting_of(request))
     pictures = []
     begin = sitting._start_stage
@@ -130,7 +130,9 @@ def test_warm_steps_start_the_others_nearer_to_their_end(paint):
     totals = {}
     for warm in (0, 20):
         losses = []
-        paint(warm_steps=warm, steps=6, watch=lambda t, seen=losses: seen.append(t.losses["total"]))
+        paint(
+            warmup_steps=warm, steps=6, watch=lambda t, seen=losses: seen.append(t.losses["total"])
+        )
         totals[warm] = losses[-6:]
     assert totals[20][0] < totals[0][0] / 1.5
     assert totals[20][-1] < totals[0][-1]
@@ -138,10 +140,10 @@ def test_warm_steps_start_the_others_nearer_to_their_end(paint):
 
 @pytest.mark.parametrize("where", [2, 3, 5], ids=["warm", "warm end", "full"])
 @pytest.mark.parametrize(
-    "knobs", [{}, {"init": "noise"}, {"optimizer": "adam", "averaging": 0.5}], ids=str
+    "knobs", [{}, {"init": "noise"}, {"optimizer": "adam", "ema_decay": 0.5}], ids=str
 )
 def test_stopped_while_warm_it_goes_on_to_the_same_bits(paint, where, knobs):
-    knobs = {"warm_steps": 3, "steps": 3, "size": 48, "coarsest": 24, **SHALLOW, **knobs}
+    knobs = {"warmup_steps": 3, "steps": 3, "size": 48, "min_size": 24, **SHALLOW, **knobs}
     whole = paint(**knobs)
 
     def stop(tick):
@@ -162,7 +164,7 @@ def test_stopped_while_warm_it_goes_on_to_the_same_bits(paint, where, knobs):
 
 
 def test_strength_0_gives_the_content_back_through_warm_steps(paint, content):
-    painting = paint(steps=2, warm_steps=3, strength=0.0)
+    painting = paint(steps=2, warmup_steps=3, strength=0.0)
     shown = ((each.pixels.clip(0, 1) * 255).round() for each in (painting, content))
     assert np.array_equal(*shown)
 
@@ -177,14 +179,14 @@ def test_strength_0_gives_the_content_back_through_warm_steps(paint, content):
 def test_where_it_is_no_stand_in_warm_steps_are_left_out_with_a_warning(
     request_of, paint, knobs, says
 ):
-    request = request_of(warm_steps=5, **knobs)
+    request = request_of(warmup_steps=5, **knobs)
     (warning,) = request.method.warnings(request)
-    assert warning.startswith("warm_steps is left out: ")
+    assert warning.startswith("warmup_steps is left out: ")
     assert says in warning
-    painting = paint(warm_steps=5, steps=2, **knobs)
+    painting = paint(warmup_steps=5, steps=2, **knobs)
     assert painting.steps == 2
     assert set(painting.files) == {knobs.get("weights", "oxford")}
-    cold = request_of(**{**knobs, "warm_steps": 0})
+    cold = request_of(**{**knobs, "warmup_steps": 0})
     assert cold.method.warnings(cold) == ()
 
 
@@ -199,5 +201,5 @@ def test_the_forecast_counts_warm_steps_at_the_speed_of_the_compact_encoder(
         request = request_of(steps=100, **knobs)
         return request.method.forecast(request, setting).seconds
 
-    more = seconds(warm_steps=50) - seconds(warm_steps=0)
+    more = seconds(warmup_steps=50) - seconds(warmup_steps=0)
     assert more == pytest.approx(256**2 / 1e6 * (50 + 3))

@@ -30,8 +30,8 @@ def picture(height, width, seed=0):
     return Picture(pixels, sha256=f"{height} {width} {seed}")
 
 
-def flat(height, width, colour=(0.2, 0.5, 0.8)):
-    return Picture(np.full((height, width, 3), colour, np.float32), sha256="flat")
+def flat(height, width, color=(0.2, 0.5, 0.8)):
+    return Picture(np.full((height, width, 3), color, np.float32), sha256="flat")
 
 
 def setting_of(request, precision="fp32"):
@@ -49,7 +49,7 @@ def setting_of(request, precision="fp32"):
         ((200, 3), {}),
         ((31, 33), {}),
         ((1, 1), {"init": "noise"}),
-        ((2, 90), {"coarsest": 40, "init": "noise"}),
+        ((2, 90), {"min_size": 40, "init": "noise"}),
     ],
     ids=str,
 )
@@ -96,7 +96,7 @@ def test_a_content_that_is_the_style_stays_as_it_is(paint):
 
 
 @pytest.mark.parametrize(
-    ("size", "coarsest", "wanted"),
+    ("size", "min_size", "wanted"),
     [
         ((512, 512), 256, [256, 512]),
         ((1024, 700), 256, [256, 512, 1024]),
@@ -108,18 +108,18 @@ def test_a_content_that_is_the_style_stays_as_it_is(paint):
         ((64, 48), 1, [1, 2, 4, 8, 16, 32, 64]),
     ],
 )
-def test_scales_double_from_the_coarsest_to_the_full_size(size, coarsest, wanted):
-    scales = Gatys(min_size=coarsest).scale_sizes(ExecutionSettings(*size, "cpu", "fp32"))
+def test_scales_double_from_the_coarsest_to_the_full_size(size, min_size, wanted):
+    scales = Gatys(min_size=min_size).scale_sizes(ExecutionSettings(*size, "cpu", "fp32"))
     assert [max(scale) for scale in scales] == wanted
     assert scales[-1] == size
 
 
 @given(st.integers(1, 3000), st.integers(1, 3000), st.integers(0, 3000))
-def test_no_scale_is_below_the_coarsest_nor_out_of_shape(height, width, coarsest):
-    scales = Gatys(min_size=coarsest).scale_sizes(ExecutionSettings(height, width, "cpu", "fp32"))
+def test_no_scale_is_below_the_coarsest_nor_out_of_shape(height, width, min_size):
+    scales = Gatys(min_size=min_size).scale_sizes(ExecutionSettings(height, width, "cpu", "fp32"))
     assert scales[-1] == (height, width)
-    assert max(scales[0]) >= min(coarsest, max(height, width))
-    assert max(scales[0]) < 2 * coarsest + 1 or len(scales) == 1
+    assert max(scales[0]) >= min(min_size, max(height, width))
+    assert max(scales[0]) < 2 * min_size + 1 or len(scales) == 1
     for h, w in scales:
         shrink = max(h, w) / max(height, width)
         assert abs(h - height * shrink) <= 1
@@ -150,7 +150,7 @@ def test_the_style_has_the_size_that_was_asked_for(knobs, size, wanted):
 
 def test_a_change_is_carried_to_the_next_scale_where_it_was(request_of):
     # 64 x 8 px from 32 x 4, which the net sees extended to 32 x 32: only its first 4 columns count.
-    request = request_of(content=picture(64, 8), coarsest=32, **SHALLOW)
+    request = request_of(content=picture(64, 8), min_size=32, **SHALLOW)
     sitting = OptimizationRun(request.method, request, setting_of(request))
     assert sitting.scale_sizes == [(32, 4), (64, 8)]
     start = sitting.start_image(0)
@@ -175,7 +175,7 @@ def test_a_leap_in_the_last_step_of_a_scale_is_not_carried_on(request_of, monkey
         return loss
 
     monkeypatch.setattr(OptimizationRun, "objective", objective)
-    request = request_of(content=picture(64, 64), coarsest=32, steps=4, **SHALLOW)
+    request = request_of(content=picture(64, 64), min_size=32, steps=4, **SHALLOW)
     sitting = OptimizationRun(request.method, request, setting_of(request))
     sitting.run(lambda tick: None, None)
     good = places[3][1]
@@ -316,13 +316,13 @@ def on_disk(state):
     [
         {},
         {"init": "noise"},
-        {"optimizer": "adam", "averaging": 0.5},
-        {"style_loss": "wasserstein", "averaging": 0.9},
+        {"optimizer": "adam", "ema_decay": 0.5},
+        {"style_loss": "wasserstein", "ema_decay": 0.9},
     ],
     ids=str,
 )
 def test_stopped_anywhere_it_goes_on_to_the_same_bits(paint, where, knobs):
-    knobs = {"steps": 4, "size": 48, "coarsest": 24, **SHALLOW, **knobs}
+    knobs = {"steps": 4, "size": 48, "min_size": 24, **SHALLOW, **knobs}
     whole = paint(**knobs)
     assert whole.finished
     assert whole.steps == 8
@@ -340,7 +340,7 @@ def test_stopped_anywhere_it_goes_on_to_the_same_bits(paint, where, knobs):
 
 def test_ticks_tell_where_it_is(paint):
     seen = []
-    paint(steps=3, size=48, coarsest=12, watch=lambda t: seen.append((t, t.picture())), **SHALLOW)
+    paint(steps=3, size=48, min_size=12, watch=lambda t: seen.append((t, t.picture())), **SHALLOW)
     ticks = [tick for tick, _ in seen]
     assert [t.step for t in ticks] == list(range(1, 10))
     assert {t.steps for t in ticks} == {9}
@@ -373,7 +373,7 @@ def test_the_forecast_grows_with_the_work(request_of, monkeypatch):
         return method.forecast(request, ExecutionSettings(height, width, "cpu", precision))
 
     base = forecast()
-    assert forecast(512, 512, coarsest=0).peak_bytes > base.peak_bytes
+    assert forecast(512, 512, min_size=0).peak_bytes > base.peak_bytes
     held = forecast(1, 1).peak_bytes
     four = forecast(512, 512).peak_bytes - held
     assert four == pytest.approx(4 * (base.peak_bytes - held), rel=0.05)

@@ -65,7 +65,7 @@ def test_each_side_takes_its_own_style(asked, content, request_of, style, other_
 
 def test_it_lowers_its_loss_at_every_scale(asked):
     losses = []
-    request = asked(steps=4, size=64, coarsest=16)
+    request = asked(steps=4, size=64, min_size=16)
     painting = painted(request, lambda tick: losses.append(tick.losses["total"]))
     assert len(losses) == 12
     for first in (0, 4, 8):
@@ -128,7 +128,7 @@ def test_empty_and_tiny_regions_are_painted_too(asked, content, style, pixels):
 
 @pytest.mark.parametrize("style_loss", ["gram", "wasserstein"])
 def test_stopping_and_going_on_gives_what_one_run_gives(asked, style_loss):
-    request = asked(steps=4, style_loss=style_loss, size=40, coarsest=20)
+    request = asked(steps=4, style_loss=style_loss, size=40, min_size=20)
     whole = painted(request)
 
     def stop(tick):
@@ -146,7 +146,7 @@ def test_the_precisions_are_compared_with_regions_too(asked):
 
 
 def test_the_masks_follow_the_content_to_every_scale(asked):
-    request = asked(size=64, coarsest=16, feather=6)
+    request = asked(size=64, min_size=16, feather=6)
     sitting = OptimizationRun(request.method, request, setting_of(request))
     for scale, size in enumerate(sitting.scale_sizes):
         content = sitting._image_tensor(sitting.content, *size)

@@ -1,4 +1,4 @@
-"""PhotoWCT: the photograph's edges stay, and the colours become the other's."""
+"""PhotoWCT: the photograph's edges stay, and the colors become the other's."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def waves(phase=0.0):
     return torch.stack([shifted.sin(), y.cos(), (shifted + y).sin()])[None] * 0.4 + 0.5
 
 
-def test_a_mix_of_the_photographs_colours_is_left_as_it_is():
+def test_a_mix_of_the_photographs_colors_is_left_as_it_is():
     photo = waves()
     mix = torch.stack([0.5 * photo[:, 0] + 0.2, 0.3 * photo[:, 1] + 0.4 * photo[:, 2],
                        photo.mean(1)], 1)  # fmt: skip
@@ -58,8 +58,8 @@ def test_every_smoothing_paints(models, smoothing):
 
 
 def gradients(pixels):
-    grey = np.asarray(pixels, np.float64).mean(-1)
-    return np.hypot(*np.gradient(grey)).ravel()
+    gray = np.asarray(pixels, np.float64).mean(-1)
+    return np.hypot(*np.gradient(gray)).ravel()
 
 
 def kept(photo, painting):
@@ -85,7 +85,7 @@ def test_more_of_the_photographs_edges_stay_than_with_wct(painted_by):
     assert kept(content, found["photowct"]) > kept(content, found["wct"]) + 0.1
 
 
-def test_the_colours_become_the_other_photographs(painted_by):
+def test_the_colors_become_the_other_photographs(painted_by):
     content, style, found = painted_by
     apart = [
         np.abs(a.mean((0, 1)) - style.mean((0, 1))).max() for a in (content, found["photowct"])

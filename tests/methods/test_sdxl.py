@@ -128,7 +128,7 @@ def test_a_distilled_model_takes_four_steps_without_guidance(tiny):
     result = painted(tiny, scheduler="lightning", steps=None, prompt=HOUSE)
     assert result.recipe.steps == 4
     loud = painted(tiny, scheduler="lcm", steps=20, guidance=7.0, prompt=HOUSE)
-    assert any("burns the colours" in w for w in loud.recipe.warnings)
+    assert any("burns the colors" in w for w in loud.recipe.warnings)
     assert any("more than a distilled model needs" in w for w in loud.recipe.warnings)
 
 
@@ -242,11 +242,11 @@ def test_regions_take_their_own_style(tiny):
     )
 
 
-def test_colours_are_kept_as_with_other_methods(tiny):
-    result = painted(tiny, CONTENT, keep_colour="luminance")
-    assert result.recipe.options["keep_colour"] == "luminance"
-    with pytest.raises(KnobError, match="no colours to keep"):
-        painted(tiny, "48x32", keep_colour="luminance", prompt=HOUSE)
+def test_colors_are_kept_as_with_other_methods(tiny):
+    result = painted(tiny, CONTENT, keep_color="luminance")
+    assert result.recipe.options["keep_color"] == "luminance"
+    with pytest.raises(KnobError, match="no colors to keep"):
+        painted(tiny, "48x32", keep_color="luminance", prompt=HOUSE)
 
 
 @pytest.mark.parametrize(("kind", "content"), [("sdxl", CONTENT), ("sd15", "56x40")])
@@ -299,7 +299,11 @@ def test_control_pictures_can_be_looked_at_and_replaced(tiny, tmp_path):
 def test_what_the_style_shows_can_be_subtracted(tiny):
     plain, other, nothing = (
         pixels(tiny, prompt=HOUSE, **more)
-        for more in ({}, {"less": "a cat"}, {"less": "a cat", "less_scale": 0.0})
+        for more in (
+            {},
+            {"subtract_text": "a cat"},
+            {"subtract_text": "a cat", "subtract_scale": 0.0},
+        )
     )
     assert not np.allclose(plain, other, atol=1e-4)
     np.testing.assert_allclose(plain, nothing, atol=1e-5)

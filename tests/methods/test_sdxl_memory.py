@@ -167,7 +167,7 @@ def test_out_of_memory_is_one_step_down_and_said(tiny, monkeypatch):
 @pytest.mark.parametrize(("memory", "tried"), [("auto", 2), ("tiled", 1)])
 def test_out_of_memory_again_is_a_clear_stop(tiny, monkeypatch, memory, tried):
     steps = failing(monkeypatch, 9)
-    with pytest.raises(ResourceError, match="do not fit into the memory of cpu: use --paint-size"):
+    with pytest.raises(ResourceError, match="do not fit into the memory of cpu: use --render-size"):
         painted(tiny, prompt=HOUSE, memory=memory)
     assert len(steps) == tried
 

@@ -15,25 +15,25 @@ from impasto.core.request import Region
 pytest.importorskip("diffusers")
 
 
-def test_the_plan_says_parts_licence_size_and_how_it_is_fitted(tiny):
+def test_the_plan_says_parts_license_size_and_how_it_is_fitted(tiny):
     request = impasto.request(CONTENT, ONE, **settings(tiny, prompt=HOUSE))
     plan = impasto.plan(request)
     said = " ".join(plan.notes)
     assert "SDXL of another width" in said
-    assert "licence not stated" in said
+    assert "license not stated" in said
     assert "It paints at 40 x 24 px, as the model knows it" in said
     assert "stays on the device" in said
     assert (plan.setting.height, plan.setting.width) == (40, 56)
     assert plan.forecast.peak_bytes > 0
 
 
-def test_a_licence_that_forbids_commercial_use_must_be_accepted(tiny, tmp_path):
+def test_a_license_that_forbids_commercial_use_must_be_accepted(tiny, tmp_path):
     folder = tmp_path / "model"
     shutil.copytree(tiny["sdxl"], folder)
     (folder / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n# A model\n")
-    with pytest.raises(KnobError, match=r"cc-by-nc-4.0: .* Say --accept-licence"):
+    with pytest.raises(KnobError, match=r"cc-by-nc-4.0: .* Say --accept-license"):
         painted(tiny, prompt=HOUSE, model=str(folder))
-    assert painted(tiny, prompt=HOUSE, model=str(folder), accept_licence=True)
+    assert painted(tiny, prompt=HOUSE, model=str(folder), accept_license=True)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_a_licence_that_forbids_commercial_use_must_be_accepted(tiny, tmp_path):
         ({"lora_weights": (1.0,)}, "lora_weights has 1 values for 0 --lora"),
         ({"weights": "oxford"}, "--model, not by --weights"),
         ({"memory": "offload"}, "is for a GPU"),
-        ({"less": "a cat", "kind": "sd15"}, "one space: with SDXL"),
+        ({"subtract_text": "a cat", "kind": "sd15"}, "one space: with SDXL"),
         ({"preset": "style", "kind": "sd15"}, "names blocks of SDXL"),
         ({"steps": 0}, "steps = 0 does not fit"),
     ],
@@ -66,7 +66,7 @@ def test_bad_settings_are_said_before_the_work(tiny, knobs, message):
         (CONTENT, {"controls": ("depth",)}, "depth needs a depth picture"),
         (CONTENT, {"controls": ("depth",), "depth_model": "no/such"}, "no/such"),
         (CONTENT, {"leak": False, "clip": "no/such"}, "no/such"),
-        (CONTENT, {"less": "a cat", "kind": "sd15"}, "one space: with SDXL"),
+        (CONTENT, {"subtract_text": "a cat", "kind": "sd15"}, "one space: with SDXL"),
     ],
 )
 def test_what_is_missing_is_said_by_the_plan(tiny, monkeypatch, content, knobs, message):
@@ -82,8 +82,8 @@ def test_what_is_missing_is_said_by_the_plan(tiny, monkeypatch, content, knobs, 
 @pytest.mark.parametrize(
     ("styles", "knobs", "flag"),
     [
-        ((), {"leak": False}, "--no-leak"),
-        ((), {"less": "a cat"}, "--less"),
+        ((), {"leak": False}, "--no-content-leak"),
+        ((), {"subtract_text": "a cat"}, "--subtract-text"),
         ((), {"preset": "style"}, "--preset"),
         ((), {"image_encoder": "some"}, "--image-encoder"),
         ((ONE,), {"controls_out": "folder"}, "--controls-out"),
@@ -128,12 +128,12 @@ def test_the_result_counts_in_the_forecast(tiny):
 def test_of_a_size_nothing_can_be_kept(tiny):
     region = Region(np.ones((8, 8), np.float32), 0, "mask.png")
     asked = impasto.request("48x32", ONE, **settings(tiny, prompt=HOUSE))
-    with pytest.raises(KnobError, match="nothing that --rest could keep"):
+    with pytest.raises(KnobError, match="nothing that --background could keep"):
         dataclasses.replace(asked, regions=(region,), rest="keep")
 
 
 @pytest.mark.parametrize("part", ["encoder", "depth"])
-def test_the_licence_of_every_part_counts(tiny, tmp_path, part):
+def test_the_license_of_every_part_counts(tiny, tmp_path, part):
     folder = tmp_path / "part"
     given = {"controls": ("depth",), "control_models": (tiny["control-sdxl"],)}
     if part == "encoder":
@@ -200,7 +200,7 @@ def test_a_leak_is_measured_where_clip_is_here_and_lowers_nothing(tiny, tmp_path
     monkeypatch.setattr(run.ContentLeakMetric, "__call__", lambda *_: 0.8)
     looked = painted(tiny, prompt=HOUSE, clip=str(write_clip(tmp_path)))
     assert looked.recipe.losses == {"leak": 0.8, "scale": 0.7}
-    assert any("try --no-leak" in w for w in looked.recipe.warnings)
+    assert any("try --no-content-leak" in w for w in looked.recipe.warnings)
     assert np.array_equal(looked.pixels, plain.pixels)
 
 

@@ -25,7 +25,7 @@ def clip(folder):
 
 
 def picture(seed, name="picture", height=40, width=56):
-    """Noise, and stripes of other colours, widths and directions for every seed."""
+    """Noise, and stripes of other colors, widths and directions for every seed."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width]
     waves = np.sin((x * (seed % 3) + y * (seed % 2 + 0.3)) / (seed + 1))[:, :, None] > 0

@@ -326,10 +326,10 @@ def test_if_content_and_style_are_the_same_nothing_is_relative_to_nothing(conten
     assert any("are the same picture" in note for note in scores.notes)
 
 
-@given(colours=st.lists(st.sampled_from([0.0, 0.2, 0.5, 1.0]), min_size=3, max_size=3))
+@given(colors=st.lists(st.sampled_from([0.0, 0.2, 0.5, 1.0]), min_size=3, max_size=3))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=5)
-def test_pictures_of_one_colour_give_finite_figures_or_none(colours):
-    flat = [Picture(np.full((32, 40, 3), c, np.float32), name=f"flat {c}") for c in colours]
+def test_pictures_of_one_color_give_finite_figures_or_none(colors):
+    flat = [Picture(np.full((32, 40, 3), c, np.float32), name=f"flat {c}") for c in colors]
     scores = Evaluator(flat[0], flat[1:2], metrics=PLAIN)(flat[2])
     assert all(math.isfinite(value) for value in scores.values.values())
     assert all(math.isfinite(v) for layers in scores.layers.values() for v in layers.values())

@@ -1,4 +1,4 @@
-"""The fast network: its normalisation, its table, and moments that are known."""
+"""The fast network: its normalization, its table, and moments that are known."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def by_hand(x, row, mean=None, variance=None):
 
 
 @pytest.mark.parametrize("batch", [1, 3])
-def test_conditional_instance_normalisation(batch):
+def test_conditional_instance_normalization(batch):
     torch.manual_seed(1)
     x, rows = 3 * torch.randn(batch, 5, 6, 7) + 2, torch.randn(batch, 10)
     np.testing.assert_allclose(

@@ -1,4 +1,4 @@
-"""Colour modes against scikit-image and closed forms."""
+"""Color modes against scikit-image and closed forms."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def test_luminance_in_yuv_is_the_recipe_of_gatys():
     assert np.allclose(found, yuv2rgb(wanted).clip(0, 1), atol=1e-5)
 
 
-def test_oklab_of_published_colours():
+def test_oklab_of_published_colors():
     # Ottosson 2020, table of pairs of XYZ and OKLab; here white, and sRGB's three primaries.
     found = ops_color.rgb_to_oklab(
         np.array([[1, 1, 1], [1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)
@@ -95,7 +95,7 @@ def test_the_covariance_map_is_the_optimal_one():
 
 
 @pytest.mark.parametrize("keep", ["histogram", "covariance"])
-def test_a_pictures_own_colours_change_nothing(keep):
+def test_a_pictures_own_colors_change_nothing(keep):
     picture = pixels()
     assert (
         np.abs(ops_color.fit_color_transfer(picture, picture, keep)(picture) - picture).max()
@@ -114,7 +114,7 @@ def test_weights_of_one_region_are_the_cut_out_region(keep):
 
 
 @pytest.mark.parametrize("keep", ["histogram", "covariance"])
-def test_a_picture_of_one_colour_has_a_map_too(keep):
+def test_a_picture_of_one_color_has_a_map_too(keep):
     flat = np.full((8, 9, 3), 0.25, np.float32)
     found = ops_color.fit_color_transfer(flat, pixels(), keep)(flat)
     assert np.isfinite(found).all()

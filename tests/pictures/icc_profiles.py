@@ -28,7 +28,7 @@ def rgb_to_xyz(primaries):
 
 
 def profile(name, primaries=None, curve=SRGB_CURVE):
-    """An RGB profile, or a grey one where there are no primaries."""
+    """An RGB profile, or a gray one where there are no primaries."""
     text = name.encode("utf-16-be")
     label = b"mluc\0\0\0\0" + struct.pack(">II4sII", 1, 12, b"enUS", len(text), 28) + text
     kind, parameters = curve

@@ -9,9 +9,9 @@ RED = np.broadcast_to(np.float32([1, 0, 0]), (60, 80, 3)).copy()
 BLUE = np.broadcast_to(np.float32([0, 0, 1]), (80, 60, 3)).copy()
 
 
-def areas(page, colour):
-    """Number of pixels of exactly this colour."""
-    return int((np.abs(page - colour) < 1e-6).all(axis=2).sum())
+def areas(page, color):
+    """Number of pixels of exactly this color."""
+    return int((np.abs(page - color) < 1e-6).all(axis=2).sum())
 
 
 def test_tiles_keep_their_aspect_in_one_row():
@@ -33,13 +33,13 @@ def test_margins_are_even_paper():
 
 
 def test_labels_are_written_below():
-    labelled = make_contact_sheet([("after", RED)], height=96)
+    labeled = make_contact_sheet([("after", RED)], height=96)
     bare = make_contact_sheet([("", RED)], height=96)
-    assert labelled.shape[0] > bare.shape[0]
-    below = labelled[8 + 96 :]
+    assert labeled.shape[0] > bare.shape[0]
+    below = labeled[8 + 96 :]
     assert below.min() < 0.4
     ink = np.flatnonzero((below < 0.7).any(axis=(0, 2)))
-    assert abs((ink[0] + ink[-1]) / 2 - labelled.shape[1] / 2) < 3
+    assert abs((ink[0] + ink[-1]) / 2 - labeled.shape[1] / 2) < 3
 
 
 def test_a_long_label_stays_under_its_tile():

@@ -224,7 +224,7 @@ def files(folder):
     saves = {
         "plain.jpg": lambda p: image.save(p, quality=90),
         "progressive.jpg": lambda p: image.save(p, progressive=True),
-        "grey.jpg": lambda p: image.convert("L").save(p),
+        "gray.jpg": lambda p: image.convert("L").save(p),
         "adobe.jpg": lambda p: image.save(p, icc_profile=ADOBE),
         "damaged profile.jpg": lambda p: image.save(p, icc_profile=ADOBE[:300]),
         "cmyk.jpg": lambda p: image.convert("CMYK").save(p),
@@ -314,7 +314,7 @@ def test_a_hundred_megapixels_need_no_more_than_a_gigabyte_and_a_half(tmp_path, 
 @pytest.mark.parametrize(
     "size", [(12, 18), (7, 37), (24, 5), (1, 1), (50, 80), (23, 36), (24, 80), (90, 37), (24, 9)]
 )
-@pytest.mark.parametrize("channels", [(3,), ()], ids=["colour", "alpha"])
+@pytest.mark.parametrize("channels", [(3,), ()], ids=["color", "alpha"])
 def test_resizing_in_bands_is_resizing_at_once(low, size, channels):
     values = noise((HEIGHT, WIDTH, *channels), 16)
     out = resize(spooled(values, 16), *size)

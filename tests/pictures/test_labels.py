@@ -1,4 +1,4 @@
-"""Label pictures: as many labels as colours, whatever JPEG did to them."""
+"""Label pictures: as many labels as colors, whatever JPEG did to them."""
 
 import io
 from fractions import Fraction
@@ -15,18 +15,18 @@ from impasto.pictures import DiskArray
 from impasto.pictures.labels import color_to_hex, hex_to_color, read_label_map
 from impasto.pictures.region_masks import match_labels, regions_from_labels
 
-BLUE, GREEN, BLACK, WHITE, RED, GREY = (
+BLUE, GREEN, BLACK, WHITE, RED, GRAY = (
     (0, 0, 255), (0, 255, 0), (0, 0, 0), (255, 255, 255), (255, 0, 0), (128, 128, 128)
 )  # fmt: skip
 
 
-def drawn(*colours, height=120, width=160):
-    """A ground of the first colour, and a disc or a block of each of the others."""
-    image = Image.new("RGB", (width, height), colours[0])
+def drawn(*colors, height=120, width=160):
+    """A ground of the first color, and a disc or a block of each of the others."""
+    image = Image.new("RGB", (width, height), colors[0])
     draw = ImageDraw.Draw(image)
-    for i, colour in enumerate(colours[1:]):
+    for i, color in enumerate(colors[1:]):
         x, y = 10 + 48 * (i % 3), 8 + 55 * (i // 3)
-        (draw.ellipse if i % 2 else draw.rectangle)((x, y, x + 40, y + 45), fill=colour)
+        (draw.ellipse if i % 2 else draw.rectangle)((x, y, x + 40, y + 45), fill=color)
     return image
 
 
@@ -36,17 +36,17 @@ def jpeg(image, quality=75):
     return Image.open(data)
 
 
-def wanted(image, colours):
+def wanted(image, colors):
     pixels = np.asarray(image).astype(int)
-    return np.stack([(pixels == c).all(2) for c in colours])
+    return np.stack([(pixels == c).all(2) for c in colors])
 
 
 @pytest.mark.parametrize("quality", [60, 75, 90])
 def test_jpeg_noise_makes_no_labels_and_moves_few_pixels(quality):
-    colours = (BLUE, GREEN, BLACK, WHITE, RED, GREY)
-    image = drawn(*colours)
+    colors = (BLUE, GREEN, BLACK, WHITE, RED, GRAY)
+    image = drawn(*colors)
     found = read_label_map(jpeg(image, quality), "labels")
-    assert len(found.colours) == 6
+    assert len(found.colors) == 6
     exact = read_label_map(image, "labels")
     matches = match_labels(found, exact)
     assert len(matches) == 6
@@ -56,13 +56,13 @@ def test_jpeg_noise_makes_no_labels_and_moves_few_pixels(quality):
 
 
 def test_labels_of_a_clean_picture_are_exact_however_near():
-    colours = ((1, 1, 1), (2, 2, 2), (3, 2, 2), (200, 10, 10))
-    image = drawn(*colours)
+    colors = ((1, 1, 1), (2, 2, 2), (3, 2, 2), (200, 10, 10))
+    image = drawn(*colors)
     found = read_label_map(image, "labels")
-    assert set(found.colours) == set(colours)
-    assert found.colours[0] == (1, 1, 1)  # the most frequent
-    for colour, mask in zip(colours, wanted(image, colours), strict=True):
-        assert np.array_equal(found.mask(colour), mask)
+    assert set(found.colors) == set(colors)
+    assert found.colors[0] == (1, 1, 1)  # the most frequent
+    for color, mask in zip(colors, wanted(image, colors), strict=True):
+        assert np.array_equal(found.mask(color), mask)
     assert sum(found.fractions) == pytest.approx(1)
     assert found.notes == ()
 
@@ -71,7 +71,7 @@ def test_few_stray_pixels_count_as_the_nearest_and_are_told():
     pixels = np.asarray(drawn(BLUE, RED)).copy()
     pixels[0, :7] = (250, 30, 30)
     found = read_label_map(pixels, "labels")
-    assert len(found.colours) == 2
+    assert len(found.colors) == 2
     assert np.asarray(found.mask(RED))[0, :7].all()
     assert found.notes[0].startswith("In labels, 0.04% of the pixels")
 
@@ -84,7 +84,7 @@ def test_labels_on_disk_are_those_in_memory(monkeypatch):
     kept = DiskArray(pixels.shape)
     kept[:, :] = pixels.astype(np.float32) / 255
     one, other = read_label_map(Picture(kept), "a"), read_label_map(pixels, "a")
-    assert one.colours == other.colours
+    assert one.colors == other.colors
     assert np.array_equal(one.indices, other.indices)
 
 
@@ -114,7 +114,7 @@ def test_a_photograph_is_no_label_picture(kind):
         read_label_map(pixels, "photo")
 
 
-def test_colours_have_names_that_can_be_read_back():
+def test_colors_have_names_that_can_be_read_back():
     assert color_to_hex((0, 128, 255)) == "#0080ff"
     assert hex_to_color("#0080ff") == (0, 128, 255)
 
@@ -123,11 +123,11 @@ def test_colours_have_names_that_can_be_read_back():
 
 
 def pair(content, *styles):
-    made = [read_label_map(drawn(*colours), f"style {i}") for i, colours in enumerate(styles)]
+    made = [read_label_map(drawn(*colors), f"style {i}") for i, colors in enumerate(styles)]
     return regions_from_labels(read_label_map(drawn(*content), "content"), made)
 
 
-def test_the_same_colour_is_the_same_region():
+def test_the_same_color_is_the_same_region():
     regions, said = pair((BLUE, GREEN, RED), (GREEN, RED, BLUE))
     assert said == ()
     assert [r.name for r in regions] == [

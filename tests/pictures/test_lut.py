@@ -25,7 +25,7 @@ def read_cube(path):
     return np.array(rows).reshape(size, size, size, 3).transpose(2, 1, 0, 3)
 
 
-def test_a_smooth_change_of_colours_is_found():
+def test_a_smooth_change_of_colors_is_found():
     table = lut.fit_lut(pixels(), graded(pixels()), 17)
     other = pixels(1)
     assert np.abs(table(other) - graded(other)).max() < 0.02
@@ -56,14 +56,14 @@ def test_what_no_table_can_do_is_said_by_its_error():
 def test_it_interpolates_as_scipy_does():
     table = lut.fit_lut(pixels(), graded(pixels()), 9)
     axis = np.linspace(0, 1, 9)
-    wanted = RegularGridInterpolator((axis, axis, axis), table.colours)(pixels(2))
+    wanted = RegularGridInterpolator((axis, axis, axis), table.colors)(pixels(2))
     assert np.allclose(table(pixels(2)), wanted, atol=1e-5)
 
 
 def test_the_file_holds_the_table_with_red_changing_fastest(tmp_path):
     table = lut.fit_lut(pixels(), graded(pixels()), 9)
     table.write(tmp_path / "grade.cube", 'canal "by" photowct')
-    assert np.allclose(read_cube(tmp_path / "grade.cube"), table.colours, atol=1e-6)
+    assert np.allclose(read_cube(tmp_path / "grade.cube"), table.colors, atol=1e-6)
     assert (tmp_path / "grade.cube").read_text().startswith('TITLE "canal by photowct"\n')
 
 

@@ -75,7 +75,7 @@ def test_a_soft_edge_is_scipys_box_filter_twice(feather):
     )
 
 
-def test_a_ramp_is_smooth_centred_and_as_wide_as_asked():
+def test_a_ramp_is_smooth_centered_and_as_wide_as_asked():
     row = np.asarray(FeatheredMask(step(), 12))[10]
     assert (np.diff(row) >= 0).all()
     assert row[12] + row[13] == pytest.approx(1)

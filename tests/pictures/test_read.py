@@ -53,7 +53,7 @@ def read_bytes(folder, data, name="picture.bin", **options):
     return read(path, **options)
 
 
-def png(width, height, bits=8, colour=2, rows=b""):
+def png(width, height, bits=8, color=2, rows=b""):
     """A PNG written by hand, with any size in its header."""
 
     def chunk(kind, body):
@@ -61,7 +61,7 @@ def png(width, height, bits=8, colour=2, rows=b""):
             struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
         )
 
-    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, 0)
     parts = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
 
@@ -149,7 +149,7 @@ def test_palette_with_transparency(tmp_path):
     assert picture.alpha[0, 47] == 1
 
 
-def test_grey_of_sixteen_bits(tmp_path):
+def test_gray_of_sixteen_bits(tmp_path):
     picture = read_bytes(tmp_path, saved(Image.fromarray(NOISE16[..., 0]), "PNG"))
     assert np.array_equal(picture.pixels, np.dstack([sixteens(NOISE16[..., 0])] * 3))
 
@@ -170,7 +170,7 @@ def test_integers_of_32_bits_are_refused(tmp_path):
 
 @pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "AVIF"])
 def test_first_frame_of_an_animation(tmp_path, form):
-    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "lime", "blue")]
+    frames = [Image.new("RGB", (16, 16), color) for color in ("red", "lime", "blue")]
     picture = read_bytes(tmp_path, saved(frames[0], form, save_all=True, append_images=frames[1:]))
     assert np.abs(picture.pixels[8, 8] - [1, 0, 0]).max() < 0.03
     if form != "PNG":  # to libvips a moving PNG is a still one
@@ -240,7 +240,7 @@ def test_wide_gamut(tmp_path, primaries, curve):
 def test_sixteen_bits_stay_sixteen_through_a_profile():
     ramp = np.arange(65536, dtype=np.uint16).reshape(256, 256)
     image = Image.fromarray(ramp)
-    image.info["icc_profile"] = icc.profile("Grey", None, (0, (1.8,)))
+    image.info["icc_profile"] = icc.profile("Gray", None, (0, (1.8,)))
     picture = as_picture(image)
     assert len(np.unique(picture.pixels)) > 50_000
     linear = icc.decode(icc.SRGB_CURVE, picture.pixels[..., 0])
@@ -261,11 +261,11 @@ def test_an_srgb_profile_changes_nothing(tmp_path, profile):
     assert picture.notes == ()
 
 
-def test_profile_of_rgb_on_grey(tmp_path):
-    grey = Image.fromarray(NOISE[..., 0])
+def test_profile_of_rgb_on_gray(tmp_path):
+    gray = Image.fromarray(NOISE[..., 0])
     adobe = icc.profile("Adobe", icc.ADOBE_RGB, icc.ADOBE_CURVE)
-    picture = read_bytes(tmp_path, saved(grey, "JPEG", icc_profile=adobe, quality=100))
-    values = np.dstack([np.asarray(grey)] * 3) / 255
+    picture = read_bytes(tmp_path, saved(gray, "JPEG", icc_profile=adobe, quality=100))
+    values = np.dstack([np.asarray(gray)] * 3) / 255
     expected = icc.to_srgb(values, icc.ADOBE_RGB, icc.ADOBE_CURVE)
     assert np.abs(picture.pixels - expected).max() * 255 < 3  # JPEG itself moves a step or two
 
@@ -277,16 +277,16 @@ def test_profile_of_rgb_on_grey(tmp_path):
         icc.profile("P3", icc.DISPLAY_P3)[:300],
         icc.profile("P3", icc.DISPLAY_P3).replace(b"rTRC", b"xTRC"),
         icc.profile("P3", icc.DISPLAY_P3).replace(b"mntr", b"link"),
-        icc.profile("grey"),
+        icc.profile("gray"),
     ],
-    ids=["garbage", "cut off", "no curve", "device link", "grey on RGB"],
+    ids=["garbage", "cut off", "no curve", "device link", "gray on RGB"],
 )
 def test_unusable_profiles_are_ignored_with_a_note(profile):
     image = Image.fromarray(NOISE)
     image.info["icc_profile"] = profile
     picture = as_picture(image)
     assert np.array_equal(picture.pixels, eights(NOISE))
-    assert "ignored its colour profile" in picture.notes[0]
+    assert "ignored its color profile" in picture.notes[0]
 
 
 @pytest.mark.parametrize("form", ["JPEG", "TIFF"])

@@ -39,9 +39,9 @@ def test_white_is_inside(given):
     assert len(found.sha256) == 64
 
 
-def test_grey_is_in_between():
-    grey = (np.arange(1200).reshape(30, 40) % 256).astype(np.uint8)
-    np.testing.assert_allclose(read_mask(grey, "mask", PHOTO).raster, grey / 255, atol=1e-7)
+def test_gray_is_in_between():
+    gray = (np.arange(1200).reshape(30, 40) % 256).astype(np.uint8)
+    np.testing.assert_allclose(read_mask(gray, "mask", PHOTO).raster, gray / 255, atol=1e-7)
 
 
 def test_a_file_is_called_by_its_name_and_a_mistake_too(tmp_path):
@@ -61,11 +61,11 @@ def test_another_size_is_resampled_and_told():
     assert "which stretches it" in read_mask(half(40, 40), "sky", PHOTO).notes[0]
 
 
-def test_a_coloured_mask_counts_by_its_brightest_channel_and_is_told():
+def test_a_colored_mask_counts_by_its_brightest_channel_and_is_told():
     red = np.dstack([half(), 0 * half(), 0 * half()])
     found = read_mask(red, "sky", PHOTO)
     assert np.array_equal(found.raster, half(top=1))
-    assert found.notes == ("sky is not grey: its brightest channel counts as the mask.",)
+    assert found.notes == ("sky is not gray: its brightest channel counts as the mask.",)
 
 
 def test_a_large_mask_stays_where_it_is(tmp_path, monkeypatch):

@@ -55,7 +55,7 @@ def test_shape_type_and_range(shape):
 
 
 @given(value=st.floats(0, 1, width=32), shape=st.tuples(st.integers(1, 40), st.integers(1, 40)))
-def test_a_flat_colour_stays_flat(value, shape):
+def test_a_flat_color_stays_flat(value, shape):
     flat = np.full((7, 11, 3), value, np.float32)
     assert np.abs(resize(flat, *shape) - value).max() < 1e-6
 

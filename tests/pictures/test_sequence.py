@@ -22,15 +22,15 @@ def test_the_next_number_is_found_with_its_zeros(tmp_path, name, after):
     assert sequence.adjacent_picture(there) == here  # the last one has only one before it
 
 
-def test_a_picture_without_number_or_neighbour_has_none(tmp_path):
+def test_a_picture_without_number_or_neighbor_has_none(tmp_path):
     assert sequence.adjacent_picture(save(tmp_path / "canal.png")) is None
     assert sequence.adjacent_picture(save(tmp_path / "canal_0001.png")) is None
 
 
 def test_the_change_is_the_mean_difference_in_0_to_1(tmp_path):
     paths = [tmp_path / "a.png", tmp_path / "b.png"]
-    for path, grey in zip(paths, (51, 153), strict=True):
-        Image.new("RGB", (40, 30), (grey,) * 3).save(path)
+    for path, gray in zip(paths, (51, 153), strict=True):
+        Image.new("RGB", (40, 30), (gray,) * 3).save(path)
     assert sequence.mean_abs_difference(*paths) == pytest.approx(0.4, abs=0.005)
 
 
@@ -49,7 +49,7 @@ def test_what_cannot_be_compared_has_changed_without_bound(tmp_path):
     )
 
 
-def test_alpha_and_grey_can_be_compared(tmp_path):
+def test_alpha_and_gray_can_be_compared(tmp_path):
     paths = [tmp_path / "a.png", tmp_path / "b.png"]
     Image.new("RGBA", (40, 30), (90, 90, 90, 255)).save(paths[0])
     Image.new("L", (40, 30), 90).save(paths[1])

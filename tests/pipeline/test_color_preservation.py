@@ -1,4 +1,4 @@
-"""The colour stage: the same on arrays and on disk, partial, and only where it is asked for."""
+"""The color stage: the same on arrays and on disk, partial, and only where it is asked for."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from impasto.core.color_options import ColorOptions
 from impasto.core.errors import KnobError
 from impasto.core.picture import Picture
 from impasto.pictures import DiskArray, disk_array
-from impasto.pipeline.color_preservation import recolor_style, recolour
+from impasto.pipeline.color_preservation import recolor, recolor_style
 
 
 def pixels(seed, shape=(40, 50)):
@@ -17,26 +17,26 @@ def pixels(seed, shape=(40, 50)):
     return (0.5 * tint + 0.5 * random.random((*shape, 3))).astype(np.float32)
 
 
-def recoloured(**how):
+def recolored(**how):
     painting = pixels(1)
-    recolour(painting, pixels(0), ColorOptions(**how))
+    recolor(painting, pixels(0), ColorOptions(**how))
     return painting
 
 
 @pytest.mark.parametrize("keep", ["luminance", "yuv", "histogram", "covariance"])
 def test_half_of_it_lies_halfway(keep):
-    whole, half = recoloured(keep=keep), recoloured(keep=keep, share=0.5)
+    whole, half = recolored(keep=keep), recolored(keep=keep, share=0.5)
     assert np.abs(whole - pixels(1)).mean() > 0.01
     assert np.allclose(half, (whole + pixels(1)) / 2, atol=1e-6)
 
 
 @pytest.mark.parametrize("keep", ["histogram", "covariance"])
-def test_the_mean_colour_becomes_the_photographs(keep):
-    assert np.allclose(recoloured(keep=keep).mean((0, 1)), pixels(0).mean((0, 1)), atol=3e-3)
+def test_the_mean_color_becomes_the_photographs(keep):
+    assert np.allclose(recolored(keep=keep).mean((0, 1)), pixels(0).mean((0, 1)), atol=3e-3)
 
 
 def test_yuv_keeps_the_photographs_chroma():
-    found, photo = rgb2yuv(recoloured(keep="yuv")), rgb2yuv(pixels(0))
+    found, photo = rgb2yuv(recolored(keep="yuv")), rgb2yuv(pixels(0))
     assert np.abs(found - photo)[..., 1:].mean() < 5e-3
 
 
@@ -45,26 +45,26 @@ def test_a_painting_on_disk_comes_out_the_same(keep, monkeypatch):
     monkeypatch.setattr(disk_array, "CHUNK_PIXELS", 300)
     painting = DiskArray((40, 50, 3), 16)
     painting[:, :] = pixels(1)
-    recolour(painting, pixels(0), ColorOptions(mode=keep))
-    assert np.allclose(np.asarray(painting), recoloured(keep=keep), atol=1e-3)
+    recolor(painting, pixels(0), ColorOptions(mode=keep))
+    assert np.allclose(np.asarray(painting), recolored(keep=keep), atol=1e-3)
 
 
 @pytest.mark.parametrize("keep", ["luminance", "histogram"])
 def test_outside_the_mask_nothing_changes(keep):
     mask = np.zeros((40, 50), np.float32)
     mask[:, :25] = 1
-    found = recoloured(keep=keep, mask=mask)
+    found = recolored(keep=keep, mask=mask)
     assert np.array_equal(found[:, 25:], pixels(1)[:, 25:])
     assert np.abs(found - pixels(1))[:, :25].mean() > 0.01
 
 
 def test_a_photograph_of_another_size_is_brought_to_the_paintings():
     painting = pixels(1)
-    recolour(painting, pixels(0, (80, 100)), ColorOptions(mode="luminance"))
+    recolor(painting, pixels(0, (80, 100)), ColorOptions(mode="luminance"))
     assert painting.shape == (40, 50, 3)
 
 
-def test_a_style_takes_the_contents_colours_and_keeps_its_name():
+def test_a_style_takes_the_contents_colors_and_keeps_its_name():
     style = Picture(pixels(1), name="style.jpg", sha256="abc")
     found = recolor_style(
         style, Picture(pixels(0)), ColorOptions(mode="covariance", stage="before")
@@ -76,9 +76,9 @@ def test_a_style_takes_the_contents_colours_and_keeps_its_name():
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        ({"keep": "colour"}, "keep_colour = 'colour'"),
+        ({"keep": "color"}, "keep_color = 'color'"),
         ({"keep": "yuv", "share": 1.5}, "0 to 1"),
-        ({"keep": "luminance", "when": "before"}, "--colour-when after"),
+        ({"keep": "luminance", "when": "before"}, "--color-stage after"),
         ({"keep": "yuv", "when": "later"}, "before or after"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The edge report and the table of colours of a painting."""
+"""The edge report and the table of colors of a painting."""
 
 import json
 
@@ -67,7 +67,7 @@ def test_a_recipe_of_before_has_no_figures_and_can_be_read():
     assert Recipe.from_json(json.dumps(old)).structure == {}
 
 
-def test_a_change_of_colours_alone_is_all_in_the_table(photo):
+def test_a_change_of_colors_alone_is_all_in_the_table(photo):
     painting = (photo @ np.diag([0.6, 0.8, 1.0]) + (0.1, 0.0, 0.0)).clip(0, 1).astype(np.float32)
     table = lut.make_color_lut(photo, painting)
     assert table.explained_fraction > 0.99

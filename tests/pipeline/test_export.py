@@ -106,11 +106,11 @@ def test_adain_paints_the_same_in_onnx_runtime(adain_model, output, size, streng
         torch.testing.assert_close(painting, content, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("grey", [0.5, 0.3])  # of 0.5 the encoder sees nothing at all
-def test_a_content_without_variance_is_painted_the_same(adain_model, output, grey):
+@pytest.mark.parametrize("gray", [0.5, 0.3])  # of 0.5 the encoder sees nothing at all
+def test_a_content_without_variance_is_painted_the_same(adain_model, output, gray):
     export_onnx("adain", output, weights=adain_model)
     painter = adain.AdaINModel(adain_model, FP32)
-    content, style = torch.full((1, 3, 40, 40), grey), picture(40, 40)
+    content, style = torch.full((1, 3, 40, 40), gray), picture(40, 40)
     painter.set_styles([style], [1.0])
     painting = in_runtime(output, content=content, style=style, strength=np.float32(1))
     torch.testing.assert_close(painting, in_torch(painter, content), atol=1e-3, rtol=0)
@@ -168,7 +168,7 @@ def test_the_second_pass_of_the_decoder_runs_only_at_need(adain_model, output):
 
 
 @pytest.mark.parametrize(
-    ("method", "why"), [("wct", "eigen-decomposition"), ("gatys", "optimises every picture")]
+    ("method", "why"), [("wct", "eigen-decomposition"), ("gatys", "optimizes every picture")]
 )
 def test_a_method_that_cannot_be_exported_says_why(output, method, why):
     with pytest.raises(KnobError, match=f"{why}.*Export fast or adain"):

@@ -15,7 +15,7 @@ from impasto.pipeline.stylize import perform
 side, precision = int(sys.argv[1]), sys.argv[2]
 random = np.random.default_rng(0)
 photo, style = random.random((2, side, side, 3), dtype=np.float32)
-knobs = {"steps": 16, "coarsest": 0, "precision": precision}
+knobs = {"steps": 16, "min_size": 0, "precision": precision}
 request = impasto.request(photo, style, **knobs)
 plan = impasto.plan(request)
 result = perform(request, plan)

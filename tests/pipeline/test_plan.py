@@ -167,9 +167,9 @@ def test_a_style_that_is_the_content_is_warned_of():
 
 
 def test_a_frame_of_a_film_is_warned_of_and_a_single_picture_is_not(tmp_path):
-    grey = np.full((30, 40, 3), 90, np.uint8)
+    gray = np.full((30, 40, 3), 90, np.uint8)
     for number, shade in ((1, 0), (2, 2), (9, 0)):
-        Image.fromarray(grey + np.uint8(shade)).save(tmp_path / f"walk_{number}.png")
+        Image.fromarray(gray + np.uint8(shade)).save(tmp_path / f"walk_{number}.png")
     frame, alone = (read(tmp_path / f"walk_{number}.png") for number in (1, 9))
     assert any("flicker" in w for w in make_plan(request(content=frame)).warnings)
     assert not any("flicker" in w for w in make_plan(request(content=alone)).warnings)

@@ -30,7 +30,7 @@ def painted(files, **settings):
     [
         {},
         {"size": 37, "seed": 5, "init": "noise"},
-        {"size": 50, "optimizer": "adam", "averaging": 0.9, "coarsest": 16, "tv": 1.0},
+        {"size": 50, "optimizer": "adam", "ema_decay": 0.9, "min_size": 16, "tv": 1.0},
     ],
     ids=["plain", "noise", "many knobs"],
 )

@@ -16,15 +16,13 @@ from impasto.pipeline.region_options import _LabelImage
 from impasto.pipeline.segmentation import MIN_AREA_FRACTION, kmeans, match_clusters, segment_pair
 
 
-def scene(height, width, colours, noises, seed=0):
-    """Bands from top to bottom, each of a colour and as rough as asked."""
+def scene(height, width, colors, noises, seed=0):
+    """Bands from top to bottom, each of a color and as rough as asked."""
     random = np.random.default_rng(seed)
     pixels = np.empty((height, width, 3), np.float32)
-    edges = np.linspace(0, height, len(colours) + 1).astype(int)
-    for (top, bottom), colour, noise in zip(
-        itertools.pairwise(edges), colours, noises, strict=True
-    ):
-        pixels[top:bottom] = colour
+    edges = np.linspace(0, height, len(colors) + 1).astype(int)
+    for (top, bottom), color, noise in zip(itertools.pairwise(edges), colors, noises, strict=True):
+        pixels[top:bottom] = color
         pixels[top:bottom] += noise * random.standard_normal((bottom - top, width, 1))
     return Picture(pixels.clip(0, 1), name=f"scene {seed}")
 
@@ -36,11 +34,11 @@ def test_bands_are_found_and_paired_with_their_likes():
     content = scene(160, 200, (SKY, LEAVES, SAND), (0.0, 0.25, 0.03))
     style = scene(200, 150, (LEAVES, SAND, SKY), (0.25, 0.03, 0.0), 1)
     own, theirs = segment_pair(content, style, 3)
-    assert len(own.colours) == len(theirs.colours) == 3
+    assert len(own.colors) == len(theirs.colors) == 3
     places = {"sky": (20, 180), "leaves": (80, 30), "sand": (140, 100)}
     for name, (here, there) in places.items():
-        colours = [x.colours[x.indices[row, 70]] for x, row in ((own, here), (theirs, there))]
-        assert colours[0] == colours[1], name
+        colors = [x.colors[x.indices[row, 70]] for x, row in ((own, here), (theirs, there))]
+        assert colors[0] == colors[1], name
     for labels, ends in ((own, (53, 106)), (theirs, (66, 133))):
         straight = labels.indices[[ends[0] - 16, ends[0] + 16, ends[1] - 16, ends[1] + 16]]
         assert (straight == straight[:, :1]).all()
@@ -50,7 +48,7 @@ def test_the_same_pictures_give_the_same_labels():
     content, style = scene(90, 70, (SKY, SAND), (0.02, 0.1)), scene(60, 80, (SAND, SKY), (0.1, 0))
     one, two = (segment_pair(content, style, 2) for _ in range(2))
     for a, b in zip(one, two, strict=True):
-        assert a.colours == b.colours
+        assert a.colors == b.colors
         assert np.array_equal(a.indices, b.indices)
 
 
@@ -59,14 +57,14 @@ def test_odd_sizes_have_labels_too(size):
     content = scene(*size, (SKY,), (0.1,))
     own, theirs = segment_pair(content, scene(50, 50, (SKY, LEAVES), (0.1, 0.2)), 3)
     assert own.indices.shape == size
-    assert own.indices.max() < len(own.colours)
+    assert own.indices.max() < len(own.colors)
     assert theirs.indices.shape == (50, 50)
 
 
-def test_a_picture_of_one_colour_is_divided_somehow():
+def test_a_picture_of_one_color_is_divided_somehow():
     flat = Picture(np.full((40, 60, 3), 0.5, np.float32))
     own, _ = segment_pair(flat, scene(50, 50, (SKY, LEAVES), (0.1, 0.2)), 4)
-    assert 1 <= len(own.colours) <= 4
+    assert 1 <= len(own.colors) <= 4
 
 
 def test_labels_are_in_the_order_of_a_label_picture_read_from_a_file():
@@ -75,9 +73,9 @@ def test_labels_are_in_the_order_of_a_label_picture_read_from_a_file():
         scene(60, 80, (SAND, SKY), (0.1, 0.0)), 3,
     )  # fmt: skip
     for labels in pair:
-        masks = [labels.mask(colour) for colour in labels.colours]
-        again = read_label_map(np.asarray(_LabelImage(masks, labels.colours)), "again")
-        assert again.colours == labels.colours
+        masks = [labels.mask(color) for color in labels.colors]
+        again = read_label_map(np.asarray(_LabelImage(masks, labels.colors)), "again")
+        assert again.colors == labels.colors
         assert np.array_equal(again.indices, labels.indices)
         assert min(labels.fractions) >= MIN_AREA_FRACTION
 
@@ -91,7 +89,7 @@ def test_a_thin_band_between_two_fields_is_no_region(monkeypatch):
     own, _ = segment_pair(content, content, 2)
     left, right = own.indices[80, 20], own.indices[80, 140]
     assert left != right
-    assert len(own.colours) == 2
+    assert len(own.colors) == 2
 
 
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 999))

@@ -18,7 +18,7 @@ from impasto.pipeline import make_plan, make_request
 from impasto.pipeline.checkpoint import Checkpoint
 from impasto.pipeline.stylize import run_identity, run_request
 
-QUICK = {"style_layers": ("conv1_1",), "content_layers": ("conv2_1",), "coarsest": 24}
+QUICK = {"style_layers": ("conv1_1",), "content_layers": ("conv2_1",), "min_size": 24}
 STEPS = 5
 
 

@@ -1,4 +1,4 @@
-"""Scores against other ways to the same numbers: scipy's optimiser, closed forms, simulation."""
+"""Scores against other ways to the same numbers: scipy's optimizer, closed forms, simulation."""
 
 import math
 
@@ -37,14 +37,14 @@ TIED = [(a, b, wins, losses, 3 + a) for a, b, wins, losses, _ in COUNTS]
 
 
 @pytest.mark.parametrize("counts", [COUNTS, TIED], ids=["without ties", "with ties"])
-def test_scores_are_those_of_a_general_optimiser(counts):
+def test_scores_are_those_of_a_general_optimizer(counts):
     votes, ties = votes_of(counts), counts is TIED
     best = optimize.minimize(loss, np.zeros(3 + ties), args=(votes, 4, ties), tol=1e-12)
     expected = np.r_[best.x[:3], 0.0]
     found = fit_bradley_terry(votes, 4)
     assert found.scores == pytest.approx(expected - expected.mean(), abs=1e-4)
     assert found.tie_parameter == pytest.approx(math.exp(best.x[3]) if ties else 0.0, abs=1e-4)
-    assert not found.regularised
+    assert not found.regularized
 
 
 def test_variances_are_those_of_the_numeric_hessian():
@@ -102,14 +102,14 @@ def test_the_order_of_the_methods_does_not_matter(order):
 
 def test_who_always_wins_gets_half_an_answer_against_it():
     found = fit_bradley_terry(votes_of([(0, 1, 10, 0, 0)]), 2)
-    assert found.regularised
+    assert found.regularized
     assert found.preference(0, 1).value == pytest.approx(10.5 / 11)
     assert 0.5 < found.preference(0, 1).low < found.preference(0, 1).high < 1
 
 
 def test_who_wins_or_ties_always_has_no_finite_maximum_either():
     found = fit_bradley_terry(votes_of([(0, 1, 6, 0, 6)]), 2)
-    assert found.regularised
+    assert found.regularized
     assert np.isfinite(found.scores).all()
 
 
@@ -117,14 +117,14 @@ def test_who_wins_or_ties_always_has_no_finite_maximum_either():
 def test_without_a_preference_all_scores_are_the_same(counts):
     found = fit_bradley_terry(votes_of(counts), 3)
     assert found.scores == pytest.approx([0, 0, 0], abs=1e-9)
-    assert found.regularised
+    assert found.regularized
     assert found.preference(0, 2).low < 0.2
     assert found.preference(0, 2).high > 0.8
 
 
 def test_methods_that_never_met_are_compared_through_a_third():
     found = fit_bradley_terry(votes_of([(0, 1, 12, 6, 0), (1, 2, 12, 6, 0)]), 3)
-    assert not found.regularised
+    assert not found.regularized
     assert found.preference(0, 2).value == pytest.approx(logistic(2 * math.log(2)))
     assert found.preference(0, 2).high - found.preference(0, 2).low > (
         found.preference(0, 1).high - found.preference(0, 1).low

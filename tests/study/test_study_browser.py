@@ -287,7 +287,7 @@ def test_text_can_be_read_by_day_and_by_night(visit, scheme):
         assert contrast(page, selector) >= 4.5
     page.get_by_role("button", name="Begin").click()
     page.wait_for_selector(f"{READY}.pair")
-    page.wait_for_load_state()  # the colours are in the style sheet, which may come after the words
+    page.wait_for_load_state()  # the colors are in the style sheet, which may come after the words
     for selector in ("h1", ".count", ".progress span", "figcaption", ".choices button"):
         assert contrast(page, selector) >= 4.5
 

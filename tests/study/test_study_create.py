@@ -222,7 +222,7 @@ def test_folders_without_a_common_name_are_refused_with_what_they_have(tmp_path,
     assert not target.exists()
 
 
-def test_a_missing_folder_is_named_with_its_neighbour(results, target, tmp_path):
+def test_a_missing_folder_is_named_with_its_neighbor(results, target, tmp_path):
     with pytest.raises(InputError, match=r"no folder .*okapy.*did you mean .*okapi"):
         make_study(target, {**results, "okapi": tmp_path / "results" / "okapy"})
 

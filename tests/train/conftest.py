@@ -66,7 +66,7 @@ def taught(tmp_path):
 
 LORA = {
     "steps": 4, "batch": 2, "rank": 2, "alpha": 2.0, "precision": "fp32", "early_stop": False,
-    "samples": "a boat", "sample_steps": 2, "learning_rate": 1e-2, "checkpointing": False,
+    "samples": "a boat", "sample_steps": 2, "learning_rate": 1e-2, "gradient_checkpointing": False,
     "blocks": ("mid",),
 }  # fmt: skip
 

@@ -111,6 +111,6 @@ def test_pictures_are_upright_and_on_white(tmp_path):
 
 
 def test_16_bits_are_not_white(tmp_path):
-    grey = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
-    Image.fromarray(grey).save(tmp_path / "deep.png")
-    assert np.abs(read_on_white(tmp_path / "deep.png")[:, :, 0] - grey / 65535).max() < 1e-4
+    gray = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    Image.fromarray(gray).save(tmp_path / "deep.png")
+    assert np.abs(read_on_white(tmp_path / "deep.png")[:, :, 0] - gray / 65535).max() < 1e-4

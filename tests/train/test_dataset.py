@@ -14,7 +14,7 @@ def solid(path, value, size=(70, 66)):
 
 @pytest.fixture
 def shades(tmp_path):
-    """Five pictures of one grey each, so that a crop says which picture it is of."""
+    """Five pictures of one gray each, so that a crop says which picture it is of."""
     folder = tmp_path / "shades"
     (folder / "deeper").mkdir(parents=True)
     for number in range(5):

@@ -19,7 +19,7 @@ def output_of(loop):
 
 def test_a_model_holds_what_was_taught_and_says_how(loop_of, taught, album_folders, narrow):
     loop = loop_of("fast", learning_rate=1e-2)
-    taught(loop, note="painted by nobody; CC0", licence="CC0-1.0")
+    taught(loop, note="painted by nobody; CC0", license="CC0-1.0")
     path = output_of(loop)
     model = read_model(path, "out", "", "fast")
     assert model.about["styles"] == ["style-0", "style-1", "style-2"]
@@ -29,13 +29,13 @@ def test_a_model_holds_what_was_taught_and_says_how(loop_of, taught, album_folde
     card = model.card
     assert card["command"] == (
         "impasto train fast --photos photos --styles styles --note 'painted by nobody; CC0' "
-        "--licence CC0-1.0 "
-        "--steps 6 --batch 2 --side 64 --learning-rate 0.01 --precision fp32 "
-        "--judge narrow.safetensors -o out.safetensors"
+        "--license CC0-1.0 "
+        "--steps 6 --batch-size 2 --crop-size 64 --learning-rate 0.01 --precision fp32 "
+        "--loss-network narrow.safetensors -o out.safetensors"
     )
     assert card["pictures"] == {"photos": 7, "styles": 3}
     assert card["data"] == "painted by nobody; CC0"
-    assert card["licence"] == "CC0-1.0"
+    assert card["license"] == "CC0-1.0"
     assert card["steps"] == 6
     assert set(card["losses"]) == {"content", "style", "tv", "gamut"}
     folders = {str(narrow.parent), *(str(folder.parent) for folder in album_folders)}
@@ -81,7 +81,7 @@ def test_a_new_style_is_learnt_beside_the_known_ones(loop_of, taught, tmp_path, 
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"table"}
     assert torch.equal(before["table"][:3], after["table"][:3])
-    assert "--start first.safetensors" in model.card["command"]
+    assert "--init-from first.safetensors" in model.card["command"]
     assert "--table-only" in model.card["command"]
 
 

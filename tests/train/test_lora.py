@@ -171,7 +171,7 @@ def test_the_steps_of_the_noise_are_spread_evenly(lora_of):
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        ({"prior": 2}, "give a --trigger"),
+        ({"num_prior_images": 2}, "give a --trigger"),
         ({"blocks": ("up.blok_1",)}, "Did you mean up.block_1?"),
         ({"side": 8}, "at least 16 px"),
         ({"model": "no/such-model"}, "no/such-model"),

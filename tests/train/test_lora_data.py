@@ -1,4 +1,4 @@
-"""What a LoRA learns from: prior pictures, long captions, and a base under a licence."""
+"""What a LoRA learns from: prior pictures, long captions, and a base under a license."""
 
 import shutil
 
@@ -12,22 +12,22 @@ from impasto.train.task import Share
 pytest.importorskip("diffusers")
 
 
-@pytest.mark.parametrize("prior", ["painted", "folder"])
+@pytest.mark.parametrize("num_prior_images", ["painted", "folder"])
 def test_prior_pictures_hold_the_base(lora_of, pictures, prior):
     if prior == "painted":
-        lesson = lora_of(trigger="zq", prior=3, prior_weight=2.0).lesson
+        lesson = lora_of(trigger="zq", num_prior_images=3, prior_weight=2.0).lesson
         assert lesson.prior.kept[0].caption == "a boat and a tree"
         assert len(lesson.prior.kept) == 3
     else:
         lesson = lora_of(styles=[str(pictures)], prior_prompt="a thing").lesson
         assert len(lesson.prior.kept) == 5
     terms = lesson.loss(lesson.network, 0, Share())
-    assert set(terms) == {"style", "prior"}
-    assert float(terms["prior"].detach()) > 0
+    assert set(terms) == {"style", "num_prior_images"}
+    assert float(terms["num_prior_images"].detach()) > 0
 
 
 def test_every_prior_picture_is_seen_alike_and_at_many_steps_of_the_noise(lora_of, monkeypatch):
-    lesson = lora_of(trigger="zq", prior=8, prior_prompt="a thing", batch=1).lesson
+    lesson = lora_of(trigger="zq", num_prior_images=8, prior_prompt="a thing", batch=1).lesson
     turns = []
     monkeypatch.setattr(
         lesson, "_error", lambda network, turn: (turns.append(turn), torch.zeros(()))[1]
@@ -84,15 +84,15 @@ def test_words_are_read_as_by_the_pipeline(lora_of, tiny, kind):
             assert not found[0].any()
 
 
-def test_a_licence_against_commercial_use_has_to_be_accepted(lora_of, tiny, tmp_path):
+def test_a_license_against_commercial_use_has_to_be_accepted(lora_of, tiny, tmp_path):
     folder = tmp_path / "nc"
     shutil.copytree(tiny["sd15"], folder)
     (folder / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n")
-    with pytest.raises(KnobError, match=r"cc-by-nc-4\.0.*--accept-licence"):
+    with pytest.raises(KnobError, match=r"cc-by-nc-4\.0.*--accept-license"):
         lora_of(model=str(folder))
-    lesson = lora_of(model=str(folder), accept_licence=True).lesson
-    assert "licence cc-by-nc-4.0" in lesson.remarks[0]
-    assert lesson.product()[1]["base_licence"] == "cc-by-nc-4.0"
+    lesson = lora_of(model=str(folder), accept_license=True).lesson
+    assert "license cc-by-nc-4.0" in lesson.remarks[0]
+    assert lesson.product()[1]["base_license"] == "cc-by-nc-4.0"
 
 
 def test_a_picture_that_only_one_reader_can_read_is_left_out(lora_of, pictures, monkeypatch):
@@ -115,10 +115,10 @@ def test_a_picture_that_only_one_reader_can_read_is_left_out(lora_of, pictures, 
 def test_deep_pictures_are_learnt_as_they_look(lora_of, tmp_path):
     import numpy as np
 
-    grey = np.full((48, 48), 8000, np.uint16)
+    gray = np.full((48, 48), 8000, np.uint16)
     (tmp_path / "deep").mkdir()
     (tmp_path / "flat").mkdir()
-    Image.fromarray(grey).save(tmp_path / "deep" / "a.png")
-    Image.fromarray((grey / 257).round().astype(np.uint8)).save(tmp_path / "flat" / "a.png")
+    Image.fromarray(gray).save(tmp_path / "deep" / "a.png")
+    Image.fromarray((gray / 257).round().astype(np.uint8)).save(tmp_path / "flat" / "a.png")
     means = [lora_of(photos=tmp_path / n).lesson.data.kept[0].mean for n in ("deep", "flat")]
     torch.testing.assert_close(*means, atol=1e-3, rtol=0)

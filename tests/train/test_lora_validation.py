@@ -120,7 +120,7 @@ def test_where_a_preview_does_not_fit_what_was_taught_is_kept(lora_of, monkeypat
         if progress.step == 2:
             progress.preview()
 
-    with pytest.raises(ResourceError, match="smaller --side"):
+    with pytest.raises(ResourceError, match="smaller --crop-size"):
         loop.run(watch)
     assert lora_of(resume=True).step == 2
 

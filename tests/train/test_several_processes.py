@@ -47,7 +47,7 @@ def test_processes_share_the_steps_and_one_of_them_writes(album_folders, narrow,
     (tmp_path / "driver.py").write_text(DRIVER)
     out = tmp_path / "out.safetensors"
     words = ["train", "fast", "--photos", photos, "--styles", styles, "-o", out, "--steps", 3,
-             "--batch", 2, "--side", 64, "--judge", narrow, "--device", "cpu",
+             "--batch-size", 2, "--crop-size", 64, "--loss-network", narrow, "--device", "cpu",
              "--precision", "fp32", "--preview", tmp_path / "steps", "--json"]  # fmt: skip
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2",
               "--master_port", "0", "--standalone", tmp_path / "driver.py", tmp_path]  # fmt: skip
@@ -88,16 +88,16 @@ def test_a_lora_is_taught_and_looked_at_by_two_processes(album_folders, tiny, tm
     out = tmp_path / "out.safetensors"
     words = ["-m", "impasto", "train", "lora", "--pictures", album_folders[1], "-o", out,
              "--model", tiny["sdxl"], "--steps", 3, "--rank", 2, "--device", "cpu",
-             "--precision", "fp32", "--text-encoders", "--trigger", "zq", "--prior", 2,
-             "--prior-prompt", "a thing", "--clip", write_clip(tmp_path / "clip"), "--looks", 3,
-             "--samples", "a boat", "--sample-steps", 2, "--json"]  # fmt: skip
+             "--precision", "fp32", "--train-text-encoders", "--trigger", "zq", "--num-prior-images", 2,
+             "--prior-prompt", "a thing", "--clip", write_clip(tmp_path / "clip"), "--evaluations", 3,
+             "--sample-prompts", "a boat", "--sample-steps", 2, "--json"]  # fmt: skip
     launch = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0",
               "--standalone"]  # fmt: skip
     done = run(*launch, *words)
     assert done.returncode == 0, done.stderr
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("{")]
     told = json.loads(line)
-    assert (told["steps"], set(told["losses"])) == (3, {"style", "prior"})
+    assert (told["steps"], set(told["losses"])) == (3, {"style", "num_prior_images"})
     looks = json.loads(read_lora_header(out).metadata["impasto"])["about"]["looks"]
     assert [look["step"] for look in looks] == [0, 1, 2, 3]
 

@@ -35,10 +35,10 @@ def fixed(monkeypatch):
     return fix
 
 
-def mixed_colours(pictures):
-    """A painter that moves with what it paints: every pixel's colours, mixed."""
-    colours = torch.tensor([[0.2, 0.7, 0.1], [0.9, -0.3, 0.2], [0.0, 0.4, 0.4]])
-    return torch.einsum("dc,nchw->ndhw", colours, pictures) + 0.1
+def mixed_colors(pictures):
+    """A painter that moves with what it paints: every pixel's colors, mixed."""
+    colors = torch.tensor([[0.2, 0.7, 0.1], [0.9, -0.3, 0.2], [0.0, 0.4, 0.4]])
+    return torch.einsum("dc,nchw->ndhw", colors, pictures) + 0.1
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -46,7 +46,7 @@ def test_a_painter_that_moves_with_the_picture_owes_nothing(fixed, seed):
     fixed(**ONLY_MOTION)
     pair = pairs_of(photographs(), seed)
     assert 0.3 < pair.seen.mean() < 1
-    lost = unsteadiness(mixed_colours(pair.first), mixed_colours(pair.second), pair)
+    lost = unsteadiness(mixed_colors(pair.first), mixed_colors(pair.second), pair)
     assert lost < 1e-9
 
 
@@ -54,7 +54,7 @@ def test_another_light_may_be_painted_and_any_other_change_is_counted(fixed):
     fixed(NOISY=0.0, RELIT=1.0)
     pair = pairs_of(photographs())
     assert pair.relit.all()
-    first, second = mixed_colours(pair.first), warp(mixed_colours(pair.first), pair.flow, "bicubic")
+    first, second = mixed_colors(pair.first), warp(mixed_colors(pair.first), pair.flow, "bicubic")
     lighter = second * torch.tensor([1.2, 0.8, 1.1]).view(3, 1, 1) + 0.1
     assert unsteadiness(first, lighter, pair) < 1e-9
     same_light = dataclasses.replace(pair, relit=torch.zeros(6, dtype=torch.bool))
@@ -64,8 +64,8 @@ def test_another_light_may_be_painted_and_any_other_change_is_counted(fixed):
 def test_only_what_both_frames_show_counts(fixed):
     fixed(**ONLY_MOTION)
     pair = pairs_of(photographs())
-    second = mixed_colours(pair.second) + 5 * (1 - pair.seen)
-    assert unsteadiness(mixed_colours(pair.first), second, pair) < 1e-9
+    second = mixed_colors(pair.second) + 5 * (1 - pair.seen)
+    assert unsteadiness(mixed_colors(pair.first), second, pair) < 1e-9
 
 
 def test_the_best_fit_of_the_light_is_numpys(fixed):
@@ -95,7 +95,7 @@ def test_the_gradient_is_the_loss_s_slope_although_the_fit_is_not_differentiated
 
 
 def test_the_second_frame_is_the_first_where_the_flow_points(fixed):
-    """Ramps tell where a colour comes from, to a tenth of a pixel."""
+    """Ramps tell where a color comes from, to a tenth of a pixel."""
     fixed(**ONLY_MOTION, PATCHED=0.0, STILL=0.0, WHOLE=0.0)
     y, x = torch.meshgrid(torch.arange(48.0), torch.arange(64.0), indexing="ij")
     ramps = torch.stack([x / 63, y / 47, torch.full_like(x, 0.5)]).expand(SIZE)
@@ -110,7 +110,7 @@ def test_the_second_frame_is_the_first_where_the_flow_points(fixed):
 def test_a_patch_hides_and_reveals(fixed):
     fixed(**ONLY_MOTION, PATCHED=1.0, STILL=1.0, WHOLE=1.0, LEAST=1.0)
     black = torch.zeros(SIZE)
-    black[1::2] = 1  # each picture's neighbour is of the other colour
+    black[1::2] = 1  # each picture's neighbor is of the other color
     pair = pairs_of(black)
     for n in range(6):
         of_patch = 1 - black[n, 0, 0, 0]

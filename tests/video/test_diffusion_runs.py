@@ -180,7 +180,7 @@ def test_pictures_keep_their_transparency(tiny, tmp_path):
 
 
 def test_windows_join_without_a_jump(tiny, monkeypatch):
-    """With the same noise for all, neighbours differ at a seam no more than within a window."""
+    """With the same noise for all, neighbors differ at a seam no more than within a window."""
 
     def apart(count):
         made = animator(tiny, styles=(), steps=3, window=8, overlap=4, guidance=1.0)

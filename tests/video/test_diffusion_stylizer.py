@@ -209,7 +209,7 @@ def test_a_motion_adapter_of_another_model_is_refused(tiny, tmp_path):
 
     of_15 = adapter(block_out_channels=[320, 640, 1280, 1280], motion_layers_per_block=2)
     refused(
-        r"320, 640, 1280, 1280 channels; the model .* has 8, 16, 16\. --motion \S+sdxl-beta fits "
+        r"320, 640, 1280, 1280 channels; the model .* has 8, 16, 16\. --motion-adapter \S+sdxl-beta fits "
         r"SDXL\. --model stable-diffusion-v1-5/\S+ fits the adapter",
         kind="sdxl", motion=of_15,
     )  # fmt: skip

@@ -18,7 +18,7 @@ from impasto.ops.warping import warp
 from impasto.pipeline import make_request
 from impasto.video import frame_stylizer as brushes
 from impasto.video.feedforward_stylizer import Steady, mixed
-from impasto.video.optimization_stylizer import Optimised
+from impasto.video.optimization_stylizer import Optimized
 from impasto.video.running_statistics import Remembering
 
 pytest.importorskip("cv2")
@@ -27,7 +27,7 @@ make_brush = functools.partial(brushes.make_brush, source=pytest.fail)
 
 
 class Flickers:
-    """A painter whose strokes are others in every frame: grain on a picture in other colours."""
+    """A painter whose strokes are others in every frame: grain on a picture in other colors."""
 
     align, halo, files = 4, 8, {"flickers": "0"}
 
@@ -98,7 +98,7 @@ def test_no_ghost_stays_where_a_thing_was(brush):
     assert np.abs(last - wanted)[trail].mean() < 0.02
 
 
-def test_colours_do_not_drift(brush):
+def test_colors_do_not_drift(brush):
     film = [texture(96, 128)] * 40
     painter = brush(1, grain=0.05)
     last = [painter(frame) for frame in film][-1]
@@ -161,7 +161,7 @@ def test_stability_0_is_every_frame_by_itself(models, method):
     from impasto.pipeline import stylize
 
     style = "red-lines" if method == "fast" else picture(48, 40, 3)
-    how = {"method": method, "weights": models[method], "precision": "fp32", "keep_colour": "yuv"}
+    how = {"method": method, "weights": models[method], "precision": "fp32", "keep_color": "yuv"}
     film = panning(2, height=64, width=80)
     brush = make_brush(make_request(film[0], style, **how), plan(64, 80), stability=0, flow="auto")
     for frame in film:
@@ -252,6 +252,6 @@ def test_a_network_that_is_stable_by_itself_needs_no_flow(models, tmp_path, stab
     assert "painted" in state["dis"]
 
 
-def test_a_method_that_optimises_has_its_own_brush(quick):
+def test_a_method_that_optimizes_has_its_own_brush(quick):
     request = make_request(texture(64, 80), picture(48, 40), method="gatys")
-    assert isinstance(make_brush(request, plan(64, 80), stability=1, flow="auto"), Optimised)
+    assert isinstance(make_brush(request, plan(64, 80), stability=1, flow="auto"), Optimized)

@@ -12,21 +12,21 @@ from impasto.video.image_sequence import Pictures, files_of, is_pictures, number
 
 @pytest.fixture
 def folder(tmp_path):
-    """Pictures 8 to 12 of rising grey, with alpha."""
+    """Pictures 8 to 12 of rising gray, with alpha."""
     for i in range(8, 13):
         pixels = np.full((20, 30, 3), i / 20, np.float32)
         write(pixels, tmp_path / f"a{i}.png", alpha=np.full((20, 30), 0.6, np.float32), bits=16)
     return tmp_path
 
 
-def greys(source):
+def grays(source):
     return [round(20 * float(frame.pixels[0, 0, 0])) for frame in source.frames()]
 
 
 def test_a_pattern_and_a_folder_go_by_the_numbers(folder):
     for name in (folder / "a%d.png", folder):
         source = Pictures(str(name), fps=Fraction(5))
-        assert greys(source) == [8, 9, 10, 11, 12]
+        assert grays(source) == [8, 9, 10, 11, 12]
         assert source.facts.seconds == 1
         assert source.facts.bits == 16
 
@@ -34,7 +34,7 @@ def test_a_pattern_and_a_folder_go_by_the_numbers(folder):
 def test_times_alpha_and_parts(folder):
     source = Pictures(str(folder), fps=Fraction(10), start=0.1, end=0.35, size=15)
     found = list(source.frames())
-    assert greys(source) == [9, 10, 11]
+    assert grays(source) == [9, 10, 11]
     assert [frame.time for frame in found] == [0, Fraction(1, 10), Fraction(2, 10)]
     assert found[0].pixels.shape == (10, 15, 3)
     assert found[0].alpha == pytest.approx(0.6, abs=1e-4)
@@ -42,7 +42,7 @@ def test_times_alpha_and_parts(folder):
 
 def test_a_still_is_seen_for_a_while(folder):
     source = Pictures(str(folder / "a8.png"), seconds=2, fps=Fraction(3))
-    assert greys(source) == [8] * 6
+    assert grays(source) == [8] * 6
     with pytest.raises(KnobError, match="--seconds"):
         Pictures(str(folder / "a8.png"))
 

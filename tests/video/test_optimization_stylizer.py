@@ -1,4 +1,4 @@
-"""The brush of methods that optimise: what a frame starts from and holds on to."""
+"""The brush of methods that optimize: what a frame starts from and holds on to."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from impasto.metrics.temporal import Gauge
 from impasto.ops.flow_estimation import DIS
 from impasto.pipeline import make_request
 from impasto.video import optimization_stylizer
-from impasto.video.optimization_stylizer import Optimised
+from impasto.video.optimization_stylizer import Optimized
 
 pytest.importorskip("cv2")
 PLAN = Plan(ExecutionSettings(48, 64, "cpu", "fp32"), Forecast(0, 0), 0)
@@ -23,10 +23,10 @@ def brush(narrow):
     def make(stability, flow=True, steps=12):
         request = make_request(
             texture(48, 64), picture(48, 64, 3), method="gatys", weights=str(narrow),
-            steps=steps, init="noise", coarsest=0,
+            steps=steps, init="noise", min_size=0,
             style_layers=["conv1_1", "conv2_1"], content_layers=["conv2_1"],
         )  # fmt: skip
-        return Optimised(request, PLAN, stability=stability, flow=DIS() if flow else None)
+        return Optimized(request, PLAN, stability=stability, flow=DIS() if flow else None)
 
     return make
 

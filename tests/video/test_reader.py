@@ -1,4 +1,4 @@
-"""Films are read upright, in the right colours, at their own times; what is broken is told of."""
+"""Films are read upright, in the right colors, at their own times; what is broken is told of."""
 
 import sys
 from fractions import Fraction
@@ -19,7 +19,7 @@ def read(path, **part):
 
 
 def flat(y, u, v, layout="yuv420p", height=16, width=16):
-    """Frames of one colour, given as Y, Cb and Cr."""
+    """Frames of one color, given as Y, Cb and Cr."""
     found = []
     for _ in range(2):
         frame = av.VideoFrame(width, height, layout)
@@ -66,9 +66,9 @@ def test_ten_bits_are_all_read(tmp_path):
     pictures = [flat(400 + i, 512, 512, "yuv420p10le")[0] for i in range(4)]
     path = clips.clip(tmp_path / "a.mkv", pictures, codec="ffv1", layout="yuv420p10le")
     film, found = read(path)
-    greys = [float(frame.pixels[8, 8, 1]) for frame in found]
+    grays = [float(frame.pixels[8, 8, 1]) for frame in found]
     assert film.facts.bits == 16
-    assert np.diff(greys) == pytest.approx(1 / 876, rel=0.05)  # 64 to 940 is black to white
+    assert np.diff(grays) == pytest.approx(1 / 876, rel=0.05)  # 64 to 940 is black to white
 
 
 def turned(picture, degrees, hflip, vflip):

@@ -46,8 +46,8 @@ def test_lossless_is_lossless(tmp_path, suffix, container):
 @pytest.mark.parametrize(
     ("suffix", "container"), [(".mp4", "mp4"), (".mkv", "matroska"), (".webm", "webm")]
 )
-def test_colours_come_back_as_they_went_in(tmp_path, suffix, container):
-    """Read by our own reader, whose colours are checked against BT.601 and BT.709."""
+def test_colors_come_back_as_they_went_in(tmp_path, suffix, container):
+    """Read by our own reader, whose colors are checked against BT.601 and BT.709."""
     pictures = [np.full((32, 48, 3), c, np.uint8) for c in ((200, 60, 40), (30, 90, 220))]
     how = coding(container)
     out = tmp_path / f"out{suffix}"

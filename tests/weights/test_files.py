@@ -1,4 +1,4 @@
-"""A user's own files: torchvision's layout is recognised, and nothing else gets in."""
+"""A user's own files: torchvision's layout is recognized, and nothing else gets in."""
 
 import os
 import pickle

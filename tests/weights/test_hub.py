@@ -390,7 +390,7 @@ def test_a_folder_with_one_adapter_is_enough_and_with_two_is_asked(tiny, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("licence", "forbids"),
+    ("license", "forbids"),
     [
         ("apache-2.0", False),
         ("openrail++", False),
@@ -401,11 +401,11 @@ def test_a_folder_with_one_adapter_is_enough_and_with_two_is_asked(tiny, tmp_pat
         ("fancy", False),
     ],
 )
-def test_licences_that_forbid_commercial_use_are_known(licence, forbids):
-    assert bool(hub.NON_COMMERCIAL_PATTERN.search(licence)) == forbids
+def test_licenses_that_forbid_commercial_use_are_known(license, forbids):
+    assert bool(hub.NON_COMMERCIAL_PATTERN.search(license)) == forbids
 
 
-def test_a_licence_is_read_from_the_models_card(tmp_path):
+def test_a_license_is_read_from_the_models_card(tmp_path):
     (tmp_path / "README.md").write_text("---\nlicense: other\nlicense_name: sai-nc\n---\n")
-    assert hub.locate(str(tmp_path)).licence() == "sai-nc"
-    assert hub.locate(str(Path(__file__).parent)).licence() == ""
+    assert hub.locate(str(tmp_path)).license() == "sai-nc"
+    assert hub.locate(str(Path(__file__).parent)).license() == ""

@@ -18,7 +18,7 @@ from impasto.weights.model_files import MODEL_TITLES, read_model, read_model_hea
 def saved(path, kind="fast", tensors=None, about=None, **meta):
     about = {"styles": ["one"], "widths": [1, 2, 3], "blocks": 1} if about is None else about
     with path.open("wb") as file:
-        write_model(file, kind, tensors or {"a": torch.ones(2)}, about, {"licence": "x"})
+        write_model(file, kind, tensors or {"a": torch.ones(2)}, about, {"license": "x"})
     return path
 
 
@@ -28,7 +28,7 @@ def test_what_was_written_is_read(tmp_path):
     model = read_model(path, "m", "sha", "fast")
     assert (model.name, model.sha256, model.model_type) == ("m", "sha", "fast")
     assert model.about["styles"] == ["one"]
-    assert model.card == {"licence": "x"}
+    assert model.card == {"license": "x"}
     assert model.tensors["a"].dtype == torch.float32
     assert torch.equal(model.tensors["a"], tensors["a"].half().float())
     assert torch.equal(model.tensors["bytes"], tensors["bytes"])

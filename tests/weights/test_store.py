@@ -23,7 +23,7 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def source_file(tmp_path, monkeypatch):
-    """A catalogue entry whose download is a file on this machine."""
+    """A catalog entry whose download is a file on this machine."""
     path = tmp_path / "tiny.pth"
     path.write_bytes(b"weights" * 1000)
     entry = dataclasses.replace(
@@ -67,7 +67,7 @@ def test_a_damaged_store_says_what_and_what_to_do_and_get_again_repairs_it(home)
         f.write(bytes([byte[0] ^ 1]))
     with pytest.raises(WeightsError) as altered:
         store.load_encoder("oxford")
-    for part in (str(path), OXFORD.converted_sha256, "impasto weights get oxford --again"):
+    for part in (str(path), OXFORD.converted_sha256, "impasto weights get oxford --force"):
         assert part in str(altered.value)
     with path.open("r+b") as f:
         f.truncate(1000)
@@ -175,7 +175,7 @@ def test_the_listing_is_whole_and_light(home):
     for line in lines.values():
         entry = line.entry
         assert all(
-            (entry.description, entry.source, entry.licence, entry.size_bytes, entry.used_by)
+            (entry.description, entry.source, entry.license, entry.size_bytes, entry.used_by)
         )
         assert bool(entry.url) != bool(entry.package)
         assert len(entry.sha256) == 64

@@ -75,7 +75,8 @@ class LanguageModel:
 
         Args:
             prompt: the question.
-            output_type: the answer's type: a pydantic model or a dataclass; its field's descriptions
+            output_type: the answer's type: a pydantic model or a dataclass; its field's
+            descriptions
                 and docstring are told to the model.
             images: float32 (height, width, 3) in 0..1, sent at ``MAX_IMAGE_SIDE_PX`` px at most.
             instructions: what it is, and how it is to answer.
@@ -152,7 +153,8 @@ def connect(name: str = "", url: str = "") -> LanguageModel | None:
         key = os.environ.get(PROVIDER_KEY_VARIABLES[provider], "")
         if not key:
             raise LanguageModelError(
-                f"The model {name} needs a key: set IMPASTO_MODEL_KEY or {PROVIDER_KEY_VARIABLES[provider]}."
+                f"The model {name} needs a key: set IMPASTO_MODEL_KEY or "
+                f"{PROVIDER_KEY_VARIABLES[provider]}."
             )
     _check_installed()
     return LanguageModel(
@@ -164,7 +166,9 @@ def connect(name: str = "", url: str = "") -> LanguageModel | None:
     )
 
 
-_SCHEMA_TEMPLATE = "Answer with a JSON object of this schema, and nothing before or after it:\n\n{schema}"
+_SCHEMA_TEMPLATE = (
+    "Answer with a JSON object of this schema, and nothing before or after it:\n\n{schema}"
+)
 
 
 def _parse_provider(name: str) -> str:
@@ -265,7 +269,11 @@ def describe_error(model: LanguageModel, error: Exception, timeout_seconds: floa
 
     causes = _exception_chain(error)
     if any(isinstance(each, TimeoutError) or "Timeout" in type(each).__name__ for each in causes):
-        longer = "; IMPASTO_MODEL_SECONDS gives it longer" if timeout_seconds == model.timeout_seconds else ""
+        longer = (
+            "; IMPASTO_MODEL_SECONDS gives it longer"
+            if timeout_seconds == model.timeout_seconds
+            else ""
+        )
         return f"The model {model} gave no answer in {timeout_seconds:g} s{longer}."
     if isinstance(error, ModelHTTPError):
         advice = _STATUS_HINTS.get(error.status_code, "its log may say why.")

@@ -73,7 +73,7 @@ if TYPE_CHECKING:
     ],
     help="auto, cpu, cuda, cuda:1 or mps [default auto].",
 )
-@click.option("--again", is_flag=True, help="Paint anew what an earlier run has finished.")
+@click.option("--force", is_flag=True, help="Paint anew what an earlier run has finished.")
 @reporter_flags
 def compare(ctx: click.Context) -> int:
     """Paint CONTENT in the manner of STYLE with every method, and show it side by side.

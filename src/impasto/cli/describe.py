@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from impasto.advise.describe.describe import MAX_WORDS_LIMIT, BACKENDS, DEFAULT_MAX_WORDS, Describer
+from impasto.advise.describe.describe import BACKENDS, DEFAULT_MAX_WORDS, MAX_WORDS_LIMIT, Describer
 from impasto.cli.console import Reporter
 from impasto.cli.progress import spinner
 
@@ -17,7 +17,7 @@ from impasto.cli.progress import spinner
 @click.command("describe")
 @click.argument("styles", metavar="STYLE…", nargs=-1, required=True, type=click.Path())
 @click.option(
-    "--by",
+    "--backend",
     type=click.Choice(("auto", *BACKENDS)),
     default="auto",
     metavar="|".join(("auto", *BACKENDS)),
@@ -44,7 +44,7 @@ from impasto.cli.progress import spinner
     help="A CLIP on the hub, fetched if it is not here, or a folder; unset: IMPASTO_CLIP.",
 )
 @click.option(
-    "--words",
+    "--max-words",
     type=click.IntRange(1, MAX_WORDS_LIMIT),
     default=DEFAULT_MAX_WORDS,
     metavar="INT",

@@ -41,7 +41,8 @@ def explain_error(error: BaseException) -> tuple[int, str]:
     if _is_out_of_memory(error):
         return (
             ResourceError.exit_code,
-            "The memory ran out. Close other programs, take a smaller --size, or say --fit.",
+            "The memory ran out. Close other programs, take a smaller --size, or say "
+            "--shrink-to-fit.",
         )
     if isinstance(error, OSError):  # a full disk behind stdout, a folder that may not be made
         where = f": {error.filename}" if error.filename else ""

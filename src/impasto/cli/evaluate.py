@@ -58,7 +58,7 @@ def _complete_metrics(
     metavar="PX",
     help="Long side to which results are reduced before they are measured [default 512].",
 )
-@click.option("--layers", is_flag=True, help="Also each layer of what is made of layers.")
+@click.option("--per-layer", is_flag=True, help="Also each layer of what is made of layers.")
 @click.option(
     "--explain",
     is_flag=True,

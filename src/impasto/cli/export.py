@@ -39,7 +39,7 @@ def _complete_methods(
     help="Of the network; unset: the method's.",
 )
 @click.option(
-    "--styles",
+    "--style",
     multiple=True,
     type=click.Path(),
     metavar="NAME|FILE",

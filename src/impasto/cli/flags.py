@@ -40,7 +40,7 @@ FLAG_SECTIONS = {
         "prompt_from_style",
     ),
     "Regions": ("regions", "labels", "style_labels", "rest", "feather", "regions_out"),
-    "Colour": ("keep_colour", "colour_share", "colour_when", "colour_mask"),
+    "Color": ("keep_color", "color_strength", "color_stage", "color_mask"),
     "Run": ("device", "precision", "resume", "as_json", "quiet"),
 }
 """How --help groups the flags."""
@@ -50,7 +50,10 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 class ContextCommand(click.Command):
-    """A command whose function takes the click context; :func:`dataclass_from_flags` takes the flags from it."""
+    """A command whose function takes the click context.
+
+    :func:`dataclass_from_flags` takes the flags from it.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         assert self.callback is not None
@@ -101,7 +104,7 @@ def request_flags(command: F) -> F:
                      f"impasto recommend would [default {DEFAULT_METHOD}]."),
         click.option("--size", type=int, metavar="PX",
                      help="Long side of the painting; unset: as the content."),
-        click.option("--fit", is_flag=True,
+        click.option("--shrink-to-fit", is_flag=True,
                      help="Shrink what does not fit into memory instead of refusing it."),
         click.option("--seed", type=int, default=0, metavar="INT",
                      callback=_check_range(0, 2**32 - 1), help="Of everything random [default 0]."),
@@ -205,12 +208,12 @@ _OUTPUT_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--bits", type=click.Choice(("8", "16")), metavar="8|16",
                  callback=lambda _ctx, _param, value: int(value) if value else None,
                  help="Bits per channel; unset: as many as the content has and the file holds."),
-    click.option("--quality", type=int, default=92, metavar="INT", callback=_check_range(1, 100),
+    click.option("--encoding-quality", type=int, default=92, metavar="INT", callback=_check_range(1, 100),
                  help="Of JPEG, WebP and AVIF [1 to 100; default 92]."),
-    click.option("--sheet", type=click.Path(), default="", metavar="FILE",
+    click.option("--contact-sheet", type=click.Path(), default="", metavar="FILE",
                  help="Also a sheet: content, styles and painting side by side."),
     click.option("--lut", type=click.Path(), default="", metavar="FILE",
-                 help="Also the change of colours as a table for other programs: a .cube file."),
+                 help="Also the change of colors as a table for other programs: a .cube file."),
     click.option("--preview", type=click.Path(), default="", metavar="DIR",
                  help="Also numbered pictures of the painting as it develops, of 1024 px at "
                  "most. Earlier ones in DIR are replaced."),

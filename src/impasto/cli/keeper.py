@@ -21,7 +21,8 @@ class SafeCheckpoint(Checkpoint):
     """A checkpoint that survives a full disk, and a forgotten ``--resume``.
 
     Attributes:
-        has_earlier_run: whether an earlier run's checkpoint lies there. It is not replaced in the first
+        has_earlier_run: whether an earlier run's checkpoint lies there. It is not replaced in the
+        first
             seconds, so that who sees the hint and stops has lost nothing.
         warn: told once if the checkpoint cannot be written.
         is_saved: whether the file is of this run.

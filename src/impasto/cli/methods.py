@@ -57,7 +57,7 @@ def _show_method(name: str) -> None:
         ("good for", card.good_for),
         ("not for", card.not_for),
         ("paper", card.paper),
-        ("licence", card.licence),
+        ("license", card.license),
         ("weights", ", ".join(card.weights)),
         ("supports", ", ".join(card.supports)),
         *(("measured", f"{value} ({label})") for label, value in card.figures),

@@ -55,7 +55,7 @@ class OutputOptions:
         if self.contact_sheet:
             check_writable(self.contact_sheet)
             if self.output and is_same_file(Path(self.contact_sheet), Path(self.output)):
-                raise InputError(f"-o and --sheet both name {self.output}: give two names.")
+                raise InputError(f"-o and --contact-sheet both name {self.output}: give two names.")
         if self.lut:
             check_lut_path(self.lut)
         if self.animate and not self.preview:

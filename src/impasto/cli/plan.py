@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from impasto.cli.color_flags import colour_flags
+from impasto.cli.color_flags import color_flags
 from impasto.cli.console import Reporter
 from impasto.cli.flags import (
     dataclass_from_flags,
@@ -37,7 +37,7 @@ from impasto.pipeline.region_options import format_region, region_table
 @request_flags
 @prompt_flags
 @region_flags
-@colour_flags
+@color_flags
 @reporter_flags
 def plan(ctx: click.Context) -> None:
     """Say what stylize would do with CONTENT and STYLE, and what it would cost.
@@ -66,7 +66,8 @@ def plan(ctx: click.Context) -> None:
 def show_plan(request: Request, plan: Plan, reporter: Reporter, notes: Sequence[str]) -> None:
     """The plan in a line or two, then what is worth knowing before waiting."""
     reporter.info(
-        f"{_format_request(request)}: {_format_size(plan)}, {_format_device(plan)}, {_format_cost(plan)}."
+        f"{_format_request(request)}: {_format_size(plan)}, {_format_device(plan)}, "
+        f"{_format_cost(plan)}."
     )
     for row in region_table(request):
         reporter.info(f"  {format_region(row)}.")
@@ -123,7 +124,8 @@ def _plan_rows(request: Request, plan: Plan, notes: Sequence[str]) -> list[tuple
         ("time", f"about {format_duration(plan.forecast.seconds)}"),
         (
             "memory",
-            f"{format_bytes(plan.forecast.peak_bytes)} of {format_bytes(plan.available_bytes)} free",
+            f"{format_bytes(plan.forecast.peak_bytes)} of {format_bytes(plan.available_bytes)} "
+            f"free",
         ),
         *(("note", note) for note in (*plan_notes(request, plan), *notes)),
         *(("warning", warning) for warning in plan.warnings),

@@ -26,7 +26,7 @@ def preview_file_name(number: int) -> str:
 
 
 class PreviewWriter:
-    """A watch that writes numbered pictures; a full disk costs a warning, never the painting.
+    """A callback that writes numbered pictures; a full disk costs a warning, never the painting.
 
     Args:
         folder: where to; made if it is missing.

@@ -68,7 +68,7 @@ class ProgressBar(contextlib.AbstractContextManager["ProgressBar"]):
 
 
 class ProgressBarCallback:
-    """A watch that shows step, loss and time left.
+    """A callback that shows step, loss and time left.
 
     Args:
         bar: where it is shown.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from impasto.advise.recommend.scenario import LICENCES, PURPOSES
+from impasto.advise.recommend.scenario import LICENSES, PURPOSES
 from impasto.cli.console import Reporter
 from impasto.cli.flags import (
     DEVICES,
@@ -58,10 +58,10 @@ def _complete_purposes(
     help="What it may take of memory, as 500M or 4G; unset: what is free.",
 )
 @click.option(
-    "--licence",
-    type=click.Choice(LICENCES),
+    "--license",
+    type=click.Choice(LICENSES),
     default="any",
-    metavar="|".join(LICENCES),
+    metavar="|".join(LICENSES),
     help="What the painting will be used for [default any].",
 )
 @click.option(

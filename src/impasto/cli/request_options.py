@@ -48,10 +48,10 @@ class RequestOptions:
     style_labels: tuple[str, ...] = ()
     background: str = BACKGROUND_MODES[0]
     feather: float = 0.0
-    keep_colour: str = KEEP_COLOR_MODES[0]
+    keep_color: str = KEEP_COLOR_MODES[0]
     color_strength: float = 1.0
     color_stage: str = COLOR_STAGES[0]
-    colour_mask: str | None = None
+    color_mask: str | None = None
     prompt_from_style: bool = False
 
     def to_request(self, reporter: Reporter) -> Request:
@@ -89,10 +89,10 @@ class RequestOptions:
             style_labels=self.style_labels,
             rest=self.background,
             feather=self.feather,
-            keep_colour=self.keep_colour,
-            colour_share=self.color_strength,
-            colour_when=self.color_stage,
-            colour_mask=self.colour_mask,
+            keep_color=self.keep_color,
+            color_strength=self.color_strength,
+            color_stage=self.color_stage,
+            color_mask=self.color_mask,
             **knobs,
         )
         if self.weights in REGISTRY:
@@ -125,7 +125,7 @@ class RequestOptions:
 
     def _choose_method(self, reporter: Reporter) -> MethodChoice:
         """The method that "auto" stands for here, told in a line."""
-        from impasto.advise.recommend.auto import refuse_regions, choose_method
+        from impasto.advise.recommend.auto import choose_method, refuse_regions
 
         refuse_regions(self.regions or self.labels)
         with spinner(reporter, "Choosing"):
@@ -145,7 +145,7 @@ class RequestOptions:
         """Every file that goes in: pictures, weights, and knobs that name a file."""
         pairs = () if isinstance(self.regions, str) else self.regions
         masks = [*(file for pair in pairs for file in pair), self.labels, *self.style_labels]
-        masks.append(self.colour_mask)
+        masks.append(self.color_mask)
         named = existing_files([*self.styles, self.weights, *self.knobs.values(), *masks])
         return [Path(self.content), *named]
 

@@ -41,9 +41,9 @@ from impasto.video.output import is_film
 @output_flags
 @reporter_flags
 def rerun(ctx: click.Context) -> int:
-    """Make PAINTING again, from the recipe inside it: on the same machine, the same pixels.
+    """Make PICTURE again, from the recipe inside it: on the same machine, the same pixels.
 
-    The pictures are looked for where they were, and beside PAINTING.
+    The pictures are looked for where they were, and beside PICTURE.
     """
     painting, voice = ctx.params["painting"], reporter_from_flags(ctx)
     if is_film(painting):
@@ -55,7 +55,7 @@ def rerun(ctx: click.Context) -> int:
     pictures = [p.name for p in (request.content, *request.styles)]
     knobs = knobs_to_dict(request.method).values()
     masks = [name for region in request.regions for name in region.sources]
-    masks += request.colours.mask_source[:1]
+    masks += request.colors.mask_source[:1]
     inputs = [Path(painting), *existing_files([*pictures, request.weights, *knobs, *masks])]
     return run_stylize(request, dataclass_from_flags(OutputOptions, ctx), voice, inputs)
 

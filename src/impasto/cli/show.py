@@ -26,7 +26,7 @@ from impasto.video.output import recipe_in as film_recipe_in
 
 COLOR_FLAGS = tuple(
     (f"--{name.replace('_', '-')}", name)
-    for name in ("keep_colour", "colour_share", "colour_when", "colour_mask")
+    for name in ("keep_color", "color_strength", "color_stage", "color_mask")
 )
 OPTIONS_SHOWN_ELSEWHERE = ("regions", "labels", "style_labels")
 """Options that are told as inputs and regions."""
@@ -138,7 +138,7 @@ def _region_args(recipe: Recipe, styles: Sequence[str]) -> list[str]:
     for name in options.get("style_labels", ()):
         words += ["--style-labels", name]
     if options.get("rest", BACKGROUND_MODES[0]) != BACKGROUND_MODES[0]:
-        words += ["--rest", options["rest"]]
+        words += ["--background", options["rest"]]
     if options.get("feather"):
         words += ["--feather", format_value(options["feather"])]
     return words

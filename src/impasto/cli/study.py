@@ -48,7 +48,7 @@ def study() -> None:
     help="The style pictures; unset: as the results' recipes name them.",
 )
 @click.option(
-    "--pairs-each",
+    "--pairs-per-rater",
     type=click.IntRange(1),
     default=DEFAULT_PAIRS_EACH,
     metavar="INT",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from impasto.cli.color_flags import colour_flags
+from impasto.cli.color_flags import color_flags
 from impasto.cli.flags import (
     dataclass_from_flags,
     output_flags,
@@ -24,7 +24,7 @@ from impasto.cli.region_flags import region_flags
 @request_flags
 @prompt_flags
 @region_flags
-@colour_flags
+@color_flags
 @reporter_flags
 def stylize(ctx: click.Context) -> int:
     """Paint CONTENT in the manner of STYLE, or of several, blended.

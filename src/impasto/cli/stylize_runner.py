@@ -173,10 +173,10 @@ class _StylizeRun:
         )
 
     def _write_lut(self, result: Result) -> ColorLut | None:
-        """Write the table of colours, if it was asked for."""
+        """Write the table of colors, if it was asked for."""
         if not self.output_options.lut:
             return None
-        with spinner(self.reporter, "Fitting the table of colours"):
+        with spinner(self.reporter, "Fitting the table of colors"):
             table = fit_raster_lut(self.request.content.pixels, result.pixels)
         names = [Path(p.name).stem for p in (*self.request.styles, self.request.content)]
         table.write(self.output_options.lut, f"{' and '.join(names[:-1])} on {names[-1]}")
@@ -186,7 +186,8 @@ class _StylizeRun:
         recipe = result.recipe
         if recipe.finished:
             self.reporter.info(
-                f"Painted in {format_duration(recipe.seconds)}, {format_bytes(recipe.peak_bytes)} at the peak."
+                f"Painted in {format_duration(recipe.seconds)}, "
+                f"{format_bytes(recipe.peak_bytes)} at the peak."
             )
         else:
             of = f" of {self.last_event.steps}" if self.last_event else ""

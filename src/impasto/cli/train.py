@@ -16,7 +16,7 @@ from impasto.weights.model_files import MODEL_TITLES
 
 TRAIN_FLAG_SECTIONS = {
     "Pictures": ("photos", "styles"),
-    "Model": ("output", "start", "note", "licence"),
+    "Model": ("output", "start", "note", "license"),
     "Watching": ("preview", "preview_every", "tensorboard"),
     "Run": ("device", "resume", "as_json", "quiet"),
 }
@@ -113,19 +113,22 @@ def _make_command(name: str) -> click.Command:
         help="The model, .safetensors. Replaced if it exists.",
     )
     @click.option(
-        "--start", default="", metavar="NAME|FILE", help="A model of the same kind to start from."
+        "--init-from",
+        default="",
+        metavar="NAME|FILE",
+        help="A model of the same kind to start from.",
     )
     @click.option(
         "--note",
         default="",
         metavar="TEXT",
-        help="For the model's card: whose the pictures are, under which licence.",
+        help="For the model's card: whose the pictures are, under which license.",
     )
     @click.option(
-        "--licence",
+        "--license",
         default="",
         metavar="TEXT",
-        help="For the model's card: the licence of the model.",
+        help="For the model's card: the license of the model.",
     )
     @click.option(
         "--preview",

@@ -47,7 +47,7 @@ class TrainOptions:
     output: str
     init_from: str
     note: str
-    licence: str
+    license: str
     preview: str
     preview_every: int | None
     tensorboard: str
@@ -207,7 +207,7 @@ class _TrainRun:
                 self._write_previews(progress)
 
         return teach(
-            self.trainer, Path(self.options.output), self.options.note, watch, self.options.licence
+            self.trainer, Path(self.options.output), self.options.note, watch, self.options.license
         )
 
     def _write_previews(self, progress: Progress) -> None:
@@ -254,7 +254,8 @@ class _TrainRun:
         processes = f", {loop.share.count} processes" if loop.share.count > 1 else ""
         self.reporter.info(
             f"{course.steps - loop.step} steps of {course.batch} pictures of {course.side} px, "
-            f"{loop.precision} on {loop.accelerator.device}{processes}: about {format_duration(seconds)}."
+            f"{loop.precision} on {loop.accelerator.device}{processes}: about "
+            f"{format_duration(seconds)}."
         )
         self.reporter.info(
             f"Its state goes to {place}, every {format_duration(CHECKPOINT_SECONDS)}."

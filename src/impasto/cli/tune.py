@@ -85,7 +85,7 @@ class TuneCommand(MethodCommand):
     help="Paint the winner: .png, .jpg, .webp, .avif or .tif. Unset: the command to do so.",
 )
 @click.option(
-    "--study",
+    "--storage",
     default="",
     type=click.Path(),
     metavar="FILE",
@@ -93,7 +93,7 @@ class TuneCommand(MethodCommand):
     "from it. Unset: OUT with .tune.db, or tune.db.",
 )
 @click.option(
-    "--strip",
+    "--trial-sheet",
     default="",
     type=click.Path(),
     metavar="FILE",
@@ -104,7 +104,7 @@ class TuneCommand(MethodCommand):
 def tune(ctx: click.Context) -> int:
     """Search for the knobs with which a method paints CONTENT and STYLE nearest to an aim.
 
-    Trials are painted small first, and measured on a network that no method optimises. Every trial
+    Trials are painted small first, and measured on a network that no method optimizes. Every trial
     is kept. Ctrl-C keeps what there is, and the same command goes on later.
     """
     from impasto.cli.request_options import RequestOptions

@@ -92,7 +92,9 @@ class TuneProgressCallback(TuneCallback):
             words += f", best score {progress.best_score:.3f}"
         if progress.defaults_score is not None:
             words += f", defaults {progress.defaults_score:.3f}"
-        self.bar.update(progress.fraction, f"{words}, {format_duration(progress.remaining_seconds)} left")
+        self.bar.update(
+            progress.fraction, f"{words}, {format_duration(progress.remaining_seconds)} left"
+        )
 
     def on_note(self, sentence: str) -> None:
         self.reporter.info(sentence)
@@ -156,7 +158,9 @@ def _stylize_best(tuning: TuneResult, tune_options: TuneOptions, reporter: Repor
     else:
         reporter.info(f"Painting the winner, about {format_duration(tuning.forecast_seconds)}.")
     with ProgressBar(reporter, "Painting") as meter:
-        result = tuning.stylize(ProgressBarCallback(meter, reporter, tuning.forecast_seconds, False), size)
+        result = tuning.stylize(
+            ProgressBarCallback(meter, reporter, tuning.forecast_seconds, False), size
+        )
     with handle_signal(signal.SIGINT, signal.SIG_IGN):
         for note in result.save(tune_options.output):
             reporter.warn(f"{tune_options.output}: {note}.")
@@ -176,7 +180,9 @@ def _report(
             [_trial_row(trial, tuning) for trial in _table_trials(tuning)],
         )
     reporter.info(f"{tuning.summary[0].upper()}{tuning.summary[1:]}")
-    reporter.info(f"Every trial is in {tune_options.storage_path}, its picture in {tuning.thumbnail_folder}.")
+    reporter.info(
+        f"Every trial is in {tune_options.storage_path}, its picture in {tuning.thumbnail_folder}."
+    )
     for path in (tune_options.trial_sheet, tune_options.output):
         if path:
             reporter.print_result(path)

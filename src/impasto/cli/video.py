@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeVar
 
 import click
 
-from impasto.cli.color_flags import colour_flags
+from impasto.cli.color_flags import color_flags
 from impasto.cli.console import Reporter
 from impasto.cli.flags import (
     FLAG_SECTIONS,
@@ -44,7 +44,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 REQUEST_OPTION_NAMES = ("seed", "style_weights", "size", "fit", "weights", "device", "precision")
 DEFAULT_PROMPT_SIZE = "512x512"
 """The size of a film of which there is only a style picture."""
-COLOR_OPTION_NAMES = ("keep_colour", "colour_share", "colour_when", "colour_mask")
+COLOR_OPTION_NAMES = ("keep_color", "color_strength", "color_stage", "color_mask")
 
 
 class VideoCommand(MethodCommand):
@@ -56,7 +56,7 @@ class VideoCommand(MethodCommand):
         "Film": (
             "start", "end", "fps", "seconds", "stability", "flow", "shots", "loop", "ramp",
         ),
-        **{name: FLAG_SECTIONS[name] for name in ("Picture", "Colour", "Run")},
+        **{name: FLAG_SECTIONS[name] for name in ("Picture", "Color", "Run")},
     }  # fmt: skip
 
 
@@ -84,7 +84,9 @@ def _set_video_methods(command: F) -> F:
     for param in command.__click_params__:  # type: ignore[attr-defined]
         if isinstance(param, click.Option) and param.name == "method":
             param.default = DEFAULT_METHOD
-            param.help = f"fast, adain, wct, photowct, gatys or animatediff [default {DEFAULT_METHOD}]."
+            param.help = (
+                f"fast, adain, wct, photowct, gatys or animatediff [default {DEFAULT_METHOD}]."
+            )
     return command
 
 
@@ -100,17 +102,17 @@ def _set_video_methods(command: F) -> F:
     "if it exists.",
 )
 @click.option(
-    "--quality",
+    "--encoding-quality",
     type=int,
     default=18,
     metavar="INT",
     help="Of H.264 or VP9, its crf [0, the best, to 51; default 18].",
 )
 @click.option("--lossless", is_flag=True, help="Keep every frame exactly; large.")
-@click.option("--sound/--no-sound", default=True, help="Copy the sound [default: yes].")
+@click.option("--audio/--no-audio", default=True, help="Copy the sound [default: yes].")
 @click.option("--side-by-side", is_flag=True, help="Show the film as it was to the left.")
 @click.option(
-    "--preview",
+    "--preview-times",
     metavar="TIME,…",
     callback=_parse_times,
     help="Paint only the frames at these times, to a sheet beside OUT.",
@@ -151,13 +153,15 @@ def _set_video_methods(command: F) -> F:
     "network that is stable by itself, else dis.",
 )
 @click.option(
-    "--shots/--no-shots", default=True, help="Look for cuts, and begin anew at each [default: yes]."
+    "--detect-shots/--no-detect-shots",
+    default=True,
+    help="Look for cuts, and begin anew at each [default: yes].",
 )
 @click.option("--loop", is_flag=True, help="Let the end flow into the beginning.")
-@click.option("--ramp", is_flag=True, help="Fade the painting in over the whole film.")
+@click.option("--fade-in", is_flag=True, help="Fade the painting in over the whole film.")
 @_set_video_methods
 @request_flags
-@colour_flags
+@color_flags
 @click.option("--resume", is_flag=True, help="Go on with an unfinished run of OUT.")
 @reporter_flags
 def video(ctx: click.Context) -> int:
@@ -252,7 +256,7 @@ def _run_job(job: Job, resume: bool, reporter: Reporter) -> Film:
 
 
 class _FrameProgressCallback:
-    """A watch that shows the frame, frames a second and the time left."""
+    """A callback that shows the frame, frames a second and the time left."""
 
     def __init__(self, bar: ProgressBar) -> None:
         self._bar, self._eta = bar, EtaEstimator()

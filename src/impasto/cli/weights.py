@@ -24,7 +24,7 @@ def _complete_weights(
 
 
 def fetch(name: str, reporter: Reporter, *, force: bool = False) -> Path:
-    """Fetch weights of the catalogue, showing how far it has come; returns their file.
+    """Fetch weights of the registry, showing how far it has come; returns their file.
 
     Raises:
         WeightsError: as :func:`impasto.weights.store.fetch_weights`.
@@ -55,20 +55,21 @@ def list_(as_json: bool) -> None:
     if as_json:
         return
     show_table(
-        ("weights", "here", "size", "licence", "what they are"),
+        ("weights", "here", "size", "license", "what they are"),
         [
             (
                 f["name"],
                 "yes" if f["present"] else "no",
                 format_bytes(f["size"]),
-                f["licence"],
+                f["license"],
                 f["what"],
             )
             for f in listed
         ],
     )
     voice.info(
-        f"Those that are fetched are kept in {store.weights_folder()}. impasto weights get NAME fetches "
+        f"Those that are fetched are kept in {store.weights_folder()}. impasto weights get NAME "
+        f"fetches "
         "them, impasto weights show NAME says more."
     )
 
@@ -82,7 +83,7 @@ def show(name: str, as_json: bool) -> None:
     facts = _weights_json(name)
     voice.print_json(facts)
     card = facts.pop("card", {})
-    about = {key: value for key, value in facts.pop("about", {}).items() if key != "licence"}
+    about = {key: value for key, value in facts.pop("about", {}).items() if key != "license"}
     told = {**facts, **about, **card}
     while told:
         earlier = told.pop("started from", None)
@@ -114,7 +115,7 @@ def _entry_json(line: store.WeightsStatus) -> dict[str, Any]:
         "kind": entry.role,
         "what": entry.description,
         "source": entry.source,
-        "licence": entry.licence,
+        "license": entry.license,
         "size": entry.size_bytes,
         "sha256": entry.sha256,
         "needed_by": entry.used_by,
@@ -130,7 +131,7 @@ def _model_json(path: Path) -> dict[str, Any]:
         "name": path.stem if path.parent == model_files.BUNDLED_FOLDER else path.name,
         "kind": kind,
         "what": model_files.MODEL_TITLES.get(kind, kind),
-        "licence": card.get("licence", ""),
+        "license": card.get("license", ""),
         "size": path.stat().st_size,
         "path": str(path),
         "present": True,
@@ -151,7 +152,7 @@ def _format_field(label: str, value: Any) -> str:
 
 @weights.command("get")
 @click.argument("name", shell_complete=_complete_weights)
-@click.option("--again", is_flag=True, help="Anew, even if they are here.")
+@click.option("--force", is_flag=True, help="Anew, even if they are here.")
 @click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors.")
 def get(name: str, again: bool, quiet: bool) -> None:
     """Fetch the weights NAME, and print their path."""

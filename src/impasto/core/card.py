@@ -13,8 +13,8 @@ class MethodCard:
         title: one line, what it is.
         good_for, not_for: one sentence each.
         paper: authors, title, venue and year.
-        licence: of our code, and of the weights it needs.
-        weights: names in the weights catalogue, the default first.
+        license: of our code, and of the weights it needs.
+        weights: names in the weights registry, the default first.
         extra: the optional install it needs (``pip install "impasto[extra]"``), or "".
         supports: words among "masks", "tiles", "video", "several styles", "strength", "structure",
             "photo"; "prompt": content and style may come from words; "fp16".
@@ -25,7 +25,7 @@ class MethodCard:
     good_for: str
     not_for: str
     paper: str
-    licence: str
+    license: str
     weights: tuple[str, ...]
     extra: str = ""
     supports: tuple[str, ...] = ()

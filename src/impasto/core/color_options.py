@@ -1,4 +1,4 @@
-"""Whose colours a painting has: how the content's are kept, how far, when, and where."""
+"""Whose colors a painting has: how the content's are kept, how far, when, and where."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ COLOR_STAGES = ("after", "before")
 
 @dataclass(frozen=True, eq=False)
 class ColorOptions:
-    """How the content's colours are kept.
+    """How the content's colors are kept.
 
     Attributes:
-        mode: "none", the style's colours; "luminance", only the lightness is painted, in a
+        mode: "none", the style's colors; "luminance", only the lightness is painted, in a
             perceptual space, or "yuv"; "histogram" or "covariance", the content's histograms, or
             mean and covariance.
         strength: 0 keeps none of them, 1 all.
-        stage: "after", the painting is recoloured; or "before", the styles are.
+        stage: "after", the painting is recolored; or "before", the styles are.
         mask: float32 (height, width) of the content, 0 to 1: where they are kept; None everywhere.
         mask_source: the file of the mask, and its sha256; empty if there is none.
         notes: what was done to the mask that a user may want to know, one sentence each.
@@ -36,26 +36,27 @@ class ColorOptions:
     def __post_init__(self) -> None:
         if self.mode not in KEEP_COLOR_MODES:
             raise KnobError(
-                f"keep_colour = {self.mode!r} does not fit: it must be one of {', '.join(KEEP_COLOR_MODES)}."
+                f"keep_color = {self.mode!r} does not fit: it must be one of "
+                f"{', '.join(KEEP_COLOR_MODES)}."
             )
         if self.stage not in COLOR_STAGES:
             raise KnobError(
-                f"colour_when = {self.stage!r} does not fit: it must be before or after."
+                f"color_stage = {self.stage!r} does not fit: it must be before or after."
             )
         number = isinstance(self.strength, (int, float)) and not isinstance(self.strength, bool)
         if not number or not 0 <= self.strength <= 1:
-            raise KnobError(f"colour_share = {self.strength!r} does not fit: it must be 0 to 1.")
+            raise KnobError(f"color_strength = {self.strength!r} does not fit: it must be 0 to 1.")
         if self.stage == "before" and self.mode in ("luminance", "yuv"):
             raise KnobError(
-                f"keep_colour = {self.mode!r} works on the painting: --colour-when after. Styles "
-                "are recoloured by histogram or covariance."
+                f"keep_color = {self.mode!r} works on the painting: --color-stage after. Styles "
+                "are recolored by histogram or covariance."
             )
         if self.stage == "before" and self.mask is not None:
-            raise KnobError("A colour mask is of the content: it needs --colour-when after.")
+            raise KnobError("A color mask is of the content: it needs --color-stage after.")
         asked = self.mask is not None or self.strength != 1 or self.stage != "after"
         if self.mode == "none" and asked:
             raise KnobError(
-                "There are no colours to keep: say --keep-colour luminance, yuv, histogram or "
+                "There are no colors to keep: say --keep-color luminance, yuv, histogram or "
                 "covariance."
             )
 
@@ -66,4 +67,4 @@ class ColorOptions:
 
 
 NO_COLOR_PRESERVATION = ColorOptions()
-"""Nothing is done about colours."""
+"""Nothing is done about colors."""

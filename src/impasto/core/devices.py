@@ -114,7 +114,7 @@ def _cpu_flags() -> set[str]:
 def keep_freed_memory() -> None:
     """Have the C library keep large freed blocks for reuse instead of returning them.
 
-    A step of an optimiser frees and takes again the same tens of megabytes; each return to the
+    A step of an optimizer frees and takes again the same tens of megabytes; each return to the
     system costs page faults that were measured at a fifth of a step (docs/performance.md).
     Does nothing where the C library is not glibc, and leaves MALLOC_* settings of the user alone.
     """

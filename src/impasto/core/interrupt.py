@@ -1,4 +1,4 @@
-"""Ctrl-C as a wish that long work fulfils between two steps, where nothing is lost."""
+"""Ctrl-C as a wish that long work fulfills between two steps, where nothing is lost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ class InterruptHandler(contextlib.AbstractContextManager["InterruptHandler"]):
     Off the main thread, where signals cannot be caught, it does nothing.
 
     Args:
-        ignore_repeats: whether a second Ctrl-C means no more than the first, as it does where one key
+        ignore_repeats: whether a second Ctrl-C means no more than the first, as it does where one
+        key
             stroke reaches a process on several ways.
 
     Attributes:

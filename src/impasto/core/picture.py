@@ -16,8 +16,8 @@ _BLANK_PREFIX = "blank "
 class Raster(Protocol):
     """Pixels that may lie in memory or on disk: float32 in 0..1, taken a window at a time.
 
-    An array is one, and so is :class:`~impasto.pictures.DiskArray`. ``np.asarray(raster)`` gives all
-    of it in memory. A window is to be read only: it may share the memory of its raster.
+    An array is one, and so is :class:`~impasto.pictures.DiskArray`. ``np.asarray(raster)`` gives
+    all of it in memory. A window is to be read only: it may share the memory of its raster.
     """
 
     @property

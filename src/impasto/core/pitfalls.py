@@ -48,7 +48,8 @@ def moved_layers(
         vgg_layers: those of VGG-19, for which the names were chosen.
     """
     moved = [
-        f"{name} is convolution {_format_depth(name, backbone_layers)} there and {_format_depth(name, vgg_layers)} in VGG-19"
+        f"{name} is convolution {_format_depth(name, backbone_layers)} there and "
+        f"{_format_depth(name, vgg_layers)} in VGG-19"
         for name in layers
         if backbone_layers.index(name) != vgg_layers.index(name)
     ]
@@ -62,18 +63,18 @@ def _format_depth(name: str, known: Sequence[str]) -> str:
     return f"{position} of {len(known)} ({position / len(known):.0%} of the way)"
 
 
-def single_frame(name: str, neighbour: str, difference: float) -> str | None:
+def single_frame(name: str, neighbor: str, difference: float) -> str | None:
     """A film that is styled frame by frame flickers: each frame finds strokes of its own.
 
     Args:
         name: of the picture.
-        neighbour: of the one with the number before or after it.
+        neighbor: of the one with the number before or after it.
         difference: mean difference of the two, in 0..1.
     """
     if difference >= MAX_FRAME_DIFFERENCE:
         return None
     return (
-        f"{name} and {neighbour} look like frames of a film. Styled one by one, frames flicker: "
+        f"{name} and {neighbor} look like frames of a film. Styled one by one, frames flicker: "
         "each finds strokes of its own. impasto video paints films."
     )
 

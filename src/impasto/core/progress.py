@@ -1,4 +1,7 @@
-"""How long work tells where it is: a method calls a watcher once per step with a :class:`ProgressEvent`."""
+"""How long work tells where it is.
+
+A method calls a callback once per step with a :class:`ProgressEvent`.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ class ProgressEvent:
         losses: the terms of the loss at this step.
         image: computes the picture as it is now, (height, width, 3) in 0..1; only on demand.
         state: all that is needed to go on from here (tensors and plain numbers, by name). It shares
-            its memory with the run: write it out before the watch returns.
+            its memory with the run: write it out before the callback returns.
     """
 
     step: int
@@ -39,7 +42,7 @@ class ProgressCallback(Protocol):
 
 
 def ignore_progress(event: ProgressEvent) -> None:
-    """A watch that looks away."""
+    """A callback that does nothing."""
 
 
 @dataclass

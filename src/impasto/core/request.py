@@ -121,7 +121,7 @@ class Region:
     """A part of the content, and the style that it takes.
 
     Attributes:
-        name: what messages and recipes call it: a file's, or a label's colour, as "#0000ff".
+        name: what messages and recipes call it: a file's, or a label's color, as "#0000ff".
         mask: float32 (height, width) of the content, 0 outside to 1 inside.
         style_index: index of its style among the request's.
         style_mask: float32 (height, width) of that style: the part of it that is looked at; None
@@ -171,21 +171,23 @@ class Request:
         style_weights: share of each style, at least 0, any sum; empty means equal shares.
         size: long side of the result in pixels; None keeps the content's own size.
         seed: of everything random, 0 to 2³² - 1.
-        weights: name in the catalogue or path of a file; "" takes the method's default.
+        weights: name in the registry or path of a file; "" takes the method's default.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         precision: "auto", "fp32" or "bf16"; "fp16" for methods that support it.
         shrink_to_fit: shrink what does not fit into memory instead of refusing it.
         regions: parts of the content with a style of their own; where they overlap, they share.
-        background: what no region covers: "style", in the manner of the styles that no region names (of
+        background: what no region covers: "style", in the manner of the styles that no region
+        names (of
             the first, if all are named), or "keep", as the content is, to the bit.
         feather: width of the soft edge that regions are given, in pixels of the content; 0 leaves
             their masks as they are.
-        region_options: how the regions were asked for, as :func:`impasto.pipeline.make_request` takes it:
-        plain
+        region_options: how the regions were asked for, as :func:`impasto.pipeline.make_request`
+        takes it: plain
             JSON, for the recipe.
         region_warnings: what a user should know of the regions before waiting, one sentence each.
-        colours: how the content's colours are kept.
-        temporal_constraint: of the frames before it, for methods that optimise; None for a single picture.
+        colors: how the content's colors are kept.
+        temporal_constraint: of the frames before it, for methods that optimize; None for a single
+        picture.
     """
 
     content: Picture
@@ -203,7 +205,7 @@ class Request:
     feather: float = 0.0
     region_options: Mapping[str, Any] = field(default_factory=dict)
     region_warnings: tuple[str, ...] = ()
-    colours: ColorOptions = NO_COLOR_PRESERVATION
+    colors: ColorOptions = NO_COLOR_PRESERVATION
     temporal_constraint: TemporalConstraint | None = None
 
     def __post_init__(self) -> None:
@@ -224,14 +226,16 @@ class Request:
         half = self.precision == "fp16" and "fp16" in self.method.card.supports
         if self.precision not in ("auto", "fp32", "bf16") and not half:
             raise KnobError(f"precision = {self.precision!r}: one of auto, fp32, bf16.")
-        if self.content.is_blank and self.colours.is_active:
-            raise KnobError("The content is only a size: it has no colours to keep.")
+        if self.content.is_blank and self.colors.is_active:
+            raise KnobError("The content is only a size: it has no colors to keep.")
         if self.content.is_blank and self.background == "keep":
-            raise KnobError("The content is only a size: there is nothing that --rest could keep.")
-        if self.colours.stage == "before" and isinstance(self.method, BuiltInStyles):
+            raise KnobError(
+                "The content is only a size: there is nothing that --background could keep."
+            )
+        if self.colors.stage == "before" and isinstance(self.method, BuiltInStyles):
             raise KnobError(
                 f"The method {self.method.name} has learnt its styles, and they cannot be given "
-                "other colours: say --colour-when after."
+                "other colors: say --color-stage after."
             )
         self._check_regions()
 
@@ -277,7 +281,8 @@ class Request:
 def _check_region(region: Region, request: Request) -> None:
     if not 0 <= region.style_index < len(request.styles):
         raise KnobError(
-            f"The region {region.name} names style {region.style_index + 1} of {len(request.styles)}."
+            f"The region {region.name} names style {region.style_index + 1} of "
+            f"{len(request.styles)}."
         )
     style = request.styles[region.style_index]
     pairs = [(region.mask, request.content, "content"), (region.style_mask, style, "style")]

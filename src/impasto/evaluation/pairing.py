@@ -90,7 +90,8 @@ def list_pictures(folder: str | os.PathLike[str]) -> list[Path]:
     )
     if not found:
         raise InputError(
-            f"The folder {folder} holds no pictures ({', '.join(PICTURE_SUFFIXES)}); its subfolders are "
+            f"The folder {folder} holds no pictures ({', '.join(PICTURE_SUFFIXES)}); its "
+            f"subfolders are "
             "not searched."
         )
     return found

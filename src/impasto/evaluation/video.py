@@ -25,7 +25,10 @@ from impasto.video.shot_detection import shots
 
 @dataclass(frozen=True)
 class VideoScores:
-    """What was measured of a painted film: its name, how many frames, and :data:`FILM_MEASURES`."""
+    """What was measured of a stylized video.
+
+    Its name, how many frames, and :data:`FILM_MEASURES`.
+    """
 
     result: str
     frames: int
@@ -43,7 +46,7 @@ def evaluate_video(
     size: int | None = 512,
     callback: Callable[[int, int], None] | None = None,
 ) -> VideoScores:
-    """Measure a painted film.
+    """Measure a stylized video.
 
     Args:
         content: the film that was painted: a file, a folder of numbered pictures, or their pattern.

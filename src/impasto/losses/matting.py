@@ -1,11 +1,11 @@
-"""Local affine models: in every window of a photograph, another picture is a mix of its colours.
+"""Local affine models: in every window of a photograph, another picture is a mix of its colors.
 
 In each window k of a guide I, a channel v is fitted by aₖ·Iᵢ + bₖ with a small price ε on aₖ. Two
 things follow from these fits, both in a few box sums, without a matrix:
 
 - :meth:`LocalModels.laplacian`, the product L v with the matting Laplacian of Levin, Lischinski &
   Weiss, "A Closed-Form Solution to Natural Image Matting", PAMI 2008 (eq. 12): vᵀ L v is what no
-  mix of the guide's colours explains. Luan et al., "Deep Photo Style Transfer", CVPR 2017, put
+  mix of the guide's colors explains. Luan et al., "Deep Photo Style Transfer", CVPR 2017, put
   it as a price on a painting (eq. 2);
 - :meth:`LocalModels.smooth`, the guided filter of He, Sun & Tang, "Guided Image Filtering", PAMI
   2013 (eq. 8), the mean of the fits at each pixel.
@@ -20,18 +20,18 @@ import torch
 from torch import Tensor
 
 LEVIN_EPSILON = 1e-7
-"""ε of the Laplacian, added to the covariance of colours in 0..1; its authors add ε / |w|."""
+"""ε of the Laplacian, added to the covariance of colors in 0..1; its authors add ε / |w|."""
 
 
 class LocalAffineModels:
     """The windows of a guide, ready to fit any picture of its size.
 
-    Everything is in float64: colours in a window may differ by less than float32 can tell.
+    Everything is in float64: colors in a window may differ by less than float32 can tell.
 
     Args:
         guide: (1, 3, H, W), 0..1, at least 2 · radius + 1 on each side.
         radius: of the square windows, in pixels; they all lie within the picture.
-        epsilon: ε, added to the covariance of a window's colours: the larger, the smoother.
+        epsilon: ε, added to the covariance of a window's colors: the larger, the smoother.
     """
 
     def __init__(self, guide: Tensor, radius: int = 1, epsilon: float = LEVIN_EPSILON) -> None:
@@ -89,7 +89,7 @@ class LocalAffineModels:
 
 
 class MattingLaplacian:
-    """The matting Laplacian of a photograph, as the weight of each pair of neighbouring pixels.
+    """The matting Laplacian of a photograph, as the weight of each pair of neighboring pixels.
 
     Σ_ij w_ij (v_i - v_j)² = vᵀ L v, where w_ij > 0 or < 0 sums over the 3 x 3 windows that hold
     both what Levin et al. 2008, eq. 12, have for each. Twelve maps of weights hold it all. A
@@ -106,15 +106,15 @@ class MattingLaplacian:
         models = LocalAffineModels(guide.cpu(), 1, epsilon)
         height, width = models.guide_mean.shape[2:]
         places = [(y, x) for y in range(3) for x in range(3)]
-        centred = [
+        centered = [
             models.guide[..., y : y + height, x : x + width] - models.guide_mean for y, x in places
         ]
         sides = [
-            torch.einsum("nijhw,njhw->nihw", models.inverse_covariance, each) for each in centred
+            torch.einsum("nijhw,njhw->nihw", models.inverse_covariance, each) for each in centered
         ]
         weights: dict[tuple[int, int], Tensor] = {}
         for (one, (y, x)), (other, (b, a)) in combinations(enumerate(places), 2):
-            pair = (1 + (centred[one] * sides[other]).sum(1)) / len(places)
+            pair = (1 + (centered[one] * sides[other]).sum(1)) / len(places)
             found = weights.setdefault((b - y, a - x), torch.zeros_like(models.window_count))
             found[0, :, y : y + height, x : x + width] += pair
         self.pair_weights = {step: each.to(guide.device, torch.float32) for step, each in
@@ -152,13 +152,14 @@ class _LaplacianForm(torch.autograd.Function):
 
 
 def matting_loss(image: Tensor, models: LocalAffineModels | MattingLaplacian) -> Tensor:
-    """What no mix of the photograph's colours, window by window, explains of a painting.
+    """What no mix of the photograph's colors, window by window, explains of a painting.
 
     Σ_c V_c[O]ᵀ L V_c[O] / pixels (Luan et al. 2017, eq. 2; theirs is the sum).
 
     Args:
         image: O, (1, C, H, W).
-        models: of the photograph, of the same size. For many pictures :class:`MattingLaplacian` is the
+        models: of the photograph, of the same size. For many pictures :class:`MattingLaplacian` is
+        the
             faster one.
 
     Returns:
@@ -177,8 +178,9 @@ def guided_filter(
         change: (1, C, H, W).
         guide: the photograph, (1, 3, H, W), 0..1.
         radius: of the windows; smaller where the guide is too small for it.
-        epsilon: ε: variances of colours above it are edges.
-        fine_guide: the photograph at another size: the models fitted to the guide are put to it, as He &
+        epsilon: ε: variances of colors above it are edges.
+        fine_guide: the photograph at another size: the models fitted to the guide are put to it,
+        as He &
             Sun, "Fast Guided Filter", 2015, do.
 
     Returns:

@@ -52,7 +52,10 @@ class StyleTarget:
         )
 
     def loss(self, summary: StyleSummary) -> Tensor:
-        """The style loss of what :func:`style_summaries` gave for a picture, against this: a scalar."""
+        """The style loss of what :func:`style_summaries` gave for a picture, against this.
+
+        A scalar.
+        """
         if self.gram is not None:
             return gram_loss(summary[0], self.gram)
         assert self.gaussian is not None

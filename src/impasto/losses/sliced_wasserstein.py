@@ -60,7 +60,7 @@ def quantiles(projected: Tensor, count: int) -> Tensor:
     """Sorted values (P, M) as ``count`` quantiles (P, count), at the middles of equal shares.
 
     Of two such summaries the mean squared difference is nearly :func:`sliced_wasserstein`, and
-    their weighted mean is the barycentre of the two distributions along each direction.
+    their weighted mean is the barycenter of the two distributions along each direction.
     """
     size = projected.shape[1]
     middles = (torch.arange(count, device=projected.device) + 0.5) / count

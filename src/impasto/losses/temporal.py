@@ -1,4 +1,4 @@
-"""The temporal loss: a frame of a film is to look as its neighbours did, where they show it too.
+"""The temporal loss: a frame of a film is to look as its neighbors did, where they show it too.
 
 Ruder, Dosovitskiy & Brox, "Artistic Style Transfer for Videos", GCPR 2016, section 3. All pictures
 are in the place of the frame that is painted: earlier paintings are brought there along the flow
@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 def temporal_loss(image: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    """Weighted mean square of the difference, over all pixels and colours (eq. 6).
+    """Weighted mean square of the difference, over all pixels and colors (eq. 6).
 
     Args:
         image: (1, C, H, W).

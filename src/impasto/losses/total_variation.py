@@ -1,4 +1,4 @@
-"""Prices on the pixels themselves: smoothness, and colours that a file can hold."""
+"""Prices on the pixels themselves: smoothness, and colors that a file can hold."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def total_variation(image: Tensor) -> Tensor:
-    """Mean squared difference of neighbours, across plus down.
+    """Mean squared difference of neighbors, across plus down.
 
     This is Mahendran & Vedaldi 2015, eq. 4 with β = 2, as a mean.
 
@@ -24,10 +24,10 @@ def total_variation(image: Tensor) -> Tensor:
 
 
 def out_of_gamut(image: Tensor) -> Tensor:
-    """How far a picture leaves the colours that a file can hold: mean squared excess over 0..1.
+    """How far a picture leaves the colors that a file can hold: mean squared excess over 0..1.
 
-    Without a price on it, an optimiser goes there, and clipping at the end undoes its work: in
-    docs/performance.md the loss of the saved picture is 2.7 times that of the optimiser's.
+    Without a price on it, an optimizer goes there, and clipping at the end undoes its work: in
+    docs/performance.md the loss of the saved picture is 2.7 times that of the optimizer's.
 
     Args:
         image: shape (1, 3, H, W).

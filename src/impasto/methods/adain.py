@@ -59,10 +59,10 @@ class AdaIN(FeedForwardMethod):
     card: ClassVar[MethodCard] = MethodCard(
         title="Any style at once, by matching means and deviations of features",
         good_for="Any style picture while you look, on a laptop; previews, batches, large prints.",
-        not_for="The finest strokes: those take an optimiser (gatys).",
+        not_for="The finest strokes: those take an optimizer (gatys).",
         paper="Huang, Belongie: Arbitrary Style Transfer in Real-Time with Adaptive Instance "
         "Normalization, ICCV 2017",
-        licence="code and weights Apache-2.0",
+        license="code and weights Apache-2.0",
         weights=("adain",),
         supports=("several styles", "strength", "tiles", "masks"),
         figures=(

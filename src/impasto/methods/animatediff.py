@@ -44,7 +44,7 @@ class AnimateDiff(DiffusionMethod):
         not_for="Pictures (it paints films alone), content that must stay as it is, and machines "
         "without a GPU.",
         paper="Guo et al.: AnimateDiff, ICLR 2024; Ye et al.: IP-Adapter, 2023",
-        licence="code Apache-2.0; the weights' own licences are shown with the plan",
+        license="code Apache-2.0; the weights' own licenses are shown with the plan",
         weights=(),
         extra="diffusion",
         supports=("several styles", "strength", "structure", "video", "prompt", "fp16"),

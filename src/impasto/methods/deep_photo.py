@@ -1,17 +1,17 @@
-"""Deep Photo Style Transfer: Gatys' optimisation, with a price on all that no photograph would do.
+"""Deep Photo Style Transfer: Gatys' optimization, with a price on all that no photograph would do.
 
 Luan, Paris, Shechtman & Bala, "Deep Photo Style Transfer", CVPR 2017. A picture O is sought that
-minimises
+minimizes
 
     L = Σ_l α_l L_content,l + Γ Σ_l β_l L_s+,l + λ L_m                              (eq. 4)
 
 where L_m = Σ_c V_c[O]ᵀ M V_c[O] with the matting Laplacian M of the photograph is small where, in
-every small window, O is an affine function of the photograph's colours (eq. 2), and L_s+ compares
+every small window, O is an affine function of the photograph's colors (eq. 2), and L_s+ compares
 the Gram matrices region by region (eq. 3). The rest is as in :mod:`impasto.methods.gatys`.
 
 What is ours: the mean in place of the sum in L_m, and λ in units of β, so that it means the same
 at every size and structure; L_m of the change O - I instead of O, which is the same up to ε and
-costs nothing at strength 0; local mixes of the photograph's colours as coordinates, in which one
+costs nothing at strength 0; local mixes of the photograph's colors as coordinates, in which one
 stage finds lower losses sooner than the authors' two; what is carried to a finer scale, and what is
 smoothed at the end, are fits of the change by local affine models of the photograph.
 """
@@ -44,10 +44,10 @@ from impasto.losses.matting import MattingLaplacian, guided_filter, matting_loss
 from impasto.nets.vgg import layer_warning
 from impasto.weights import store
 
-PHOTOREALISM_SCALE = 1e3
+PHOTOREALIZM_SCALE = 1e3
 """λ of photorealism 1, relative to β in units of 1/255."""
 LAPLACIAN_EPSILON = 1e-5
-"""ε of the Laplacian: what of the photograph's colours is noise, as a variance."""
+"""ε of the Laplacian: what of the photograph's colors is noise, as a variance."""
 FILTER_EPSILON = 1e-4
 """ε of the smoothing at the end."""
 FILTER_RADIUS_DIVISOR = 100
@@ -60,12 +60,12 @@ class DeepPhoto(OptimizationMethod):
 
     name: ClassVar[str] = "deep-photo"
     card: ClassVar[MethodCard] = MethodCard(
-        title="Light and colours of another photograph, by optimisation",
+        title="Light and colors of another photograph, by optimization",
         good_for="A photograph that stays one in another light, weather or season, at the highest "
         "quality, with regions where the two show different things.",
         not_for="Brushstrokes, and haste: photowct takes seconds.",
         paper="Luan, Paris, Shechtman, Bala: Deep Photo Style Transfer, CVPR 2017",
-        licence="code Apache-2.0; weights as listed by `impasto weights list`",
+        license="code Apache-2.0; weights as listed by `impasto weights list`",
         weights=(DEFAULT_WEIGHTS, "torchvision", COMPACT_WEIGHTS),
         supports=("several styles", "strength", "structure", "masks", "photo"),
     )
@@ -73,12 +73,12 @@ class DeepPhoto(OptimizationMethod):
     strength: float = strength_knob()
     structure: float = structure_knob()
     photorealism: float = knob(
-        1.0, "λ, the price on what no local mix of the photograph's colours gives; 0: none",
+        1.0, "λ, the price on what no local mix of the photograph's colors gives; 0: none",
         low=0, high=1e4, search=SearchRange(0.1, 10, log=True),
     )  # fmt: skip
     steps: int = knob(
         150,
-        "steps of the optimiser at every scale",
+        "steps of the optimizer at every scale",
         low=1,
         high=100_000,
         search=SearchRange(trial_value=30),
@@ -109,7 +109,7 @@ class DeepPhoto(OptimizationMethod):
             return lambda picture: {}
         photo = run.content_at(scale)
         models = MattingLaplacian(photo, LAPLACIAN_EPSILON)
-        price = self.photorealism * PHOTOREALISM_SCALE * 255**2 * self.effective_beta()
+        price = self.photorealism * PHOTOREALIZM_SCALE * 255**2 * self.effective_beta()
         return lambda picture: {"photo": price * matting_loss(picture - photo, models)}
 
     def parametrize(self, run: OptimizationRun, scale: int, base_image: Tensor) -> LaplacianPyramid:
@@ -136,7 +136,7 @@ class DeepPhoto(OptimizationMethod):
 
 
 EXTRA_BYTES_PER_PX = 350.0
-"""Memory for each pixel: weights of the Laplacian, and the maps of colours there and back."""
+"""Memory for each pixel: weights of the Laplacian, and the maps of colors there and back."""
 _PROBE_SIDE_PX = 192
 
 

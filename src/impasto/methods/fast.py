@@ -2,8 +2,8 @@
 
 Johnson, Alahi & Fei-Fei, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution",
 ECCV 2016; Dumoulin, Shlens & Kudlur, "A Learned Representation for Artistic Style", ICLR 2017.
-The network is :class:`impasto.nets.transform_net.TransformNet`, and :mod:`impasto.train.transform_net`
-teaches it. A style
+The network is :class:`impasto.nets.transform_net.TransformNet`, and
+:mod:`impasto.train.transform_net` teaches it. A style
 is named instead of shown. Strength and blends of styles are shares in one mixture.
 """
 
@@ -49,7 +49,7 @@ class FastNetwork(FeedForwardMethod):
         paper="Johnson, Alahi, Fei-Fei: Perceptual Losses for Real-Time Style Transfer and "
         "Super-Resolution, ECCV 2016; Dumoulin, Shlens, Kudlur: A Learned Representation for "
         "Artistic Style, ICLR 2017",
-        licence="code and weights Apache-2.0",
+        license="code and weights Apache-2.0",
         weights=("fast",),
         supports=("several styles", "strength", "tiles"),
         figures=(
@@ -94,7 +94,7 @@ class FastNetwork(FeedForwardMethod):
 
 
 def _check_same_style(path: str, name: str, pixels: Pixels) -> None:
-    """Refuse a file that bears a learnt style's name and is another picture."""
+    """Refuse a file that bears a built-in style's name and is another picture."""
     given = resize(read(path).pixels, *pixels.shape[:2])
     if np.abs(np.asarray(given) - pixels).mean() > MAX_STYLE_DIFFERENCE:
         raise InputError(
@@ -186,7 +186,7 @@ class FastModel:
             ]
 
     def statistics(self, padded: Tensor) -> list[Moments]:
-        """Mean and variance of every normalisation's input."""
+        """Mean and variance of every normalization's input."""
         return self.network.moments(padded, self.style_row, self.averages)
 
     def __call__(self, padded: Tensor, statistics: Sequence[Moments] | None = None) -> Tensor:

@@ -1,14 +1,14 @@
-"""Gatys, Ecker & Bethge: the picture itself is optimised until its features fit.
+"""Gatys, Ecker & Bethge: the picture itself is optimized until its features fit.
 
 "A Neural Algorithm of Artistic Style" (2015) and "Image Style Transfer Using Convolutional
-Neural Networks" (CVPR 2016). A picture x is sought that minimises
+Neural Networks" (CVPR 2016). A picture x is sought that minimizes
 
     L(x) = α L_content(x, content) + β L_style(x, style) + γ TV(x)         (2016, eq. 7)
 
 where content is compared by the features of a deep VGG layer, and style by the Gram matrices
 of five. With regions, every region has a guided Gram matrix of its own ("Controlling Perceptual
 Factors in Neural Style Transfer", CVPR 2017, eq. 5 to 7). What is ours: the mean in place of the
-sum in L_content, which lets α and β keep their meaning at every size; a price on colours outside
+sum in L_content, which lets α and β keep their meaning at every size; a price on colors outside
 0..1, which no file can hold; the Laplacian pyramid as coordinates; coarse-to-fine for large
 pictures; strength, which moves the style's target from the content's own statistics to the
 style's; and first steps on a compact encoder, whose losses are nearly the full one's at a
@@ -41,12 +41,12 @@ class Gatys(OptimizationMethod):
 
     name: ClassVar[str] = "gatys"
     card: ClassVar[MethodCard] = MethodCard(
-        title="Neural style transfer by optimisation, the original method",
+        title="Neural style transfer by optimization, the original method",
         good_for="One picture at the highest quality, with any style, when minutes do not matter.",
         not_for="Video and previews: every picture takes minutes on a processor.",
         paper="Gatys, Ecker, Bethge: Image Style Transfer Using Convolutional Neural Networks, "
         "CVPR 2016; A Neural Algorithm of Artistic Style, 2015",
-        licence="code Apache-2.0; weights as listed by `impasto weights list`",
+        license="code Apache-2.0; weights as listed by `impasto weights list`",
         weights=(DEFAULT_WEIGHTS, "torchvision", COMPACT_WEIGHTS),
         supports=("several styles", "strength", "structure", "masks"),
         figures=(("512 x 341 px, 300 steps a scale, 2 cores with AMX", "96 s, 0.99 GB"),),
@@ -59,7 +59,7 @@ class Gatys(OptimizationMethod):
     tv: float = knob(0.0, "γ, the weight of the total variation, which smooths", low=0)
     steps: int = knob(
         300,
-        "steps of the optimiser at every scale",
+        "steps of the optimizer at every scale",
         low=1,
         high=100_000,
         search=SearchRange(trial_value=30),
@@ -78,8 +78,8 @@ class Gatys(OptimizationMethod):
     style_loss: str = knob("gram", "the statistics compared", choices=("gram", "wasserstein"))
     pooling: str = knob("max", "how VGG halves its maps", choices=("max", "average", "l2"))
     padding: str = knob("replicate", "what lies beyond the edges", choices=("replicate", "zeros"))
-    init: str = knob("content", "start from: content, noise, style (its colours), or a picture")
-    optimizer: str = knob("lbfgs", "what minimises the loss", choices=("lbfgs", "adam"))
+    init: str = knob("content", "start from: content, noise, style (its colors), or a picture")
+    optimizer: str = knob("lbfgs", "what minimizes the loss", choices=("lbfgs", "adam"))
     learning_rate: float | None = knob(
         None, "step length; unset: 1 for lbfgs, 0.02 for adam", low=1e-6, high=100
     )

@@ -1,4 +1,4 @@
-"""PhotoWCT: a photograph takes another's light and colours, and stays a photograph.
+"""PhotoWCT: a photograph takes another's light and colors, and stays a photograph.
 
 Li, Liu, Li, Yang & Kautz, "A Closed-form Solution to Photorealistic Image Stylization", ECCV 2018.
 The first step is WCT with one change: where the encoder pooled, the decoder unpools, by the places
@@ -51,7 +51,7 @@ LEVEL_LAYERS = ("conv4_1", "conv3_1", "conv2_1", "conv1_1")
 FILTER_RADIUS_PX = 32
 """Of the guided filter's windows, in pixels."""
 FILTER_EPSILON = 1e-3
-"""Of the guided filter: variances of colours above it are edges."""
+"""Of the guided filter: variances of colors above it are edges."""
 COARSENING_FACTOR = 4
 """How many times coarser the guided filter's models are fitted (He & Sun 2015)."""
 SLOW_SIDE_PX = 384
@@ -64,12 +64,12 @@ class PhotoWCT(FeedForwardMethod):
 
     name: ClassVar[str] = "photowct"
     card: ClassVar[MethodCard] = MethodCard(
-        title="Light and colours of another photograph, at once",
+        title="Light and colors of another photograph, at once",
         good_for="A photograph that stays one: another time of day, season or weather.",
         not_for="Brushstrokes: for a painting's manner take adain, wct or gatys.",
         paper="Li, Liu, Li, Yang, Kautz: A Closed-form Solution to Photorealistic Image "
         "Stylization, ECCV 2018",
-        licence="code and weights Apache-2.0",
+        license="code and weights Apache-2.0",
         weights=("photowct",),
         supports=("several styles", "strength", "masks", "tiles", "photo"),
     )
@@ -89,7 +89,8 @@ class PhotoWCT(FeedForwardMethod):
         """Encoder and decoders, with the styles' statistics taken."""
         if self.smoothing == "exact" and request.long_side > TILE_SIDE_PX:
             raise KnobError(
-                f"--smoothing exact takes a whole picture at once, {TILE_SIDE_PX} px at most: say --size "
+                f"--smoothing exact takes a whole picture at once, {TILE_SIDE_PX} px at most: "
+                f"say --size "
                 f"{TILE_SIDE_PX} or less, or --smoothing guided."
             )
         painter = PhotoWCTModel(self.weights_name(request), device_spec, self)
@@ -105,7 +106,8 @@ class PhotoWCT(FeedForwardMethod):
         told = super().warnings(request)
         if self.smoothing == "exact" and request.long_side > SLOW_SIDE_PX:
             told += (
-                f"--smoothing exact solves for every pixel at once: over {SLOW_SIDE_PX} px it takes "
+                f"--smoothing exact solves for every pixel at once: over {SLOW_SIDE_PX} px it "
+                f"takes "
                 "minutes, where guided takes a second.",
             )
         return told

@@ -54,7 +54,7 @@ class SDXL(DiffusionMethod):
         "for several GB of weights.",
         paper="Podell et al.: SDXL, 2023; Ye et al.: IP-Adapter, 2023; Wang et al.: InstantStyle, "
         "2024; Zhang et al.: ControlNet, ICCV 2023",
-        licence="code Apache-2.0; the weights' own licences are shown with the plan",
+        license="code Apache-2.0; the weights' own licenses are shown with the plan",
         weights=(),
         extra="diffusion",
         supports=("several styles", "strength", "structure", "masks", "prompt", "fp16"),
@@ -182,14 +182,22 @@ class SDXL(DiffusionMethod):
         idle = []
         if kit.adapter is None:
             unset = SDXL()
-            names = ("preset", "blocks", "less", "leak", "image_encoder", "ip_adapter", "clip")
+            names = (
+                "preset",
+                "blocks",
+                "subtract_text",
+                "leak",
+                "image_encoder",
+                "ip_adapter",
+                "clip",
+            )
             idle += [n for n in names if getattr(self, n) != getattr(unset, n)]
         if not self.controls:
             idle += [n for n in ("controls_out",) if getattr(self, n)]
         if self.depth_model and not self.required_depth_model():
             idle.append("depth_model")
         for name in idle:
-            flag = "--no-leak" if name == "leak" else f"--{name.replace('_', '-')}"
+            flag = "--no-content-leak" if name == "leak" else f"--{name.replace('_', '-')}"
             yield f"{flag} has no effect here: there is nothing that it could act on."
         steps = max(1, int(self.effective_steps() * self.denoising_strength(request)))
         for kind, (start, end) in zip(self.controls, self.control_intervals(), strict=True):

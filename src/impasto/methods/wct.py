@@ -1,4 +1,4 @@
-"""WCT: whitening and colouring, from the deepest layer to the first, without any training.
+"""WCT: whitening and coloring, from the deepest layer to the first, without any training.
 
 Li, Fang, Yang, Wang, Lu & Yang, "Universal Style Transfer via Feature Transforms", NeurIPS 2017.
 At every level from conv5_1 to conv1_1 the picture so far is encoded, its features are given the
@@ -63,12 +63,12 @@ class WCT(FeedForwardMethod):
 
     name: ClassVar[str] = "wct"
     card: ClassVar[MethodCard] = MethodCard(
-        title="Any style at once, by whitening and colouring features on four levels",
-        good_for="Any style picture at once, bolder in colour and texture than adain.",
+        title="Any style at once, by whitening and coloring features on four levels",
+        good_for="Any style picture at once, bolder in color and texture than adain.",
         not_for="Faces, lettering and straight lines, which it bends.",
         paper="Li, Fang, Yang, Wang, Lu, Yang: Universal Style Transfer via Feature Transforms, "
         "NeurIPS 2017",
-        licence="code and weights Apache-2.0",
+        license="code and weights Apache-2.0",
         weights=("wct",),
         supports=("several styles", "strength", "tiles", "masks"),
         figures=(("512 x 512 px, style cached, 2 cores with AMX", "107 ms"),),

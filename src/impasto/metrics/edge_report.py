@@ -69,6 +69,7 @@ def photograph_verdict(report: Mapping[str, float]) -> str:
     if edges >= MIN_PHOTOGRAPH_CORRELATION:
         return f"It stays a photograph (edges {edges:.2f})."
     return (
-        f"It is no longer a photograph in its edges ({edges:.2f}, and {MIN_PHOTOGRAPH_CORRELATION} would be one): "
+        f"It is no longer a photograph in its edges ({edges:.2f}, and "
+        f"{MIN_PHOTOGRAPH_CORRELATION} would be one): "
         "a lower --strength, or regions that pair like with like, keep more of them."
     )

@@ -84,7 +84,7 @@ class Evaluator:
     def with_inputs(
         self, content: Picture, styles: Sequence[Picture], style_weights: Sequence[float] = ()
     ) -> Evaluator:
-        """A judge of other pictures with the same settings and networks."""
+        """An evaluator of other pictures with the same settings and networks."""
         other = copy.copy(self)
         other.content = content
         other.styles = tuple(styles)

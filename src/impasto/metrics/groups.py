@@ -57,7 +57,10 @@ class MetricConfig:
 
 @dataclass(frozen=True)
 class MetricValues:
-    """What a gauge read off a result; a value that has no meaning here is left out, with a note."""
+    """What a metric group read off a result.
+
+    A value that has no meaning here is left out, with a note.
+    """
 
     values: Mapping[str, float] = field(default_factory=dict)
     layers: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -141,7 +144,7 @@ class VGGMetrics:
 
 
 class SqueezeNetMetrics:
-    """Style and content on the judge's own network, which no method optimises."""
+    """Style and content on the metrics' own network, which no method optimizes."""
 
     metrics: ClassVar[tuple[str, ...]] = ("content_error", "style_error")
 

@@ -104,7 +104,8 @@ def input_notes(
     for style in styles:
         if style.long_side < min(long_side, result.long_side):
             notes.append(
-                f"The style {style.name} has only {_format_size(style)} pixels: its strokes are coarser "
+                f"The style {style.name} has only {_format_size(style)} pixels: its strokes are "
+                f"coarser "
                 "there than at the painting's size, and the figures of style come out too high."
             )
         if is_same_picture(result, style):

@@ -27,4 +27,4 @@ OBJECTS = tuple(
     """.replace("\n", " ").split(",")
 )
 OBJECTS = tuple(" ".join(word.split()) for word in OBJECTS)
-"""Things that a photograph or painting may show; none is a style, a colour or a mood."""
+"""Things that a photograph or painting may show; none is a style, a color or a mood."""

@@ -71,7 +71,7 @@ _METRIC_LIST = (
     Metric(
         "content_error",
         "content error",
-        "what is in which place, with the content, on SqueezeNet, which no method optimises",
+        "what is in which place, with the content, on SqueezeNet, which no method optimizes",
         "lower",
         "0.5 to 0.9; 0 is the content itself, about 1 an unrelated picture (the style's)",
         "unit-length features as in Zhang et al. 2018, eq. 1, unweighted, on Iandola et al. 2016",
@@ -98,7 +98,7 @@ _METRIC_LIST = (
     Metric(
         "style_error",
         "style error",
-        "as gram, but on SqueezeNet, which no method optimises",
+        "as gram, but on SqueezeNet, which no method optimizes",
         "lower",
         "0.3 to 0.85; 1 is the unstyled content, 0 has the style's statistics",
         "Gatys, Ecker & Bethge 2016, eq. 3, on Iandola et al. 2016",

@@ -36,7 +36,7 @@ MEASURES = {
     "warping_1": "warping error at 1 frame: flicker",
     "warping_5": "warping error at 5 frames: what swims",
     "drift": "warping error against the first frame of a shot",
-    "seen": "share of the pixels that two neighbouring frames both show, which were compared",
+    "seen": "share of the pixels that two neighboring frames both show, which were compared",
     "film": "warping error of the film itself at 1 frame: how exact the flow is, and the grain",
 }
 """What :meth:`Gauge.measures` gives. Errors are in 0..1, the range of pixels; less is steadier."""

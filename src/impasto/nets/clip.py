@@ -28,7 +28,7 @@ from impasto.pictures import resize
 DEFAULT_MODEL = "openai/clip-vit-base-patch32"
 PINNED_REVISIONS = {DEFAULT_MODEL: "c237dc49a33fc61debc9276459120b7eac67e7ef"}
 """Name → the revision that is taken. That of the default holds safetensors, which ``main`` lacks
-(605 MB; MIT licence)."""
+(605 MB; MIT license)."""
 DOWNLOAD_PATTERNS = ("*.json", "merges.txt", "*.safetensors")
 """Files of a repository that are fetched; no weights that would have to be unpickled."""
 MAX_CROPS = 8

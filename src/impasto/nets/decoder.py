@@ -1,7 +1,7 @@
 """Decoders: from an encoder's features back to a picture.
 
 A decoder mirrors the encoder from its layer on: convolutions of 3 x 3 with ReLUs, and nearest
-upsampling where the encoder halves. No normalisation, which would take the style's statistics
+upsampling where the encoder halves. No normalization, which would take the style's statistics
 out again (Huang & Belongie 2017, section 6.1), and no transposed convolution, which would leave
 a grid (Odena, Dumoulin & Olah, "Deconvolution and Checkerboard Artifacts", 2016).
 
@@ -35,8 +35,8 @@ def max_pool_indices(features: Mapping[str, Tensor], level: int) -> list[Tensor]
     """Where the encoder's poolings before conv{level}_1 found their maxima, the last one first.
 
     Args:
-        features: with those of :data:`POOLED_LAYERS` that lie before the level, (N, C, H, W), even sides.
-        level: 1 to 4.
+        features: with those of :data:`POOLED_LAYERS` that lie before the level, (N, C, H, W), even
+        sides. level: 1 to 4.
 
     Returns:
         Indices (N, C, H / 2, W / 2), as :func:`torch.nn.functional.max_unpool2d` takes them.
@@ -79,7 +79,8 @@ class Decoder(nn.Module):
 
         Args:
             features: of conv{level}_1.
-            pool_indices: of the level - 1 poolings before it, the last one first, by :func:`max_pool_indices`;
+            pool_indices: of the level - 1 poolings before it, the last one first, by
+            :func:`max_pool_indices`;
                 none: nearest upsampling.
         """
         x = features

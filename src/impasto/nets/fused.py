@@ -36,7 +36,7 @@ def upsample_conv(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """A convolution of 3 x 3, padded by zeros, of (N, C, H, W) after nearest upsampling by two.
 
     Without gradients it is one transposed convolution of 4 x 4 that holds both: along each side,
-    the upsampled pixels 2q and 2q + 1 are the pixel q, so that two neighbouring weights (three
+    the upsampled pixels 2q and 2q + 1 are the pixel q, so that two neighboring weights (three
     pairs of which overlap) fall on one pixel. Up to rounding it is the same, and has no grid.
     """
     if torch.is_grad_enabled():

@@ -1,4 +1,4 @@
-"""SqueezeNet 1.1, the judge's own network: no method optimises it, so none can please it alone.
+"""SqueezeNet 1.1, the metrics' own network: no method optimizes it, so none can please it alone.
 
 Source: Iandola et al., "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB
 model size", 2016, and the definition of version 1.1 that its authors published: the first

@@ -4,13 +4,13 @@ Sources: Johnson, Alahi & Fei-Fei, "Perceptual Losses for Real-Time Style Transf
 Super-Resolution", ECCV 2016 (the network: down by four, residual blocks, up again); Ulyanov,
 Vedaldi & Lempitsky, "Instance Normalization", 2016; Dumoulin, Shlens & Kudlur, "A Learned
 Representation for Artistic Style", ICLR 2017 (a style is nothing but the scale and shift of every
-normalisation, and mixing those mixes the styles).
+normalization, and mixing those mixes the styles).
 
-What is ours: a style has two more numbers per colour, how much of the picture itself goes into
+What is ours: a style has two more numbers per color, how much of the picture itself goes into
 the painting and how much of what the network painted. The style "content" is (1, 0): it gives
 the picture back, and strength is the share of a style in a mixture with it. In a film, the moments
-can be averaged over the frames (:class:`MomentAverages`), so that what enters at the edge of a frame does
-not change the colours of all of it at once.
+can be averaged over the frames (:class:`MomentAverages`), so that what enters at the edge of a
+frame does not change the colors of all of it at once.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class MomentAverages:
 
     Attributes:
         newest_weight: of the newest frame in the exponential average, over 0 to 1.
-        moments: of every normalisation, in their order; empty before the first frame.
+        moments: of every normalization, in their order; empty before the first frame.
     """
 
     newest_weight: float
@@ -55,7 +55,7 @@ class TransformNet(nn.Module):
         widths: channels at full, half and quarter resolution.
         blocks: residual blocks at quarter resolution.
 
-    ``table`` has shape (styles, numbers): for each normalisation its scales and shifts, then
+    ``table`` has shape (styles, numbers): for each normalization its scales and shifts, then
     three shares of the picture and three of what was painted. :meth:`mixture` makes the row that
     :meth:`forward` takes.
     """
@@ -117,7 +117,7 @@ class TransformNet(nn.Module):
     def moments(
         self, image: Tensor, style_row: Tensor, averages: MomentAverages | None = None
     ) -> list[Moments]:
-        """Mean and variance of every normalisation's input, for one picture (1, 3, H, W).
+        """Mean and variance of every normalization's input, for one picture (1, 3, H, W).
 
         With a memory, the picture is the next frame of a shot, and the moments are the averages.
         """
@@ -146,10 +146,10 @@ class TransformNet(nn.Module):
 
 
 class _ConditionalInstanceNorm:
-    """Conditional instance normalisation (Dumoulin et al. 2017, eq. 5)."""
+    """Conditional instance normalization (Dumoulin et al. 2017, eq. 5)."""
 
     def __call__(self, x: Tensor, row: Tensor) -> Tensor:
-        if len(row) == 1:  # one picture: scale and shift go into the normalisation's own pass
+        if len(row) == 1:  # one picture: scale and shift go into the normalization's own pass
             scale, shift = row[0].to(x.dtype).chunk(2)
             return F.group_norm(x, x.shape[1], scale, shift, EPS)
         scale, shift = row[:, :, None, None].to(x.dtype).chunk(2, dim=1)
@@ -171,7 +171,7 @@ class _MomentRecordingNorm(_ConditionalInstanceNorm):
 class _MomentAveragingNorm(_ConditionalInstanceNorm):
     """The same with moments averaged over the frames of a shot, this one included.
 
-    One pass normalises by the frame's own moments and tells them; from there to the averages it
+    One pass normalizes by the frame's own moments and tells them; from there to the averages it
     is another scale and shift.
     """
 

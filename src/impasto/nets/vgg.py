@@ -50,8 +50,9 @@ class VGG(nn.Module):
             Methods) or "l2" (root of the sum of squares), both rescaled so that activations
             keep the scale they have with max pooling.
         padding: "zeros" as trained, or "replicate", which repeats the border and so avoids
-            artefacts at the picture's edges.
-        map_features: whether a compact encoder's features are mapped, so that losses of them have the
+            artifacts at the picture's edges.
+        map_features: whether a compact encoder's features are mapped, so that losses of them have
+        the
             size, and nearly the value, of those of the full network (Wang et al. 2020, section
             3.2). Without it they are its own activations, which a decoder reads.
 
@@ -154,7 +155,8 @@ class VGG(nn.Module):
         if name not in self.layers:
             (given,) = self.digests
             raise KnobError(
-                f"The {backbone_title(self.backbone)} {given} has {self.layers[0]} to {self.layers[-1]}, "
+                f"The {backbone_title(self.backbone)} {given} has {self.layers[0]} to "
+                f"{self.layers[-1]}, "
                 f"but no layer {name!r}."
             )
 

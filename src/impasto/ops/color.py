@@ -1,4 +1,4 @@
-"""Keeping colours: a picture takes the colours of another, in one of four ways.
+"""Keeping colors: a picture takes the colors of another, in one of four ways.
 
 - "luminance": only the lightness is the painting's; hue and chroma stay the photograph's, in
   OKLab, a perceptual space (Ottosson, "A perceptual color space for image processing", 2020);
@@ -6,9 +6,9 @@
   in Neural Artistic Style Transfer", 2016, section 3.2 ("luminance-only transfer");
 - "histogram": every channel takes the other's histogram (Gonzalez & Woods, "Digital Image
   Processing", histogram specification);
-- "covariance": mean and covariance of the colours become the other's, by the linear map that
-  moves them least (Pitié & Kokaram, "The linear Monge-Kantorovich linear colour mapping for
-  example-based colour transfer", 2007, eq. 3.4).
+- "covariance": mean and covariance of the colors become the other's, by the linear map that
+  moves them least (Pitié & Kokaram, "The linear Monge-Kantorovich linear color mapping for
+  example-based color transfer", 2007, eq. 3.4).
 
 The last two are found from two pictures, of any sizes, and then applied to any part of one.
 """
@@ -31,9 +31,9 @@ ColorTransfer = Callable[[Pixels], Pixels]
 HISTOGRAM_KNOTS = 1025
 """Knots of a channel's histogram: a step of a quarter of one of 8 bits, at most, when even."""
 MIN_VARIANCE = 1e-8
-"""Added to the variances of colours, so that a picture of one colour has a map too."""
+"""Added to the variances of colors, so that a picture of one color has a map too."""
 GAMUT_TOLERANCE = 1e-4
-"""How far outside of sRGB, in linear light, a colour lies at most that is only cut to it."""
+"""How far outside of sRGB, in linear light, a color lies at most that is only cut to it."""
 
 Matrix = NDArray[np.float64]
 
@@ -52,16 +52,16 @@ _LMS_TO_OKLAB: Matrix = np.array(
 )  # fmt: skip
 
 
-def replace_luminance(colours: Pixels, luminance: Pixels, mode: ColorMode = "luminance") -> Pixels:
+def replace_luminance(colors: Pixels, luminance: Pixels, mode: ColorMode = "luminance") -> Pixels:
     """The hue and chroma of one picture with the luminance of another.
 
     Args:
-        colours: (H, W, 3), sRGB 0..1.
+        colors: (H, W, 3), sRGB 0..1.
         luminance: the same shape.
         mode: "luminance" (OKLab) or "yuv".
     """
     there, back = (rgb_to_oklab, oklab_to_rgb) if mode == "luminance" else (rgb_to_yuv, yuv_to_rgb)
-    return back(np.concatenate([there(luminance)[..., :1], there(colours)[..., 1:]], -1))
+    return back(np.concatenate([there(luminance)[..., :1], there(colors)[..., 1:]], -1))
 
 
 def fit_color_transfer(
@@ -71,11 +71,11 @@ def fit_color_transfer(
     weights: Pixels | None = None,
     reference_weights: Pixels | None = None,
 ) -> ColorTransfer:
-    """The map that gives a picture the colours of another.
+    """The map that gives a picture the colors of another.
 
     Args:
         picture: (H, W, 3), sRGB 0..1: what will be mapped, or a small version of it.
-        reference: (h, w, 3): whose colours it takes.
+        reference: (h, w, 3): whose colors it takes.
         mode: "histogram" or "covariance".
         weights: (H, W), at least 0: how much each pixel counts; None: all alike.
         reference_weights: (h, w), the same for the reference.
@@ -129,7 +129,7 @@ def _oklab_to_linear_rgb(pixels: Pixels) -> Matrix:
 
 
 def _reduce_chroma(pixels: Pixels) -> Matrix:
-    """Linear RGB of OKLab colours (n, 3), with as much of their chroma as sRGB holds."""
+    """Linear RGB of OKLab colors (n, 3), with as much of their chroma as sRGB holds."""
     low, high = np.zeros(len(pixels)), np.ones(len(pixels))
     for _ in range(10):  # to a thousandth
         middle = (low + high) / 2
@@ -146,19 +146,19 @@ def _scale_chroma(pixels: Pixels, factor: Matrix) -> Pixels:
 
 
 def _flatten_weighted(pixels: Pixels, weights: Pixels | None) -> tuple[Matrix, Matrix]:
-    """Colours (n, 3) and their weights (n,), which add up to 1."""
-    colours = np.asarray(pixels, np.float64).reshape(-1, 3)
-    given = np.ones(len(colours)) if weights is None else np.asarray(weights, np.float64).ravel()
+    """Colors (n, 3) and their weights (n,), which add up to 1."""
+    colors = np.asarray(pixels, np.float64).reshape(-1, 3)
+    given = np.ones(len(colors)) if weights is None else np.asarray(weights, np.float64).ravel()
     if given.sum() <= 0:
-        raise InputError("No pixel counts for the colours: the region is empty.")
-    return colours[given > 0], given[given > 0] / given.sum()
+        raise InputError("No pixel counts for the colors: the region is empty.")
+    return colors[given > 0], given[given > 0] / given.sum()
 
 
 def _histogram_transfer(
-    colours: Matrix, weights: Matrix, target_colors: Matrix, target_weights: Matrix
+    colors: Matrix, weights: Matrix, target_colors: Matrix, target_weights: Matrix
 ) -> ColorTransfer:
     tables = [
-        (_quantiles(colours[:, c], weights), _quantiles(target_colors[:, c], target_weights))
+        (_quantiles(colors[:, c], weights), _quantiles(target_colors[:, c], target_weights))
         for c in range(3)
     ]
 
@@ -187,11 +187,11 @@ def _merge_equal_knots(source: Matrix, target: Matrix) -> tuple[Matrix, Matrix]:
 
 
 def _monge_kantorovich(
-    colours: Matrix, weights: Matrix, target_colors: Matrix, target_weights: Matrix
+    colors: Matrix, weights: Matrix, target_colors: Matrix, target_weights: Matrix
 ) -> ColorTransfer:
     """The map x → μ_t + A (x - μ_s), A = Σ_s^-½ (Σ_s^½ Σ_t Σ_s^½)^½ Σ_s^-½."""
     (mean, spread), (aim, their_spread) = (
-        _moments(colours, weights),
+        _moments(colors, weights),
         _moments(target_colors, target_weights),
     )
     root = _matrix_power(spread, 0.5)
@@ -204,10 +204,10 @@ def _monge_kantorovich(
     return apply
 
 
-def _moments(colours: Matrix, weights: Matrix) -> tuple[Matrix, Matrix]:
-    mean = weights @ colours
-    centred = colours - mean
-    return mean, (centred * weights[:, None]).T @ centred + MIN_VARIANCE * np.eye(3)
+def _moments(colors: Matrix, weights: Matrix) -> tuple[Matrix, Matrix]:
+    mean = weights @ colors
+    centered = colors - mean
+    return mean, (centered * weights[:, None]).T @ centered + MIN_VARIANCE * np.eye(3)
 
 
 def _matrix_power(matrix: Matrix, exponent: float) -> Matrix:

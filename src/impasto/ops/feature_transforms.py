@@ -2,8 +2,8 @@
 
 A transform is found from the statistics of whole pictures and then applied to any part of one,
 so that pictures of any size can be restyled tile by tile: the statistics of the tiles are
-:func:`merge_statistics`, one :class:`Affine` map is made of them (by :func:`adain` or :func:`wct`), and
-every tile goes through it.
+:func:`merge_statistics`, one :class:`Affine` map is made of them (by :func:`adain` or
+:func:`wct`), and every tile goes through it.
 
 Throughout, a vector (C,) in the place of a (C, C) matrix stands for a diagonal one: AdaIN needs
 no more, and pays for no more. Statistics and maps are composed in float64.
@@ -136,7 +136,7 @@ def _weighted_row_statistics(rows: Tensor, weights: Tensor, diagonal: bool) -> S
 
 
 def _row_statistics(rows: Tensor, diagonal: bool) -> Statistics:
-    """The statistics of feature vectors (M, C); centred first, for the sake of precision."""
+    """The statistics of feature vectors (M, C); centered first, for the sake of precision."""
     mean = rows.mean(dim=0)
     rows = rows - mean
     covariance = rows.square().mean(dim=0) if diagonal else rows.T @ rows / len(rows)
@@ -236,7 +236,7 @@ def blend(maps: Sequence[Affine], weights: Sequence[float]) -> Affine:
 
 
 def adain(content: Statistics, style: Statistics, *, max_gain: float = MAX_GAIN) -> Affine:
-    """Adaptive instance normalisation: every channel takes the style's mean and deviation.
+    """Adaptive instance normalization: every channel takes the style's mean and deviation.
 
     x → σ_s / σ_c (x - μ_c) + μ_s   (Huang & Belongie, "Arbitrary Style Transfer in Real-time
     with Adaptive Instance Normalization", ICCV 2017, eq. 8)
@@ -267,7 +267,7 @@ def wct(
 
     There are many, A = Σ_s^½ R Σ_c^-½ with any rotation R. Offered are
 
-    - "wct": R = I, whitening and colouring (Li et al., "Universal Style Transfer via Feature
+    - "wct": R = I, whitening and coloring (Li et al., "Universal Style Transfer via Feature
       Transforms", NeurIPS 2017, section 3.2);
     - "transport": the R for which A is symmetric. Of all these maps it moves the features
       least, and so keeps the content best (Lu et al., "A Closed-form Solution to Universal
@@ -300,7 +300,7 @@ def wct(
         raise ValueError("WCT needs whole covariances; these statistics have variances only.")
     source, target = _shrink_covariance(content, shrinkage), _shrink_covariance(style, shrinkage)
     try:
-        matrix = (_transport if variant == "transport" else _colouring)(source, target, max_gain)
+        matrix = (_transport if variant == "transport" else _coloring)(source, target, max_gain)
     except _LinAlgError:
         return adain(content, style, max_gain=max_gain)
     return Affine.from_means(content.mean, style.mean, matrix)
@@ -312,7 +312,7 @@ def _shrink_covariance(statistics: Statistics, shrinkage: float) -> Tensor:
     return torch.lerp(statistics.covariance, statistics.variance.diag(), rho)
 
 
-def _colouring(source: Tensor, target: Tensor, max_gain: float) -> Tensor:
+def _coloring(source: Tensor, target: Tensor, max_gain: float) -> Tensor:
     """Σ_s^½ Σ_c^-½ = Σ_s^½ (U Λ^-½ Uᵀ)."""
     variances, vectors = _eigh(source)
     return _bounded_product(_matrix_sqrt(target) @ vectors, variances.sqrt(), vectors, max_gain)

@@ -27,8 +27,8 @@ SEEN = 640
 """Long side in pixels at which motion is looked for. That of larger frames is enlarged."""
 LEAST = 24
 """Short side in pixels below which nothing moves: DIS fails there."""
-GREY = np.array([0.299, 0.587, 0.114], np.float32)
-"""Shares of the colours in what DIS looks at (BT.601)."""
+GRAY = np.array([0.299, 0.587, 0.114], np.float32)
+"""Shares of the colors in what DIS looks at (BT.601)."""
 UNKNOWN, FAR = 1e9, 1e6
 """Pixels from which on a file says that a flow is unknown, and what stands for it then."""
 RAFT_SIDE = 128
@@ -94,8 +94,8 @@ class DIS:
         small = _seen(height, width)
         if min(small) < LEAST:
             return torch.zeros(1, 2, height, width)
-        grey = [np.uint8(np.rint(255 * (_at(f, small) @ GREY).clip(0, 1))) for f in (first, second)]
-        found = torch.from_numpy(self._dis.calc(*grey, None))
+        gray = [np.uint8(np.rint(255 * (_at(f, small) @ GRAY).clip(0, 1))) for f in (first, second)]
+        found = torch.from_numpy(self._dis.calc(*gray, None))
         return resize_flow(found.permute(2, 0, 1)[None].contiguous(), height, width)
 
 

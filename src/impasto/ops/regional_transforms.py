@@ -4,7 +4,7 @@ Statistics are taken from what a mask shows of a picture, of the content as of t
 made of them are blended at every position by the content's masks at the layer's resolution. So
 Gatys et al., "Controlling Perceptual Factors in Neural Style Transfer", CVPR 2017, section 7, guide
 feed-forward methods; Li et al., "A Closed-form Solution to Photorealistic Image Stylization", ECCV
-2018, section 3.1, do it for whitening and colouring.
+2018, section 3.1, do it for whitening and coloring.
 
 The masks of the content travel with it, as further channels of the picture: what is framed, cut
 into tiles or made small is so together. Without regions there are none, and one map is all.
@@ -35,7 +35,8 @@ class StyleInputs:
     Attributes:
         images: (1, 3, h, w), or (1, 4, h, w): the fourth channel is the mask of what is looked
             at.
-        weights: for every part of the content a share of each picture; of a rest that is kept, none.
+        weights: for every part of the content a share of each picture; of a rest that is kept,
+        none.
     """
 
     images: tuple[Tensor, ...]

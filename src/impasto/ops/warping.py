@@ -105,7 +105,7 @@ def reliability_mask(flow: Tensor, backward_flow: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class GainOffset:
-    """A change of the light: colours are (x - before) gain + after, each (1, C, 1, 1)."""
+    """A change of the light: colors are (x - before) gain + after, each (1, C, 1, 1)."""
 
     gain: Tensor
     mean_before: Tensor
@@ -116,7 +116,7 @@ class GainOffset:
         return (image - self.mean_before) * self.gain + self.mean_after
 
     def clamp_to(self, limit: GainOffset) -> GainOffset:
-        """The part of it that is no more than another change, of any of its colours.
+        """The part of it that is no more than another change, of any of its colors.
 
         Contrast changes by a factor between 1 and the other's, and means by what is between 0 and
         the other's: a painting may follow the light of its film, but not flicker by itself.

@@ -1,4 +1,4 @@
-"""Pictures side by side: labelled contact sheets and animations."""
+"""Pictures side by side: labeled contact sheets and animations."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def make_contact_sheet(
     """A contact sheet: tiles on off-white paper, evenly spaced, each with its label below.
 
     Args:
-        labeled_images: (label, pixels of shape (height, width, 3) in 0..1); an empty label is left out.
-        height: of the tiles in px, at least 16; a tile wider than three times that is lower.
+        labeled_images: (label, pixels of shape (height, width, 3) in 0..1); an empty label is left
+        out. height: of the tiles in px, at least 16; a tile wider than three times that is lower.
         columns: tiles in a row; None puts all of them in one row.
 
     Returns:

@@ -192,5 +192,6 @@ def damaged_error(name: str, file_format: str, reason: str) -> InputError:
     """The error for a file whose beginning promised more than the rest holds."""
     reason = " ".join(reason.split()).rstrip(".")
     return InputError(
-        f"Cannot read {name}: the {file_format} file is cut off or damaged ({reason}); take a fresh copy."
+        f"Cannot read {name}: the {file_format} file is cut off or damaged ({reason}); take a "
+        f"fresh copy."
     )

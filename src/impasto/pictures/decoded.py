@@ -37,12 +37,12 @@ _PILLOW_CONVERSIONS = {"1": "L", "La": "LA", "RGBa": "RGBA", "PA": "RGBA", "P": 
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """A decoded picture, upright, in its own colours.
+    """A decoded picture, upright, in its own colors.
 
     Attributes:
-        values: (height, width, n) of uint8, uint16 or float32; n counts the colour channels
-            (1 grey, 3 RGB, 4 CMYK), an alpha channel, and any further ones, which are dropped.
-        is_cmyk: whether the colour is CMYK.
+        values: (height, width, n) of uint8, uint16 or float32; n counts the color channels
+            (1 gray, 3 RGB, 4 CMYK), an alpha channel, and any further ones, which are dropped.
+        is_cmyk: whether the color is CMYK.
         max_value: the value that stands for 1.
         profile: the bytes of the ICC profile, None if there is none.
         notes: what was done so far.
@@ -64,13 +64,13 @@ class DecodedImage:
         if values.dtype == np.float32:
             values = _check_range(values, name)
         channels = values.shape[2]
-        colours = 4 if self.is_cmyk else 3 if channels >= 3 else 1
-        pixels, notes = to_srgb(values[:, :, :colours], self.max_value, self.profile or None)
+        colors = 4 if self.is_cmyk else 3 if channels >= 3 else 1
+        pixels, notes = to_srgb(values[:, :, :colors], self.max_value, self.profile or None)
         alpha = None
-        if channels > colours:
-            alpha = values[:, :, colours].astype(np.float32, order="C") / np.float32(self.max_value)
-        if channels > colours + 1:
-            notes += (f"dropped {channels - colours - 1} further channels",)
+        if channels > colors:
+            alpha = values[:, :, colors].astype(np.float32, order="C") / np.float32(self.max_value)
+        if channels > colors + 1:
+            notes += (f"dropped {channels - colors - 1} further channels",)
         bits = 8 if values.dtype == np.uint8 else 16
         return Picture(pixels, alpha, name, sha256, bits, self.notes + notes)
 
@@ -108,7 +108,8 @@ def check_size(
     if width * height * bytes_per_pixel > free:
         raise ResourceError(
             f"Cannot read {name}: decoding {width} x {height} may take "
-            f"{width * height * bytes_per_pixel / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are "
+            f"{width * height * bytes_per_pixel / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB "
+            f"are "
             "free; close other programs, or make the picture smaller."
         )
 
@@ -117,7 +118,7 @@ def from_pillow(image: Image.Image, name: str) -> DecodedImage:
     """The samples of a Pillow image of any mode, turned upright by its EXIF orientation.
 
     Raises:
-        InputError: a damaged file behind it, or a mode that has no colours (or 32-bit integers).
+        InputError: a damaged file behind it, or a mode that has no colors (or 32-bit integers).
     """
     try:
         turned = image.getexif().get(_EXIF_ORIENTATION_TAG, 1) in range(2, 9)

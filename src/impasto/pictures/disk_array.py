@@ -111,7 +111,7 @@ class DiskArray:
         self, dtype: DTypeLike | None = None, /, *, copy: bool | None = None
     ) -> NDArray[Any]:
         if copy is False:
-            raise ValueError("A spool lies on disk: its pixels are always a copy.")
+            raise ValueError("A disk array lies on disk: its pixels are always a copy.")
         return self[:, :].astype(dtype or np.float32, copy=False)
 
     def _window_bounds(self, window: object) -> tuple[int, int, int, int]:
@@ -122,8 +122,8 @@ class DiskArray:
             or not all(isinstance(side, slice) and side.step in (None, 1) for side in window)
         ):
             raise TypeError(
-                "A spool gives windows, spool[top:bottom, left:right]; "
-                "np.asarray(spool) gives an array for everything else."
+                "A disk array gives windows, array[top:bottom, left:right]; "
+                "np.asarray(array) gives an array for everything else."
             )
         top, bottom, _ = window[0].indices(self.shape[0])
         left, right, _ = window[1].indices(self.shape[1])
@@ -145,7 +145,8 @@ class DiskArray:
     def _disk_full_error(self, error: OSError) -> ResourceError:
         folder = tempfile.tempdir or "the folder for temporary files"
         return ResourceError(
-            f"A picture of {self.shape[1]} x {self.shape[0]} needs {self._total_bytes / 1e6:,.0f} MB in "
+            f"A picture of {self.shape[1]} x {self.shape[0]} needs "
+            f"{self._total_bytes / 1e6:,.0f} MB in "
             f"{folder}, and the system says {error.strerror!r}; make room there, "
             "or set TMPDIR to another folder."
         )

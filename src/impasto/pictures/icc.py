@@ -1,4 +1,4 @@
-"""Colour profiles: samples of any profile become sRGB, by Little CMS inside libvips."""
+"""Color profiles: samples of any profile become sRGB, by Little CMS inside libvips."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _TRANSFORM_OPTIONS = {"intent": "relative", "black_point_compensation": True}
 def to_srgb(
     samples: NDArray[Any], max_value: float, profile: bytes | None
 ) -> tuple[Pixels, tuple[str, ...]]:
-    """Colour samples as sRGB. Samples that already are sRGB only become ``sample / top``.
+    """Color samples as sRGB. Samples that already are sRGB only become ``sample / top``.
 
-    The conversion is relative colorimetric with black point compensation; colours that sRGB
+    The conversion is relative colorimetric with black point compensation; colors that sRGB
     cannot show are clipped. Measured against the closed forms, the error is 0.05 of 255 steps on
-    average, and at most 1.5 in the darkest and the most saturated colours.
+    average, and at most 1.5 in the darkest and the most saturated colors.
 
     Args:
-        samples: (height, width, n) of uint8, uint16 or float32; n = 1 grey, 3 RGB, 4 CMYK.
+        samples: (height, width, n) of uint8, uint16 or float32; n = 1 gray, 3 RGB, 4 CMYK.
         max_value: the sample value that stands for 1.
         profile: the bytes of the ICC profile, None if there is none.
 
@@ -54,7 +54,7 @@ def to_srgb(
             converted = _transform(_to_integers(samples, max_value), profile)
             return _scale_to_unit(converted, 65535.0), (f"{CONVERTED_NOTE} {name}",)
     pixels, notes = to_srgb(samples, max_value, None)
-    return pixels, ("ignored its colour profile: damaged, or for other colours", *notes)
+    return pixels, ("ignored its color profile: damaged, or for other colors", *notes)
 
 
 @lru_cache(maxsize=16)
@@ -74,7 +74,7 @@ def profile_name(profile: bytes) -> str | None:
 
 @lru_cache(maxsize=16)
 def is_srgb(profile: bytes) -> bool:
-    """Whether an RGB or grey profile is sRGB: it moves no colour by more than one 8-bit step."""
+    """Whether an RGB or gray profile is sRGB: it moves no color by more than one 8-bit step."""
     axis = np.arange(0, 256, 17, dtype=np.uint8)
     probe = np.stack(np.meshgrid(axis, axis, axis), axis=-1).reshape(64, 64, 3)
     if profile[16:20] == b"GRAY":

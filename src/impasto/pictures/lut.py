@@ -1,7 +1,8 @@
-"""Colour look-up tables: the colour part of a change, for video and photo editors.
+"""Color look-up tables: the color part of a change, for video and photo editors.
 
-A table holds a colour at every point of a grid over the RGB cube, and stands for the colours
-between by trilinear interpolation. :func:`fit_lut` finds the table that takes one picture's colours to
+A table holds a color at every point of a grid over the RGB cube, and stands for the colors
+between by trilinear interpolation. :func:`fit_lut` finds the table that takes one picture's colors
+to
 another's, pixel by pixel; where no pixel lies, the change is continued as evenly as possible. The
 file is a `.cube` ("Cube LUT Specification", version 1.0, Adobe 2013), which most editors read.
 """
@@ -39,21 +40,22 @@ class ColorLut:
     """A fitted table.
 
     Attributes:
-        colours: (n, n, n, 3) in 0..1, indexed by red, green and blue.
+        colors: (n, n, n, 3) in 0..1, indexed by red, green and blue.
         error: root mean square by which it misses the pixels it was fitted to, in 0..1.
-        explained_fraction: share of the change between the two pictures that it explains, at most 1.
+        explained_fraction: share of the change between the two pictures that it explains, at most
+        1.
     """
 
-    colours: Array
+    colors: Array
     error: float
     explained_fraction: float
 
     def __call__(self, pixels: Pixels) -> Pixels:
         """Pixels (..., 3) in 0..1 through the table, cut to 0..1."""
         places, shares = _trilinear_corners(
-            pixels.reshape(-1, 3).astype(np.float64), len(self.colours)
+            pixels.reshape(-1, 3).astype(np.float64), len(self.colors)
         )
-        found = _interpolate(self.colours.reshape(-1, 3), places, shares)
+        found = _interpolate(self.colors.reshape(-1, 3), places, shares)
         return found.reshape(pixels.shape).clip(0, 1).astype(np.float32)
 
     def write(self, path: str | Path, title: str) -> None:
@@ -65,15 +67,15 @@ class ColorLut:
         if Path(path).suffix.lower() != ".cube":
             raise InputError(f"Cannot write {path}: a look-up table ends in .cube.")
         name = "".join(c for c in title if c.isprintable() and c != '"')
-        lines = [f'TITLE "{name}"', f"LUT_3D_SIZE {len(self.colours)}"]
-        rows = self.colours.transpose(2, 1, 0, 3).reshape(-1, 3).clip(0, 1)
+        lines = [f'TITLE "{name}"', f"LUT_3D_SIZE {len(self.colors)}"]
+        rows = self.colors.transpose(2, 1, 0, 3).reshape(-1, 3).clip(0, 1)
         lines += [f"{r:.6f} {g:.6f} {b:.6f}" for r, g, b in rows]
         with atomic_write(Path(path)) as file:
             file.write(("\n".join(lines) + "\n").encode("utf-8"))
 
 
 def fit_lut(before: Pixels, after: Pixels, size: int = GRID_SIZE) -> ColorLut:
-    """The table that takes the colours of one picture to those of another of the same size.
+    """The table that takes the colors of one picture to those of another of the same size.
 
     Args:
         before: (H, W, 3), sRGB 0..1.
@@ -89,12 +91,12 @@ def fit_lut(before: Pixels, after: Pixels, size: int = GRID_SIZE) -> ColorLut:
     spread = float(np.square(change).mean())
     left = float(np.square(missed).mean())
     grid = np.stack(np.meshgrid(*[np.linspace(0, 1, size)] * 3, indexing="ij"), -1)
-    colours = (grid + moved.reshape(grid.shape)).clip(0, 1)
-    return ColorLut(colours, left**0.5, 1 - left / spread if spread > 1e-12 else 1.0)
+    colors = (grid + moved.reshape(grid.shape)).clip(0, 1)
+    return ColorLut(colors, left**0.5, 1 - left / spread if spread > 1e-12 else 1.0)
 
 
 def _fit_offsets(source: Array, change: Array, size: int) -> Array:
-    """The flat table (size³, 3) of what is added to colours, from coarse to fine."""
+    """The flat table (size³, 3) of what is added to colors, from coarse to fine."""
     start = np.zeros((size**3, 3))
     if size % 2 and size > 3:
         coarse = (size + 1) // 2
@@ -126,9 +128,9 @@ def _upsample_grid(table: Array) -> Array:
     return table
 
 
-def _trilinear_corners(colours: Array, size: int) -> tuple[NDArray[np.int64], Array]:
-    """For colours (n, 3): the flat places of the 8 grid points around each, and their shares."""
-    scaled = colours.clip(0, 1) * (size - 1)
+def _trilinear_corners(colors: Array, size: int) -> tuple[NDArray[np.int64], Array]:
+    """For colors (n, 3): the flat places of the 8 grid points around each, and their shares."""
+    scaled = colors.clip(0, 1) * (size - 1)
     low = np.minimum(scaled.astype(np.int64), size - 2)
     part = scaled - low
     places, shares = [], []

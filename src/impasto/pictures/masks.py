@@ -102,7 +102,7 @@ def _padded_window(mask: Raster, top: int, bottom: int, left: int, right: int) -
 
 
 def _box_sums(values: NDArray[Any], side: int, axis: int) -> NDArray[Any]:
-    """Sums of ``side`` neighbours along an axis, wherever that many are there."""
+    """Sums of ``side`` neighbors along an axis, wherever that many are there."""
     sums = np.cumsum(values, axis=axis)
     length = values.shape[axis]
     ends = np.take(sums, range(side - 1, length), axis=axis)
@@ -113,7 +113,7 @@ def _box_sums(values: NDArray[Any], side: int, axis: int) -> NDArray[Any]:
 
 
 def _sliding_min(values: Pixels, side: int, axis: int) -> Pixels:
-    """The least of ``side`` neighbours along an axis, wherever that many are there."""
+    """The least of ``side`` neighbors along an axis, wherever that many are there."""
     known = 1
     while known < side:  # of windows of this many; two of them make a longer one
         step = min(known, side - known)

@@ -28,7 +28,7 @@ def read(path: str | os.PathLike[str], *, max_megapixels: float = MAX_MEGAPIXELS
     """Read a picture file.
 
     JPEG, PNG, WebP, AVIF, TIFF and GIF are decoded by libvips, HEIC by pillow-heif (an extra)
-    and BMP by Pillow. The EXIF orientation is applied, and an embedded colour profile is
+    and BMP by Pillow. The EXIF orientation is applied, and an embedded color profile is
     converted to sRGB. What is already sRGB arrives exactly: v / 255, or v / 65535. Of an
     animation or a document the first frame is taken. TIFF of floating-point numbers is taken
     as sRGB in 0..1.

@@ -1,8 +1,8 @@
-"""Regions from pictures: grey masks, and pairs of label pictures.
+"""Regions from pictures: gray masks, and pairs of label pictures.
 
 Label pictures are those of Gatys et al., "Controlling Perceptual Factors in Neural Style Transfer",
-CVPR 2017, and Luan et al., "Deep Photo Style Transfer", CVPR 2017: flat colours, and the same
-colour in the content's and the style's is the same region.
+CVPR 2017, and Luan et al., "Deep Photo Style Transfer", CVPR 2017: flat colors, and the same
+color in the content's and the style's is the same region.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from impasto.core.picture import Picture, Pixels, Raster
 from impasto.core.request import Region
 from impasto.pictures.convert import as_picture
 from impasto.pictures.disk_array import is_large
-from impasto.pictures.labels import MERGE_DISTANCE, Colour, LabelMap, color_distance, color_to_hex
+from impasto.pictures.labels import MERGE_DISTANCE, Color, LabelMap, color_distance, color_to_hex
 from impasto.pictures.masks import LazyRaster, coverage_fraction, resize_mask
 
 
@@ -55,7 +55,7 @@ class _GrayMask(LazyRaster):
 
 
 def read_mask(image: object, name: str, picture: Picture) -> RegionMask:
-    """A mask for a picture: white is inside, black outside, and grey in between.
+    """A mask for a picture: white is inside, black outside, and gray in between.
 
     Where a mask has transparency, what is transparent is outside; one that is drawn in black on
     nothing is inside where it is drawn. One of another size is resampled.
@@ -75,7 +75,7 @@ def read_mask(image: object, name: str, picture: Picture) -> RegionMask:
         raster = _GrayMask(None, found.alpha)
     notes = []
     if _is_colored(found):
-        notes.append(f"{found.name} is not grey: its brightest channel counts as the mask.")
+        notes.append(f"{found.name} is not gray: its brightest channel counts as the mask.")
     if (found.height, found.width) != (height, width):
         stretch = (found.width * height) / (found.height * width)
         notes.append(
@@ -90,7 +90,7 @@ def read_mask(image: object, name: str, picture: Picture) -> RegionMask:
 
 
 def _is_colored(picture: Picture) -> bool:
-    """Whether some of a picture is neither white, grey nor black."""
+    """Whether some of a picture is neither white, gray nor black."""
     rows, columns = (slice(0, None, max(1, side // 256)) for side in picture.pixels.shape[:2])
     if isinstance(picture.pixels, np.ndarray):
         part = picture.pixels[rows, columns]
@@ -99,21 +99,21 @@ def _is_colored(picture: Picture) -> bool:
     return bool(np.mean(np.ptp(part, axis=2) > 0.1) > 0.01)
 
 
-def match_labels(content: LabelMap, style: LabelMap) -> dict[Colour, Colour]:
-    """Labels of the content → those of the same colour in the style.
+def match_labels(content: LabelMap, style: LabelMap) -> dict[Color, Color]:
+    """Labels of the content → those of the same color in the style.
 
-    Where noise has moved a colour, the nearest within a distance of 40 is its partner, if each is
+    Where noise has moved a color, the nearest within a distance of 40 is its partner, if each is
     the nearest of the other.
     """
-    found = {colour: colour for colour in content.colours if colour in style.colours}
-    left = [c for c in content.colours if c not in found]
-    right = [c for c in style.colours if c not in found]
-    for colour in left:
-        near = min(right, key=lambda other: color_distance(colour, other), default=None)
-        if near is None or color_distance(colour, near) > MERGE_DISTANCE:
+    found = {color: color for color in content.colors if color in style.colors}
+    left = [c for c in content.colors if c not in found]
+    right = [c for c in style.colors if c not in found]
+    for color in left:
+        near = min(right, key=lambda other: color_distance(color, other), default=None)
+        if near is None or color_distance(color, near) > MERGE_DISTANCE:
             continue
-        if min(left, key=lambda other: color_distance(near, other)) == colour:
-            found[colour] = near
+        if min(left, key=lambda other: color_distance(near, other)) == color:
+            found[color] = near
     return found
 
 
@@ -131,25 +131,25 @@ def regions_from_labels(
         The regions, and what a user should know of them, one sentence each.
     """
     matches = [match_labels(content, style) for style in styles]
-    where = {c: [i for i, m in enumerate(matches) if c in m] for c in content.colours}
+    where = {c: [i for i, m in enumerate(matches) if c in m] for c in content.colors}
     regions = []
-    for number, colour in enumerate(content.colours):
+    for number, color in enumerate(content.colors):
         sources, shown, index = {content.name: content.sha256}, None, number
         if styles:
-            index = where[colour][0] if where[colour] else 0
-        if styles and where[colour]:
+            index = where[color][0] if where[color] else 0
+        if styles and where[color]:
             style = styles[index]
             sources[style.name] = style.sha256
-            shown = style.mask(matches[index][colour])
-        regions.append(Region(color_to_hex(colour), content.mask(colour), index, shown, sources))
+            shown = style.mask(matches[index][color])
+        regions.append(Region(color_to_hex(color), content.mask(color), index, shown, sources))
     if not styles:
         return tuple(regions), ()
-    alone = [colour for colour, there in where.items() if not there]
+    alone = [color for color, there in where.items() if not there]
     unused = [
-        f"{color_to_hex(colour)} of {style.name}"
+        f"{color_to_hex(color)} of {style.name}"
         for style, match in zip(styles, matches, strict=True)
-        for colour in style.colours
-        if colour not in match.values()
+        for color in style.colors
+        if color not in match.values()
     ]
     return tuple(regions), (
         *_unmatched_notes(content, styles, alone),
@@ -158,15 +158,15 @@ def regions_from_labels(
 
 
 def _unmatched_notes(
-    content: LabelMap, styles: Sequence[LabelMap], unmatched: Sequence[Colour]
+    content: LabelMap, styles: Sequence[LabelMap], unmatched: Sequence[Color]
 ) -> tuple[str, ...]:
     if not unmatched:
         return ()
     theirs = " and ".join(Path(style.name).name for style in styles)
-    if len(unmatched) == len(content.colours):
+    if len(unmatched) == len(content.colors):
         said = f"No label of {content.name} is in {theirs}: every region takes all of the style."
-        return (said + " The same colour makes the same region.",)
-    names = ", ".join(color_to_hex(colour) for colour in unmatched)
+        return (said + " The same color makes the same region.",)
+    names = ", ".join(color_to_hex(color) for color in unmatched)
     many = len(unmatched) > 1
     return (
         f"The label{'s' if many else ''} {names} of {content.name} {'are' if many else 'is'} not "

@@ -49,7 +49,7 @@ def resize(pixels: Raster, height: int, width: int, *, to_disk: bool = False) ->
 
     What lies on disk is never in memory as a whole: it is read in bands, and a result that is
     large (:func:`~impasto.pictures.disk_array.is_large`) lies on disk too. The same size gives back
-    the same spool.
+    the same disk array.
 
     Args:
         pixels: float32 (height, width, channels), or (height, width) for alpha, in 0..1.

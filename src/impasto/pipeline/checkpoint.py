@@ -27,7 +27,7 @@ def checkpoint_path(output: Path) -> Path:
 
 @dataclass
 class Checkpoint:
-    """A watch that saves the state of the run every few seconds, in a sixth of the time at most.
+    """A callback that saves the state of the run every few seconds, in a sixth of the time at most.
 
     Attributes:
         path: the file.

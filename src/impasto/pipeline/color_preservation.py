@@ -1,6 +1,6 @@
-"""Keeping the content's colours, the one stage that every method shares.
+"""Keeping the content's colors, the one stage that every method shares.
 
-Either the styles take the content's colours before a method sees them, or the painting takes them
+Either the styles take the content's colors before a method sees them, or the painting takes them
 after it. Both work band by band on pictures of any size.
 """
 
@@ -31,7 +31,7 @@ MAX_STATISTICS_SIDE_PX = 1024
 def parse_color_options(
     content: Picture, mode: str, strength: float, stage: str, mask: object
 ) -> ColorOptions:
-    """How colours are kept, from what a caller says; see :func:`impasto.pipeline.stylize`.
+    """How colors are kept, from what a caller says; see :func:`impasto.pipeline.stylize`.
 
     Raises:
         InputError: a mask that is no picture, or is black everywhere.
@@ -39,102 +39,103 @@ def parse_color_options(
     """
     if mask is None:
         return ColorOptions(mode, strength, stage)
-    found = read_mask(mask, "colour mask", content)
+    found = read_mask(mask, "color mask", content)
     if coverage_fraction(found.raster) == 0:
-        raise InputError(f"{found.name} is black everywhere: there are no colours to keep.")
+        raise InputError(f"{found.name} is black everywhere: there are no colors to keep.")
     source = (found.name, found.sha256)
     return ColorOptions(mode, strength, stage, found.raster, source, found.notes)
 
 
-def color_recipe_options(colours: ColorOptions) -> dict[str, Any]:
+def color_recipe_options(colors: ColorOptions) -> dict[str, Any]:
     """What a recipe keeps, as :func:`impasto.pipeline.make_request` takes it."""
-    if not colours.is_active:
+    if not colors.is_active:
         return {}
-    kept = {"keep_colour": colours.mode, "colour_share": colours.strength}
-    mask = {"colour_mask": colours.mask_source[0]} if colours.mask_source else {}
-    return {**kept, "colour_when": colours.stage, **mask}
+    kept = {"keep_color": colors.mode, "color_strength": colors.strength}
+    mask = {"color_mask": colors.mask_source[0]} if colors.mask_source else {}
+    return {**kept, "color_stage": colors.stage, **mask}
 
 
-def color_notes(colours: ColorOptions) -> list[str]:
+def color_notes(colors: ColorOptions) -> list[str]:
     """What a plan says of it, one sentence each."""
-    if not colours.is_active:
+    if not colors.is_active:
         return []
-    what = "only lightness is painted" if colours.mode in ("luminance", "yuv") else "matched"
-    whose = "the painting" if colours.stage == "after" else "the styles before it"
-    far = "" if colours.strength == 1 else f", to {colours.strength:.0%}"
-    where = "" if colours.mask is None else f", in {coverage_fraction(colours.mask):.0%} of it"
-    said = f"The content's colours are kept ({colours.mode}: {what}) in {whose}{far}{where}."
-    return [said, *colours.notes]
+    what = "only lightness is painted" if colors.mode in ("luminance", "yuv") else "matched"
+    whose = "the painting" if colors.stage == "after" else "the styles before it"
+    far = "" if colors.strength == 1 else f", to {colors.strength:.0%}"
+    where = "" if colors.mask is None else f", in {coverage_fraction(colors.mask):.0%} of it"
+    said = f"The content's colors are kept ({colors.mode}: {what}) in {whose}{far}{where}."
+    return [said, *colors.notes]
 
 
 def preprocess(request: Request) -> Request:
-    """The request that is painted: with recoloured styles, if that is how colours are kept."""
-    colours = request.colours
-    if not colours.is_active or colours.stage != "before":
+    """The request that is painted: with recolored styles, if that is how colors are kept."""
+    colors = request.colors
+    if not colors.is_active or colors.stage != "before":
         return request
-    styles = tuple(recolor_style(s, request.content, colours) for s in request.styles)
+    styles = tuple(recolor_style(s, request.content, colors) for s in request.styles)
     return replace(request, styles=styles)
 
 
 def postprocess(image: Raster, request: Request) -> Raster:
-    """The painting in the content's colours, if that is how they are kept.
+    """The painting in the content's colors, if that is how they are kept.
 
-    With ``rest = "keep"`` only what is painted counts for the colours.
+    With ``rest = "keep"`` only what is painted counts for the colors.
 
     Args:
         image: (height, width, 3); what lies on disk is changed there.
         request: of the painting.
     """
-    colours = request.colours
-    if not colours.is_active or colours.stage != "after":
+    colors = request.colors
+    if not colors.is_active or colors.stage != "after":
         return image
     out: Any = image if isinstance(image, DiskArray) else np.array(image, np.float32)
     part = region_coverage(request, *image.shape[:2]) if request.background == "keep" else None
-    recolour(out, request.content.pixels, colours, part)
+    recolor(out, request.content.pixels, colors, part)
     found: Raster = out
     return found
 
 
-def recolor_style(style: Picture, content: Picture, colours: ColorOptions) -> Picture:
-    """A style picture in the content's colours; its name and checksum stay the file's."""
-    keep = cast(ColorMode, colours.mode)
+def recolor_style(style: Picture, content: Picture, colors: ColorOptions) -> Picture:
+    """A style picture in the content's colors; its name and checksum stay the file's."""
+    keep = cast(ColorMode, colors.mode)
     apply = fit_color_transfer(_downscale(style.pixels), _downscale(content.pixels), keep)
     seen = np.asarray(style.pixels)
-    return replace(style, pixels=blend_colors(seen, apply(seen), colours.strength))
+    return replace(style, pixels=blend_colors(seen, apply(seen), colors.strength))
 
 
-def recolour(
-    image: Any, content: Raster, colours: ColorOptions, pixel_weights: Raster | None = None
+def recolor(
+    image: Any, content: Raster, colors: ColorOptions, pixel_weights: Raster | None = None
 ) -> None:
-    """Give a painting the content's colours, in place, band by band.
+    """Give a painting the content's colors, in place, band by band.
 
     Args:
         image: (height, width, 3) in 0..1, an array or a :class:`DiskArray`.
         content: of any size.
-        colours: how; those that work "after".
-        pixel_weights: (height, width) in 0..1: how much every pixel counts for histograms and covariances,
-            beside the mask; None: all alike. All are recoloured.
+        colors: how; those that work "after".
+        pixel_weights: (height, width) in 0..1: how much every pixel counts for histograms and
+        covariances,
+            beside the mask; None: all alike. All are recolored.
     """
     height, width = image.shape[:2]
     photo = resize(content, height, width, to_disk=isinstance(image, DiskArray))
-    change = _make_recolor(image, photo, colours, pixel_weights)
-    where = None if colours.mask is None else resize(colours.mask, height, width)
+    change = _make_recolor(image, photo, colors, pixel_weights)
+    where = None if colors.mask is None else resize(colors.mask, height, width)
     for top, bottom in row_chunks(height, width):
         rows = slice(top, bottom), slice(None)
         before = np.asarray(image[rows])
-        share = colours.strength if where is None else colours.strength * np.asarray(where[rows])
+        share = colors.strength if where is None else colors.strength * np.asarray(where[rows])
         image[rows] = blend_colors(before, change(before, np.asarray(photo[rows])), share)
 
 
 def _make_recolor(
-    image: Raster, photo: Raster, colours: ColorOptions, pixel_weights: Raster | None
+    image: Raster, photo: Raster, colors: ColorOptions, pixel_weights: Raster | None
 ) -> Callable[[Pixels, Pixels], Pixels]:
     """What is done to a band of the painting, beside the same band of the photograph."""
-    keep = cast(ColorMode, colours.mode)
+    keep = cast(ColorMode, colors.mode)
     if keep in ("luminance", "yuv"):
         return lambda painted, seen: replace_luminance(seen, painted, keep)
     counts = [
-        _downscale(each, like=image) for each in (colours.mask, pixel_weights) if each is not None
+        _downscale(each, like=image) for each in (colors.mask, pixel_weights) if each is not None
     ]
     weights = functools.reduce(np.multiply, counts) if counts else None
     if weights is not None and weights.max() <= 0:  # what is painted and the mask are apart
@@ -146,7 +147,10 @@ def _make_recolor(
 
 
 def _downscale(raster: Raster, like: Raster | None = None) -> Pixels:
-    """A raster at ``MAX_STATISTICS_SIDE_PX`` pixels at most; ``like`` another one, of the same small size as that."""
+    """A raster at ``MAX_STATISTICS_SIDE_PX`` pixels at most.
+
+    ``like`` another one, of the same small size as that.
+    """
     height, width = (raster if like is None else like).shape[:2]
     small = fit_long_side(height, width, min(MAX_STATISTICS_SIDE_PX, max(height, width)))
     return np.asarray(resize(raster, *small))

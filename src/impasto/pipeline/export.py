@@ -25,7 +25,7 @@ from impasto.pipeline import onnx_networks as networks
 from impasto.pipeline.onnx_graph import OnnxGraph, import_package
 
 UNSUPPORTED_REASONS = {
-    "gatys": "it has no network that paints; it optimises every picture for itself",
+    "gatys": "it has no network that paints; it optimizes every picture for itself",
     "wct": "its maps are found by an eigen-decomposition, which ONNX does not have",
 }
 """Methods that cannot be exported, and why."""
@@ -226,7 +226,7 @@ def _model_metadata(method: str, case: _ExportCase) -> dict[str, str]:
         "method": method,
         "title": card.title,
         "paper": card.paper,
-        "licence": card.licence,
+        "license": card.license,
         "weights": json.dumps(case.model.digests),
         "styles": json.dumps(case.styles, ensure_ascii=False),
         "inputs": json.dumps(_input_docs(case), ensure_ascii=False),

@@ -1,4 +1,4 @@
-"""The colour part of a painting as a look-up table."""
+"""The color part of a painting as a look-up table."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MIN_EXPLAINED_FRACTION = 0.8
 
 
 def make_color_lut(content: object, image: object) -> ColorLut:
-    """The table that takes the colours of a picture to those of its painting.
+    """The table that takes the colors of a picture to those of its painting.
 
     Args:
         content: a path, an array, or whatever else :func:`impasto.pictures.as_picture` takes.
@@ -69,4 +69,4 @@ def format_lut_fit(lut: ColorLut) -> str:
     )
     if lut.explained_fraction >= MIN_EXPLAINED_FRACTION and lut.error <= VISIBLE_RMS_ERROR:
         return f"{said}."
-    return f"{said}: what depends on the place, and not on the colour, is not in it."
+    return f"{said}: what depends on the place, and not on the color, is not in it."

@@ -47,8 +47,8 @@ def build_transform_net(
     sizes = [n for n in network.channel_counts for _ in range(2)] + [3, 3]
     parts = iter(g.add_node("Split", len(sizes), g("Squeeze", row, [0]), sizes, axis=0))
     frame = _pad(g, content, 4)
-    grey = g("Sub", frame, 0.5)
-    x = grey
+    gray = g("Sub", frame, 0.5)
+    x = gray
     for conv in network.down:
         x = g("Relu", _conv_norm(g, conv, x, parts))
     for first, second in zip(network.body[::2], network.body[1::2], strict=True):
@@ -58,7 +58,7 @@ def build_transform_net(
         x = g("Relu", _conv_norm(g, conv, _upsample(g, x), parts))
     kept, painted = (g("Unsqueeze", part, [0, 2, 3]) for part in parts)
     strokes = g("Mul", painted, _conv(g, network.last, x))
-    picture = g("Add", g("Mul", kept, grey), 0.5)
+    picture = g("Add", g("Mul", kept, gray), 0.5)
     return _crop(g, g("Add", picture, strokes), content)
 
 
@@ -80,8 +80,8 @@ def build_adain(
         encoder: the network whose features are changed.
         decoder: its counterpart.
         content: (1, 3, H, W) in 0..1.
-        moments: mean and deviation of the styles' features, each (styles, C); see :func:`build_style_moments`.
-        style_weights: (1, styles).
+        moments: mean and deviation of the styles' features, each (styles, C); see
+        :func:`build_style_moments`. style_weights: (1, styles).
 
     Returns:
         The painting, (1, 3, H, W) in 0..1.
@@ -121,7 +121,7 @@ def build_style_moments(g: OnnxGraph, encoder: VGG, style: str) -> tuple[str, st
 
 
 def _channel_moments(g: OnnxGraph, features: str) -> tuple[str, str]:
-    """Mean and deviation (1, C) of features (1, C, h, w); centred first, for the precision."""
+    """Mean and deviation (1, C) of features (1, C, h, w); centered first, for the precision."""
     mean = g("ReduceMean", features, [2, 3])
     variance = g("ReduceMean", _square(g, g("Sub", features, mean)), [2, 3], keepdims=0)
     return g("Squeeze", mean, [2, 3]), g("Sqrt", variance)

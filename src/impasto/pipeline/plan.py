@@ -28,7 +28,7 @@ def make_plan(request: Request) -> Plan:
     precision, why = _choose_precision(request, device)
     notes = [f"Runs on {device} in {precision}: {why}."]
     notes += [note for region in request.regions for note in region.notes]
-    notes += color_notes(request.colours)
+    notes += color_notes(request.colors)
     warnings = [*request.region_warnings, *request.method.warnings(request)]
     if request.content.sha256 in {style.sha256 for style in request.styles}:
         warnings.append("A style is the content picture itself: little will change.")
@@ -108,4 +108,7 @@ def _out_of_memory_text(
     )
     if not fitting_size:
         return says + "No size fits: close other programs, or use a smaller picture."
-    return says + f"{fitting_size} px on the long side would fit: --size {fitting_size}, or --fit."
+    return (
+        says
+        + f"{fitting_size} px on the long side would fit: --size {fitting_size}, or --shrink-to-fit."
+    )

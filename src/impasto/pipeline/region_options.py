@@ -17,7 +17,7 @@ from impasto.core.errors import InputError, KnobError
 from impasto.core.picture import Picture, Pixels, Raster
 from impasto.core.request import Region, Request
 from impasto.pictures import write
-from impasto.pictures.labels import Colour, color_to_hex, hex_to_color, read_label_map
+from impasto.pictures.labels import Color, color_to_hex, hex_to_color, read_label_map
 from impasto.pictures.masks import LabelMask, LazyRaster, coverage_fraction
 from impasto.pictures.region_masks import RegionMask, read_mask, regions_from_labels
 
@@ -130,14 +130,15 @@ def _from_labels(
         raise KnobError(
             f"{len(style_labels)} style label pictures for {len(styles)} styles: give one each."
         )
-    if not style_labels and len(own.colours) != len(styles):
+    if not style_labels and len(own.colors) != len(styles):
         listed = ", ".join(
             f"{color_to_hex(c)} ({share:.0%})"
-            for c, share in zip(own.colours, own.fractions, strict=True)
+            for c, share in zip(own.colors, own.fractions, strict=True)
         )
         raise KnobError(
-            f"{own.name} has {len(own.colours)} labels and there {_style_count_text(len(styles))}: give "
-            f"{len(own.colours)} styles, in the order {listed}; or one style with style_labels, "
+            f"{own.name} has {len(own.colors)} labels and there "
+            f"{_style_count_text(len(styles))}: give "
+            f"{len(own.colors)} styles, in the order {listed}; or one style with style_labels, "
             "its own label picture."
         )
     theirs = [
@@ -162,12 +163,14 @@ def _from_segmentation(content: Picture, styles: tuple[Picture, ...], value: str
     count = int(match[1] or DEFAULT_AUTO_REGIONS) if match else 0
     if not 2 <= count <= MAX_AUTO_REGIONS:
         raise KnobError(
-            f"regions = {value!r}: give auto, auto:N with N from 2 to {MAX_AUTO_REGIONS}, or a mask and its "
+            f"regions = {value!r}: give auto, auto:N with N from 2 to {MAX_AUTO_REGIONS}, or a "
+            f"mask and its "
             "style."
         )
     if len(styles) != 1:
         raise KnobError(
-            f"Automatic regions are matched with those of 1 style, and there {_style_count_text(len(styles))}."
+            f"Automatic regions are matched with those of 1 style, and there "
+            f"{_style_count_text(len(styles))}."
         )
     from impasto.pipeline import segmentation
 
@@ -175,8 +178,8 @@ def _from_segmentation(content: Picture, styles: tuple[Picture, ...], value: str
     regions, remarks = regions_from_labels(labels, [style_labels])
     used = segmentation.encoder_digests()
     regions = tuple(replace(region, sources=used) for region in regions)
-    if len(labels.colours) < count:
-        count = len(labels.colours)
+    if len(labels.colors) < count:
+        count = len(labels.colors)
         found = "only one region" if count == 1 else f"only {count} regions that differ"
         remarks = (f"{content.name} has {found}.", *remarks)
     return RegionSpec(styles, regions, {"regions": f"auto:{count}"}, remarks)
@@ -239,12 +242,12 @@ class _MaskImage(LazyRaster):
 
 
 class _LabelImage(LazyRaster):
-    """Hard masks as a label picture: each in its colour, on a ground of another one."""
+    """Hard masks as a label picture: each in its color, on a ground of another one."""
 
-    def __init__(self, masks: Sequence[Raster], colours: Sequence[Colour]) -> None:
+    def __init__(self, masks: Sequence[Raster], colors: Sequence[Color]) -> None:
         self.masks, self.shape = masks, (*masks[0].shape[:2], 3)
-        ground = next(c for c in _BACKGROUND_COLORS if c not in colours)
-        self.palette = np.array([ground, *colours], np.float32) / np.float32(255)
+        ground = next(c for c in _BACKGROUND_COLORS if c not in colors)
+        self.palette = np.array([ground, *colors], np.float32) / np.float32(255)
 
     def window(self, top: int, bottom: int, left: int, right: int) -> Pixels:
         numbers = np.zeros((bottom - top, right - left), np.intp)
@@ -254,14 +257,14 @@ class _LabelImage(LazyRaster):
         return found
 
 
-_BACKGROUND_COLORS = tuple((grey, grey, grey) for grey in range(128, 256))
+_BACKGROUND_COLORS = tuple((gray, gray, gray) for gray in range(128, 256))
 
 
 def save_regions(request: Request, folder: Path) -> list[Path]:
     """Write the regions as pictures that can be edited and given back.
 
     Labels become label pictures, content-labels.png and style-labels.png (of several styles, one
-    each, with its number); other masks become a grey picture each.
+    each, with its number); other masks become a gray picture each.
 
     Args:
         request: with regions.
@@ -299,14 +302,14 @@ def _label_images(request: Request) -> dict[str, Raster]:
     regions = request.regions
     if not all(isinstance(region.mask, LabelMask) for region in regions):
         return {}
-    colours = [hex_to_color(region.name) for region in regions]
+    colors = [hex_to_color(region.name) for region in regions]
     found: dict[str, Raster] = {
-        "content-labels.png": _LabelImage([region.mask for region in regions], colours)
+        "content-labels.png": _LabelImage([region.mask for region in regions], colors)
     }
     for style in range(len(request.styles)):
         pairs = [
-            (region.style_mask, colour)
-            for region, colour in zip(regions, colours, strict=True)
+            (region.style_mask, color)
+            for region, color in zip(regions, colors, strict=True)
             if region.style_index == style and region.style_mask is not None
         ]
         if pairs:

@@ -115,8 +115,8 @@ def _options_with_masks(recipe: Recipe, path: Path) -> dict[str, Any]:
         options["regions"] = [
             (masks[mask], style, masks.get(seen)) for mask, style, seen in options["regions"]
         ]
-    if "colour_mask" in options:
-        options["colour_mask"] = masks[options["colour_mask"]]
+    if "color_mask" in options:
+        options["color_mask"] = masks[options["color_mask"]]
     if "labels" in options:
         options["labels"] = masks[options["labels"]]
         options["style_labels"] = [masks[name] for name in options["style_labels"]]
@@ -124,7 +124,7 @@ def _options_with_masks(recipe: Recipe, path: Path) -> dict[str, Any]:
 
 
 def _check_weights(recipe: Recipe) -> None:
-    """Refuse a file of weights that is another now; those of the catalogue are always checked."""
+    """Refuse a file of weights that is another now; those of the registry are always checked."""
     given = recipe.options["weights"]
     own = {given} - {"", *store.weight_names()}
     for each in sorted(own | (recipe.files.keys() & store.bundled_models().keys())):
@@ -202,6 +202,7 @@ def _find_input(input_file: InputFile, path: str | Path | None, result_path: Pat
         else "Put it there."
     )
     raise InputError(
-        f"The {input_file.role} picture {input_file.name} (sha256 {input_file.sha256[:12]}…) is not to be "
+        f"The {input_file.role} picture {input_file.name} (sha256 {input_file.sha256[:12]}…) is "
+        f"not to be "
         f"found unchanged at {tried}. {hint}"
     )

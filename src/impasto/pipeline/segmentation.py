@@ -1,6 +1,6 @@
 """Regions without a click: two pictures, each in a few parts, and which part is like which.
 
-The features of a compact encoder, the colours and the height in the picture of every 8 x 8 pixels
+The features of a compact encoder, the colors and the height in the picture of every 8 x 8 pixels
 are clustered by k-means. More clusters than wanted are begun with; thin ones, which are edges and
 no things, are given up, and what is alike is joined. The parts of both pictures are paired so that
 the distances of their features, each seen from its own picture's mean, have the least sum. At last
@@ -26,7 +26,7 @@ from impasto.ops.color import rgb_to_oklab
 from impasto.ops.convert import as_tensor
 from impasto.ops.padding import PADDING_PX, pad
 from impasto.pictures.disk_array import row_chunks
-from impasto.pictures.labels import Colour, LabelMap
+from impasto.pictures.labels import Color, LabelMap
 from impasto.pictures.masks import ResizedMask
 from impasto.pictures.resize import thumbnail
 from impasto.weights import store
@@ -38,7 +38,7 @@ INPUT_SIDE_PX = 512
 CELL_SIZE_PX = 8
 """Pixels between two positions of conv4_1."""
 COLOR_WEIGHT, HEIGHT_WEIGHT = 0.5, 0.35
-"""What colours and the height in the picture weigh, each layer being 1. Chosen by eye on four
+"""What colors and the height in the picture weigh, each layer being 1. Chosen by eye on four
 photographs and six paintings (docs/regions.md)."""
 EXTRA_CLUSTERS = 3
 """Clusters begun with, beyond those wanted."""
@@ -47,10 +47,10 @@ MIN_INNER_FRACTION = 0.35
 MIN_AREA_FRACTION = 0.005
 """Parts of a smaller share of a picture are given up: a label picture would lose them."""
 FILTER_RADIUS_PX, FILTER_EPSILON = 8, 1e-3
-"""Of the guided filter: pixels, and the variance above which colours are edges."""
+"""Of the guided filter: pixels, and the variance above which colors are edges."""
 KMEANS_STARTS, KMEANS_MAX_STEPS = 8, 50
 """Of k-means: starts, and steps at most."""
-LABEL_COLORS: tuple[Colour, ...] = (
+LABEL_COLORS: tuple[Color, ...] = (
     (0, 0, 255), (0, 255, 0), (255, 0, 0), (255, 255, 0),
     (0, 255, 255), (255, 0, 255), (255, 255, 255), (0, 0, 0),
 )  # fmt: skip
@@ -65,15 +65,15 @@ class Segmentation:
 
     Attributes:
         probabilities: (n, h, w): how likely each part is, on a small copy of the picture.
-        centres: (n, features): of each part.
+        centers: (n, features): of each part.
     """
 
     probabilities: Pixels
-    centres: FeatureRows
+    centers: FeatureRows
 
 
 def segment_pair(content: Picture, style: Picture, num_regions: int) -> tuple[LabelMap, LabelMap]:
-    """Label pictures of a content and a style, in which alike parts have the same colour.
+    """Label pictures of a content and a style, in which alike parts have the same color.
 
     Args:
         content: any picture.
@@ -89,13 +89,13 @@ def segment_pair(content: Picture, style: Picture, num_regions: int) -> tuple[La
         _segment_picture(p, num_regions, encoder) for p in (content, style)
     )
     by_size = np.argsort(-np.bincount(numbers.reshape(-1), minlength=len(own)), kind="stable")
-    colours = {int(part): LABEL_COLORS[place] for place, part in enumerate(by_size)}
+    colors = {int(part): LABEL_COLORS[place] for place, part in enumerate(by_size)}
     pairs = match_clusters(own, theirs)
     free = iter(LABEL_COLORS[len(own) :])
-    matched = {pairs[part]: colour for part, colour in colours.items() if part in pairs}
+    matched = {pairs[part]: color for part, color in colors.items() if part in pairs}
     shown = {part: matched.get(part) or next(free) for part in range(len(theirs))}
     return (
-        _make_labels(numbers, [colours[i] for i in range(len(own))], "the content's regions"),
+        _make_labels(numbers, [colors[i] for i in range(len(own))], "the content's regions"),
         _make_labels(others, [shown[i] for i in range(len(theirs))], "the style's regions"),
     )
 
@@ -109,30 +109,30 @@ def encoder_digests() -> dict[str, str]:
 def _segment_picture(
     picture: Picture, count: int, encoder: VGG
 ) -> tuple[FeatureRows, NDArray[np.uint8]]:
-    """The centres of a picture's parts, and the part of every pixel."""
+    """The centers of a picture's parts, and the part of every pixel."""
     found = segment_image(thumbnail(picture.pixels, INPUT_SIDE_PX), count, encoder)
     while True:
         numbers = _label_map(found.probabilities, picture.height, picture.width)
-        shares = np.bincount(numbers.reshape(-1), minlength=len(found.centres)) / numbers.size
+        shares = np.bincount(numbers.reshape(-1), minlength=len(found.centers)) / numbers.size
         stay = shares >= MIN_AREA_FRACTION
         if stay.all():
-            return found.centres, numbers
-        found = Segmentation(found.probabilities[stay], found.centres[stay])
+            return found.centers, numbers
+        found = Segmentation(found.probabilities[stay], found.centers[stay])
 
 
 def segment_image(image: Pixels, num_regions: int, encoder: VGG) -> Segmentation:
     """The parts of a small picture (h, w, 3)."""
     features = _cell_features(image, encoder)
     rows = features.reshape(len(features), -1).T
-    centres = _merge_clusters(
+    centers = _merge_clusters(
         rows, kmeans(rows, num_regions + EXTRA_CLUSTERS), features.shape[1:], num_regions
     )
-    apart = _squared_distances(rows, centres)
+    apart = _squared_distances(rows, centers)
     nearest = apart.min(axis=1, keepdims=True)
     likely = np.exp((nearest - apart) / max(float(np.median(nearest)), 1e-12))
     likely /= likely.sum(axis=1, keepdims=True)
-    cells = torch.from_numpy(likely.T.reshape(len(centres), *features.shape[1:]))[None]
-    return Segmentation(_upsample_along_edges(cells, image), centres)
+    cells = torch.from_numpy(likely.T.reshape(len(centers), *features.shape[1:]))[None]
+    return Segmentation(_upsample_along_edges(cells, image), centers)
 
 
 def _cell_features(image: Pixels, encoder: VGG) -> FeatureRows:
@@ -146,7 +146,7 @@ def _cell_features(image: Pixels, encoder: VGG) -> FeatureRows:
     for layer in FEATURE_LAYERS:
         cells = F.adaptive_avg_pool2d(found[layer].float(), (grid[0], grid[1]))
         parts.append(_normalize_cells(F.normalize(cells, dim=1)))
-    colours = torch.from_numpy(np.moveaxis(rgb_to_oklab(image), 2, 0).astype(np.float32))[None]
+    colors = torch.from_numpy(np.moveaxis(rgb_to_oklab(image), 2, 0).astype(np.float32))[None]
     beyond = (
         PADDING_PX,
         frame.shape[3] - width - PADDING_PX,
@@ -155,7 +155,7 @@ def _cell_features(image: Pixels, encoder: VGG) -> FeatureRows:
     )
     parts.append(
         COLOR_WEIGHT
-        * _normalize_cells(F.avg_pool2d(F.pad(colours, beyond, mode="replicate"), CELL_SIZE_PX))
+        * _normalize_cells(F.avg_pool2d(F.pad(colors, beyond, mode="replicate"), CELL_SIZE_PX))
     )
     down = torch.linspace(-1, 1, grid[0]).view(1, 1, -1, 1).expand(1, 1, *grid)
     parts.append(HEIGHT_WEIGHT * 3**0.5 * down)
@@ -174,7 +174,7 @@ def _normalize_cells(cells: Tensor) -> Tensor:
 
 
 def kmeans(rows: FeatureRows, num_clusters: int) -> FeatureRows:
-    """The centres (count, features) of rows (M, features) by k-means, the best of some starts.
+    """The centers (count, features) of rows (M, features) by k-means, the best of some starts.
 
     Starts are those of Arthur & Vassilvitskii, "k-means++", 2007. There are fewer clusters than
     asked for where there are fewer different rows.
@@ -182,61 +182,61 @@ def kmeans(rows: FeatureRows, num_clusters: int) -> FeatureRows:
     random = np.random.default_rng(0)
     best, least = rows[:1], np.inf
     for _ in range(KMEANS_STARTS):
-        centres = rows[random.integers(len(rows), size=1)]
-        while len(centres) < num_clusters:
-            apart = _squared_distances(rows, centres).min(axis=1)
+        centers = rows[random.integers(len(rows), size=1)]
+        while len(centers) < num_clusters:
+            apart = _squared_distances(rows, centers).min(axis=1)
             if apart.sum() <= 1e-9 * len(rows):
                 break
             chosen = random.choice(len(rows), p=apart / apart.sum())
-            centres = np.concatenate([centres, rows[chosen : chosen + 1]])
-        centres = _kmeans_steps(rows, centres, KMEANS_MAX_STEPS)
-        error = _squared_distances(rows, centres).min(axis=1).sum()
+            centers = np.concatenate([centers, rows[chosen : chosen + 1]])
+        centers = _kmeans_steps(rows, centers, KMEANS_MAX_STEPS)
+        error = _squared_distances(rows, centers).min(axis=1).sum()
         if error < least:
-            best, least = centres, error
+            best, least = centers, error
     return best
 
 
-def _kmeans_steps(rows: FeatureRows, centres: FeatureRows, max_steps: int) -> FeatureRows:
-    """Centres after some steps of k-means."""
+def _kmeans_steps(rows: FeatureRows, centers: FeatureRows, max_steps: int) -> FeatureRows:
+    """Centers after some steps of k-means."""
     for _ in range(max_steps):
-        nearest = _squared_distances(rows, centres).argmin(axis=1)
+        nearest = _squared_distances(rows, centers).argmin(axis=1)
         moved = [
-            rows[nearest == i].mean(axis=0) if (nearest == i).any() else centre
-            for i, centre in enumerate(centres)
+            rows[nearest == i].mean(axis=0) if (nearest == i).any() else center
+            for i, center in enumerate(centers)
         ]
-        if np.allclose(moved, centres):
+        if np.allclose(moved, centers):
             break
-        centres = np.stack(moved)
-    return centres
+        centers = np.stack(moved)
+    return centers
 
 
-def _squared_distances(rows: FeatureRows, centres: FeatureRows) -> FeatureRows:
+def _squared_distances(rows: FeatureRows, centers: FeatureRows) -> FeatureRows:
     """Squared distances (M, n)."""
-    return np.stack([np.square(rows - centre).sum(axis=1) for centre in centres], axis=1)
+    return np.stack([np.square(rows - center).sum(axis=1) for center in centers], axis=1)
 
 
 def _merge_clusters(
-    rows: FeatureRows, centres: FeatureRows, grid: Sequence[int], num_clusters: int
+    rows: FeatureRows, centers: FeatureRows, grid: Sequence[int], num_clusters: int
 ) -> FeatureRows:
-    """Centres, given up where thin and joined where alike, until there are ``num_clusters``."""
-    while len(centres) > num_clusters:
-        numbers = _squared_distances(rows, centres).argmin(axis=1).reshape(tuple(grid))
-        areas = np.array([np.count_nonzero(numbers == i) for i in range(len(centres))], float)
-        inner = [np.count_nonzero(_erode(numbers == i)) for i in range(len(centres))]
+    """Centers, given up where thin and joined where alike, until there are ``num_clusters``."""
+    while len(centers) > num_clusters:
+        numbers = _squared_distances(rows, centers).argmin(axis=1).reshape(tuple(grid))
+        areas = np.array([np.count_nonzero(numbers == i) for i in range(len(centers))], float)
+        inner = [np.count_nonzero(_erode(numbers == i)) for i in range(len(centers))]
         left = inner / np.maximum(areas, 1)
         if left.min() < MIN_INNER_FRACTION:
-            centres = np.delete(centres, int(left.argmin()), axis=0)
+            centers = np.delete(centers, int(left.argmin()), axis=0)
         else:
             # The pair by whose joining the squared error grows least (Ward 1963).
             sums = areas[:, None] + areas
-            cost = _squared_distances(centres, centres) * areas[:, None] * areas / sums
+            cost = _squared_distances(centers, centers) * areas[:, None] * areas / sums
             np.fill_diagonal(cost, np.inf)
             one, other = np.unravel_index(cost.argmin(), cost.shape)
-            mean = areas[one] * centres[one] + areas[other] * centres[other]
-            centres[one] = mean / sums[one, other]
-            centres = np.delete(centres, other, axis=0)
-        centres = _kmeans_steps(rows, centres, 10)
-    return centres
+            mean = areas[one] * centers[one] + areas[other] * centers[other]
+            centers[one] = mean / sums[one, other]
+            centers = np.delete(centers, other, axis=0)
+        centers = _kmeans_steps(rows, centers, 10)
+    return centers
 
 
 def _erode(mask: NDArray[Any]) -> NDArray[Any]:
@@ -271,7 +271,7 @@ def _label_map(probabilities: Pixels, height: int, width: int) -> NDArray[np.uin
 
 
 def match_clusters(one: FeatureRows, other: FeatureRows) -> dict[int, int]:
-    """Pairs of centres (n, features) and (m, features) with the least sum of squared distances.
+    """Pairs of centers (n, features) and (m, features) with the least sum of squared distances.
 
     As many as there are of the fewer; found exactly, by going over the sets of those taken.
     """
@@ -292,11 +292,11 @@ def match_clusters(one: FeatureRows, other: FeatureRows) -> dict[int, int]:
     return dict(enumerate(chosen))
 
 
-def _make_labels(numbers: NDArray[np.uint8], colours: Sequence[Colour], name: str) -> LabelMap:
+def _make_labels(numbers: NDArray[np.uint8], colors: Sequence[Color], name: str) -> LabelMap:
     """Labels in the order of their sizes, as they would be read from a file."""
-    sizes = np.bincount(numbers.reshape(-1), minlength=len(colours))
+    sizes = np.bincount(numbers.reshape(-1), minlength=len(colors))
     order = np.argsort(-sizes, kind="stable")
-    place = np.empty(len(colours), np.uint8)
-    place[order] = np.arange(len(colours))
+    place = np.empty(len(colors), np.uint8)
+    place[order] = np.arange(len(colors))
     shares = tuple((sizes[order] / numbers.size).tolist())
-    return LabelMap(place[numbers], tuple(colours[i] for i in order), shares, name, "")
+    return LabelMap(place[numbers], tuple(colors[i] for i in order), shares, name, "")

@@ -57,10 +57,10 @@ def make_request(
     style_labels: object = (),
     rest: str = "style",
     feather: float = 0.0,
-    keep_colour: str = "none",
-    colour_share: float = 1.0,
-    colour_when: str = "after",
-    colour_mask: object = None,
+    keep_color: str = "none",
+    color_strength: float = 1.0,
+    color_stage: str = "after",
+    color_mask: object = None,
     **knobs: Any,
 ) -> Request:
     """Read the pictures and check every setting; see :func:`stylize` for the arguments.
@@ -103,8 +103,8 @@ def make_request(
         feather=feather,
         region_options=divided.options,
         region_warnings=divided.warnings,
-        colours=color_preservation.parse_color_options(
-            photo, keep_colour, colour_share, colour_when, colour_mask
+        colors=color_preservation.parse_color_options(
+            photo, keep_color, color_strength, color_stage, color_mask
         ),
     )
 
@@ -143,7 +143,7 @@ def _read_style(style: object, name: str, method: Method, weights: str) -> Pictu
 
 
 def _built_in_style_hint(style: object) -> str:
-    """A hint if what cannot be read is the name of a learnt style, else nothing."""
+    """A hint if what cannot be read is the name of a built-in style, else nothing."""
     for other in methods.method_names() if isinstance(style, str) else ():
         kind = methods.get_method(other)
         if isinstance(kind, BuiltInStyles) and style in kind.style_names():
@@ -168,10 +168,10 @@ def stylize(
     style_labels: object = (),
     rest: str = "style",
     feather: float = 0.0,
-    keep_colour: str = "none",
-    colour_share: float = 1.0,
-    colour_when: str = "after",
-    colour_mask: object = None,
+    keep_color: str = "none",
+    color_strength: float = 1.0,
+    color_stage: str = "after",
+    color_mask: object = None,
     callback: ProgressCallback = ignore_progress,
     **knobs: Any,
 ) -> Result:
@@ -187,7 +187,7 @@ def stylize(
         size: long side of the result in pixels; None keeps the content's.
         seed: of everything random; the same seed on the same machine gives the same pixels.
         style_weights: the share of each style; empty means equal shares.
-        weights: a name in the weights catalogue, or a file; "" is the method's default.
+        weights: a name in the weights registry, or a file; "" is the method's default.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         precision: "auto", "fp32" or "bf16"; for diffusion models also "fp16".
         shrink_to_fit: shrink what does not fit into memory instead of refusing it.
@@ -195,17 +195,18 @@ def stylize(
             content is one; white is inside) and a style picture, or its place among ``styles``;
             a third item is a mask of the style. Or "auto", or "auto:4": that many, found in
             content and style by themselves.
-        labels: instead, a label picture of the content: each colour is a region.
-        style_labels: its like for each style; regions of one colour go together. Without, each
+        labels: instead, a label picture of the content: each color is a region.
+        style_labels: its like for each style; regions of one color go together. Without, each
             label takes the style in its place, the largest label the first.
-        background: what no region covers: "style", in the manner of the styles that no region names, or
+        background: what no region covers: "style", in the manner of the styles that no region
+        names, or
             "keep", as the content is, to the bit.
         feather: width of the soft edge that regions are given, in pixels of the content.
-        keep_colour: the content's colours are kept: "luminance", only lightness is painted;
-            "yuv", the same in YUV; "histogram" or "covariance", its colours are matched.
+        keep_color: the content's colors are kept: "luminance", only lightness is painted;
+            "yuv", the same in YUV; "histogram" or "covariance", its colors are matched.
         color_strength: how far, 0 to 1.
         color_stage: "after", the painting takes them; or "before", the styles do.
-        colour_mask: where they are kept, a mask of the content as those of regions.
+        color_mask: where they are kept, a mask of the content as those of regions.
         callback: called every step with a :class:`~impasto.core.progress.ProgressEvent`.
         **knobs: the method's own settings; an unknown name or a bad value is a KnobError.
 
@@ -232,10 +233,10 @@ def stylize(
         style_labels=style_labels,
         rest=rest,
         feather=feather,
-        keep_colour=keep_colour,
-        colour_share=colour_share,
-        colour_when=colour_when,
-        colour_mask=colour_mask,
+        keep_color=keep_color,
+        color_strength=color_strength,
+        color_stage=color_stage,
+        color_mask=color_mask,
         **knobs,
     )
     return run_request(request, make_plan(request), callback=callback)
@@ -298,8 +299,8 @@ def run_identity(request: Request, plan: Plan) -> dict[str, Any]:
         "knobs": knobs_to_dict(request.method),
         "regions": [[r.name, r.style_index, sorted(r.sources.items())] for r in request.regions],
         "rest": [request.background, request.feather],
-        "colours": color_preservation.color_recipe_options(request.colours),
-        "colour mask": list(request.colours.mask_source),
+        "colors": color_preservation.color_recipe_options(request.colors),
+        "color mask": list(request.colors.mask_source),
         "seed": request.seed,
         "style weights": list(request.normalized_style_weights),
         "weights": request.weights,
@@ -320,21 +321,24 @@ def weight_file_digests(request: Request, precision: str) -> dict[str, str]:
 def make_recipe(
     request: Request, plan: Plan, output: MethodOutput, edges: dict[str, float], seconds: float
 ) -> Recipe:
-    """How a painting was made, in ``seconds``; ``edges`` is :func:`measure_edges` of it, or empty."""
+    """How a painting was made, in ``seconds``.
+
+    ``edges`` is :func:`measure_edges` of it, or empty.
+    """
     import torch
 
     versions = {name: metadata.version(name) for name in ("impasto", *RECORDED_LIBRARIES)}
     pictures = [("content", request.content), *(("style", s) for s in request.styles)]
     masks = region_input_files(request)
     found = segmentation_weights(request)
-    kept = request.colours
+    kept = request.colors
     return Recipe(
         method=request.method.name,
         knobs=knobs_to_dict(request.method),
         inputs=(
             *(InputFile(role, p.name, p.sha256) for role, p in pictures),
             *(InputFile(*mask) for mask in masks),
-            *([InputFile("colour mask", *kept.mask_source)] if kept.mask_source else []),
+            *([InputFile("color mask", *kept.mask_source)] if kept.mask_source else []),
         ),
         options={
             "seed": request.seed,

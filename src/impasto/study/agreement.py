@@ -24,8 +24,9 @@ def krippendorff_alpha(
 
     Args:
         units: for each thing that was judged, what was said of it; things of which less than two
-            judgements exist do not count.
-        is_interval_scale: whether the squared difference of two values measures their disagreement (his
+            judgments exist do not count.
+        is_interval_scale: whether the squared difference of two values measures their disagreement
+        (his
             interval metric), or only whether they differ (nominal).
 
     Returns:
@@ -49,7 +50,8 @@ def krippendorff_alpha(
 
 
 def preference_alpha(units: Iterable[Sequence[int]]) -> float | None:
-    """:func:`krippendorff_alpha` of preferences: 1 for one picture, -1 for the other, 0 cannot tell.
+    """:func:`krippendorff_alpha` of preferences: 1 for one picture, -1 for the other, 0 cannot
+    tell.
 
     Which of the two is called the first is arbitrary. So each unit counts both ways round, and
     chance is that people throw a coin. "Cannot tell" lies halfway between the two.
@@ -89,7 +91,8 @@ def needed_answers(
 ) -> int | None:
     """How many answers it takes to tell two methods apart, if the preference is what it seems.
 
-    It is the size of a two-sided test of a share against one half at the level 1 - :data:`CONFIDENCE_LEVEL`
+    It is the size of a two-sided test of a share against one half at the level 1 -
+    :data:`CONFIDENCE_LEVEL`
     (Fleiss, Levin and Paik, *Statistical Methods for Rates and Proportions*, 2003, chapter 2),
     in the normal approximation with the correction for continuity, enlarged for answers that do not
     count and that hang together.
@@ -101,7 +104,8 @@ def needed_answers(
         power: with which probability the difference is to be found.
 
     Returns:
-        The number of answers to this pair of methods, or None if it is above :data:`MAX_NEEDED_ANSWERS`.
+        The number of answers to this pair of methods, or None if it is above
+        :data:`MAX_NEEDED_ANSWERS`.
     """
     distance = abs(preference - 0.5)
     if distance == 0 or tie_fraction >= 1:

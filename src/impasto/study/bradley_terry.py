@@ -89,11 +89,13 @@ class BradleyTerryFit:
     Attributes:
         scores: θ of each method; their mean is 0.
         tie_parameter: nu; 0 if nobody said "cannot tell".
-        naive_covariance: covariance of θ as if every answer were independent (inverse Fisher information).
-        clustered_covariance: covariance of θ that lets the answers of one rater, or on one scene, hang together;
+        naive_covariance: covariance of θ as if every answer were independent (inverse Fisher
+        information).
+        clustered_covariance: covariance of θ that lets the answers of one rater, or on one scene,
+        hang together;
             None with fewer than :data:`MIN_CLUSTERS` of both.
         degrees_of_freedom: degrees of freedom of ``clustered_covariance``.
-        regularised: whether half an answer was added each way to every two methods.
+        regularized: whether half an answer was added each way to every two methods.
     """
 
     scores: FloatArray
@@ -101,7 +103,7 @@ class BradleyTerryFit:
     naive_covariance: FloatArray
     clustered_covariance: FloatArray | None
     degrees_of_freedom: int
-    regularised: bool
+    regularized: bool
 
     def score(self, method: int) -> Estimate:
         """θ of a method, relative to the mean of all."""
@@ -148,9 +150,9 @@ def fit_bradley_terry(comparisons: PairedComparisons, methods: int) -> BradleyTe
     raters and scenes at once (Cameron, Gelbach and Miller 2011), each with the factor G / (G - 1).
     """
     rows = _LogitModel.from_comparisons(comparisons, methods)
-    regularised = not _is_connected(comparisons.wins(methods) > 0)
-    full = rows.with_pseudo_wins() if regularised else rows
-    values, information = full.maximise()
+    regularized = not _is_connected(comparisons.wins(methods) > 0)
+    full = rows.with_pseudo_wins() if regularized else rows
+    values, information = full.maximize()
     inverse: FloatArray = np.linalg.pinv(information, hermitian=True).astype(np.float64)
     spread, freedom = _clustered_covariance(comparisons, rows.gradients(values), inverse, methods)
     return BradleyTerryFit(
@@ -159,7 +161,7 @@ def fit_bradley_terry(comparisons: PairedComparisons, methods: int) -> BradleyTe
         naive_covariance=inverse[:methods, :methods],
         clustered_covariance=spread,
         degrees_of_freedom=freedom,
-        regularised=regularised,
+        regularized=regularized,
     )
 
 
@@ -202,7 +204,7 @@ class _LogitModel:
             self.methods,
         )
 
-    def maximise(self) -> tuple[FloatArray, FloatArray]:
+    def maximize(self) -> tuple[FloatArray, FloatArray]:
         """The parameters at the maximum, and the Fisher information there."""
         values = np.zeros(self.design.shape[2])
         height = self._log_likelihood(values)

@@ -35,7 +35,7 @@ from impasto.study.folders import (
 MAX_SIDE_PX = 1600
 """Long side in px to which pictures are shrunk."""
 JPEG_QUALITY = 92
-"""Of the JPEG copies, which keep all of the colour's resolution."""
+"""Of the JPEG copies, which keep all of the color's resolution."""
 _ROLES = ("content", "style")
 _ASPECT_TOLERANCE = 0.02
 """By how much the aspect ratios of two results of one scene may differ before it is said."""
@@ -157,7 +157,8 @@ class _StudyWriter:
         for role in _ROLES:
             if missing := self._missing[role]:
                 said.append(
-                    f"No {role} picture is known for {summarize_names(missing)}: it is not shown, and the "
+                    f"No {role} picture is known for {summarize_names(missing)}: it is not "
+                    f"shown, and the "
                     f"question about the {role} is not asked there. --{role}s DIR gives them."
                 )
         if self._size_notes:
@@ -168,7 +169,8 @@ class _StudyWriter:
                         f"{summarize_names(self._shape_notes)}.")  # fmt: skip
         if self._identical:
             said.append(
-                f"Two methods have the same picture, to the pixel: {summarize_names(self._identical)}."
+                f"Two methods have the same picture, to the pixel: "
+                f"{summarize_names(self._identical)}."
             )
         return tuple(said)
 

@@ -112,7 +112,8 @@ def match_name(scene: str, names: Iterable[str], *, prefer_first: bool) -> str |
     Args:
         scene: "canal-starry-night".
         names: among which it is sought.
-        prefer_first: of several as long, take the one that stands first in the scene's name, else last.
+        prefer_first: of several as long, take the one that stands first in the scene's name, else
+        last.
     """
     found = []
     for name in names:

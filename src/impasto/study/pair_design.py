@@ -1,7 +1,8 @@
 """Which pair comes next, and on which sides: evenly, and by chance where that leaves a choice.
 
 Every pair of methods is shown about equally often, and so is every scene of such a pair; each
-method of a pair stands on the left as often as on the right. After every :data:`PAIRS_PER_REPEAT` pairs a
+method of a pair stands on the left as often as on the right. After every :data:`PAIRS_PER_REPEAT`
+pairs a
 rater gets one again with its sides swapped, unannounced: how often the answer is the same is the
 rater's consistency.
 """

@@ -293,16 +293,18 @@ def _notes(
     if people < MIN_CLUSTERS:
         who = "One person answered" if people == 1 else f"{people} people answered"
         yield (
-            f"{who}: the intervals hold for these people. From {MIN_CLUSTERS} people on they hold for "
+            f"{who}: the intervals hold for these people. From {MIN_CLUSTERS} people on they "
+            f"hold for "
             "people like them."
         )
     if scenes < MIN_CLUSTERS:
         what = "One scene was shown" if scenes == 1 else f"{scenes} scenes were shown"
         yield (
-            f"{what}: the intervals hold for these pictures. From {MIN_CLUSTERS} scenes on they hold for "
+            f"{what}: the intervals hold for these pictures. From {MIN_CLUSTERS} scenes on they "
+            f"hold for "
             "pictures like them."
         )
-    if model.regularised:
+    if model.regularized:
         yield (
             "Not every method was preferred to every other, even through third ones: no finite "
             "scores fit that best, so half an answer was added each way to every two methods."

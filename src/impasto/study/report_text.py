@@ -13,15 +13,18 @@ from impasto.study.report import Preference, QuestionResult, Report
 def participation_text(report: Report) -> str:
     """Who answered how much, in one line."""
     return (
-        f"{_format_count(report.raters, 'person', 'people')}, {_format_count(report.answers, 'answer')} with the "
-        f"hidden repeats; {', '.join(report.methods)} on {_format_count(len(report.scenes), 'scene')}."
+        f"{_format_count(report.raters, 'person', 'people')}, "
+        f"{_format_count(report.answers, 'answer')} with the "
+        f"hidden repeats; {', '.join(report.methods)} on "
+        f"{_format_count(len(report.scenes), 'scene')}."
     )
 
 
 def answer_count_text(result: QuestionResult) -> str:
     """How many answered a question."""
     return (
-        f"{_format_count(result.answers, 'answer')} of {_format_count(result.raters, 'person', 'people')}, "
+        f"{_format_count(result.answers, 'answer')} of "
+        f"{_format_count(result.raters, 'person', 'people')}, "
         "hidden repeats not counted"
     )
 

@@ -27,8 +27,8 @@ class RaterScreen:
     Attributes:
         trial: the pair; "" when the rater has seen all that was planned.
         question: the name of what is asked.
-        question_number, question_count: this is the question ``question_number``, from 1, of ``question_count``.
-        left, right, content, style: pictures; "" where there is none.
+        question_number, question_count: this is the question ``question_number``, from 1, of
+        ``question_count``. left, right, content, style: pictures; "" where there is none.
         is_portrait: whether the results are higher than wide.
         next_pictures: the pictures of the next pair.
         pair_number, pair_count: this is the pair ``pair_number``, from 1, of ``pair_count``.

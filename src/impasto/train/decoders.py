@@ -280,7 +280,7 @@ class Decoders(nn.Module):
 
 
 def _drawn(network: Network) -> Network:
-    """Random weights with which activations keep their size (He et al. 2015); a grey picture."""
+    """Random weights with which activations keep their size (He et al. 2015); a gray picture."""
     for name, weight in network.named_parameters():
         if name.endswith("bias"):
             nn.init.zeros_(weight)

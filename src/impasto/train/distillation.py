@@ -2,7 +2,7 @@
 
 Source: Wang, Li, Wang, Hu & Yang, "Collaborative Distillation for Ultra-Resolution Universal
 Style Transfer", CVPR 2020, section 3.2: at every layer a linear map takes the narrow features
-to the full ones, and what is minimised is the distance there.
+to the full ones, and what is minimized is the distance there.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SPARSE = {1: 8, 2: 4, 3: 2}
 class CompactCourse(Course):
     """The knobs."""
 
-    steps: int = knob(6_000, "steps of the optimiser", low=1, high=100_000_000)
+    steps: int = knob(6_000, "steps of the optimizer", low=1, high=100_000_000)
     batch: int = knob(8, "pictures in a step, on each device", low=1, high=4096)
     side: int = knob(192, "side of the square crops", low=64, high=4096, unit="px")
     learning_rate: float = knob(2e-3, "step length of Adam", low=1e-8, high=1)

@@ -20,7 +20,7 @@ from impasto.train.dataset import Album
 from impasto.train.task import Lesson, Sources
 from impasto.train.trainer import Loop, Taught, Watch
 
-LICENCE = "Apache-2.0 (weights)"
+LICENSE = "Apache-2.0 (weights)"
 """Of the models that come with the package."""
 
 
@@ -72,15 +72,15 @@ def prepare(
     return loop
 
 
-def teach(loop: Loop, output: Path, note: str, watch: Watch, licence: str = LICENCE) -> Taught:
+def teach(loop: Loop, output: Path, note: str, watch: Watch, license: str = LICENSE) -> Taught:
     """Run the loop to its end, or until it is stopped, and write the model with its card.
 
     Args:
         loop: from :func:`prepare`.
         output: the model file; written at the end only, the checkpoint stands for it before.
-        note: what the card says of the training pictures: whose they are, under which licence.
+        note: what the card says of the training pictures: whose they are, under which license.
         watch: called at every step.
-        licence: of the model, for the card.
+        license: of the model, for the card.
 
     Raises:
         TrainingError: the training diverged.
@@ -89,22 +89,22 @@ def teach(loop: Loop, output: Path, note: str, watch: Watch, licence: str = LICE
     taught = loop.run(watch)
     if taught.finished and loop.accelerator.is_main_process:
         tensors, about = loop.product()
-        text = card(loop, taught, note, licence, output)
+        text = card(loop, taught, note, license, output)
         with atomic_write(output) as file:
             loop.lesson.write(file, tensors, about, text)
         loop.checkpoint.unlink(missing_ok=True)
     return taught
 
 
-def card(loop: Loop, taught: Taught, note: str, licence: str, output: Path) -> dict[str, Any]:
+def card(loop: Loop, taught: Taught, note: str, license: str, output: Path) -> dict[str, Any]:
     """What a model's file says of how it was made. Of paths, it has the last name alone."""
     lesson = loop.lesson
     return {
-        "command": command_line(lesson, loop.sources, note, licence, output),
+        "command": command_line(lesson, loop.sources, note, license, output),
         "knobs": _nameless(knobs_to_dict(lesson.course)),
         "pictures": {album.role: len(album) for album in lesson.albums},
         "data": note,
-        "licence": licence,
+        "license": license,
         "steps": taught.step,
         "seconds": round(taught.seconds),
         "machine": _machine(loop),
@@ -113,15 +113,15 @@ def card(loop: Loop, taught: Taught, note: str, licence: str, output: Path) -> d
     }
 
 
-def command_line(lesson: Lesson, sources: Sources, note: str, licence: str, output: Path) -> str:
+def command_line(lesson: Lesson, sources: Sources, note: str, license: str, output: Path) -> str:
     """The command that repeats a training; of paths, it has the last name alone."""
     words = ["impasto", "train", lesson.name]
     for flag, given in zip(lesson.flags, (sources.photos, sources.styles), strict=True):
         words += [word for path in given for word in (f"--{flag}", _last(path))]
     if sources.start:
-        words += ["--start", _last(sources.start)]
+        words += ["--init-from", _last(sources.start)]
     words += [
-        w for flag, text in (("--note", note), ("--licence", licence)) if text for w in (flag, text)
+        w for flag, text in (("--note", note), ("--license", license)) if text for w in (flag, text)
     ]
     words += knobs_to_args(type(lesson.course), _nameless(knobs_to_dict(lesson.course)))
     return shlex.join([*words, "-o", output.name])

@@ -88,7 +88,7 @@ def unsteadiness(first: Tensor, second: Tensor, pair: Pair) -> Tensor:
     """Mean squared difference of two frames' paintings where both show the same.
 
     0 for a painter that moves with what it paints. Where the light is another one, the painting
-    may differ by a factor and a summand per colour, those that fit best.
+    may differ by a factor and a summand per color, those that fit best.
 
     Args:
         first: painting (N, 3, H, W) of the first frames.
@@ -137,8 +137,8 @@ class _Scene:
         self.ground = np.ascontiguousarray(ground, np.float32)
         self.patch = np.broadcast_to(shift[1, :, None, None], here.shape).astype(np.float32)
         radius = random.uniform(0.08, 0.25) * min(height, width)
-        centre = random.uniform(-0.4, 0.4, (2, 1, 1)) * np.reshape((width, height), (2, 1, 1))
-        level = 1 - ((here - centre) ** 2).sum(0) / radius**2
+        center = random.uniform(-0.4, 0.4, (2, 1, 1)) * np.reshape((width, height), (2, 1, 1))
+        level = 1 - ((here - center) ** 2).sum(0) / radius**2
         level = level + 0.4 * _smooth(random, 1, height, width, 8)[0]
         shape = np.clip(0.5 + level * radius / 3, 0, 1) * (patched < PATCHED)
         self.shape = shape[None].astype(np.float32)

@@ -22,7 +22,7 @@ from impasto.weights.model_files import TrainedModel, write_model
 class Course:
     """The knobs that every lesson has."""
 
-    steps: int = knob(10_000, "steps of the optimiser", low=1, high=100_000_000)
+    steps: int = knob(10_000, "steps of the optimizer", low=1, high=100_000_000)
     batch: int = knob(4, "pictures in a step, on each device", low=1, high=4096)
     side: int = knob(256, "side of the square crops", low=64, high=4096, unit="px")
     learning_rate: float = knob(1e-3, "step length of Adam", low=1e-8, high=1)

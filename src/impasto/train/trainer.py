@@ -46,7 +46,7 @@ CHECKPOINT_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Progress:
-    """One step, as a watcher sees it.
+    """One step, as a callback receives it.
 
     Attributes:
         step, steps: done, and in all.
@@ -234,7 +234,7 @@ class Loop:
         return Taught(self.step, self.terms, self.seconds, finished=True)
 
     def _stopped(self, watch: Watch, tick: Progress, stop: InterruptHandler) -> bool:
-        """Tell the watcher, and see whether anybody wants to stop; processes stop together."""
+        """Call the callback, and see whether anybody wants to stop; processes stop together."""
         asked = False
         try:
             watch(tick)
@@ -359,7 +359,7 @@ class Loop:
             course = self.lesson.course
             raise ResourceError(
                 f"Too little memory for {course.batch} pictures of {course.side} px a step: "
-                "try a smaller --batch or --side."
+                "try a smaller --batch-size or --crop-size."
             ) from error
         return {name: float(term.detach()) for name, term in terms.items()}
 

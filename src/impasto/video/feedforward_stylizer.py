@@ -143,7 +143,7 @@ class Steady:
             self._last = tensors["frame"].numpy(), tensors["painted"]
 
     def _painted(self, frame: Pixels) -> Pixels:
-        """What the network paints of a frame, in the colours that are asked for."""
+        """What the network paints of a frame, in the colors that are asked for."""
         target = np.empty((*self._size, 3), np.float32)
         run_tiled(frame, thumbnail(frame), target, self._painter, self._place, lambda *_: None)
         now = replace(self._request, content=Picture(frame))

@@ -13,7 +13,7 @@ from impasto.methods.animatediff import AnimateDiff
 from impasto.ops.flow_estimation import find
 from impasto.video.diffusion_stylizer import Animated, animated
 from impasto.video.feedforward_stylizer import Steady
-from impasto.video.optimization_stylizer import Optimised
+from impasto.video.optimization_stylizer import Optimized
 from impasto.video.source import Source
 from impasto.weights.store import load_model
 
@@ -26,10 +26,10 @@ def make_brush(
     flow: str,
     source: Callable[[], Source],
     find_shots: bool = True,
-) -> Steady | Optimised | Animated:
+) -> Steady | Optimized | Animated:
     """What paints the frames of a film, one after another.
 
-    Its frames are at the plan's size, and in the content's colours if the request asks for that.
+    Its frames are at the plan's size, and in the content's colors if the request asks for that.
     Beside :class:`impasto.video.runner.Brush` it has ``files``: the weights in use, name → sha256.
 
     Args:
@@ -62,7 +62,7 @@ def make_brush(
         return Steady(request, plan, stability=stability, flow=found, averaged=averaged)
     if isinstance(method, OptimizationMethod):
         found = find(flow, plan.setting.device) if stability else None
-        return Optimised(request, plan, stability=stability, flow=found)
+        return Optimized(request, plan, stability=stability, flow=found)
     raise KnobError(
         f"The method {method.name} paints no films: take fast, adain, wct, gatys or animatediff."
     )

@@ -28,7 +28,8 @@ def opened(content: str, take: Take, size: int | None) -> Source:
     if is_size(content):
         if take.loop or take.fade_in or take.side_by_side or take.start or take.end is not None:
             raise KnobError(
-                f"{content} is only a size: --loop, --ramp, --side-by-side, --start and --end are "
+                f"{content} is only a size: --loop, --fade-in, --side-by-side, --start and --end "
+                f"are "
                 "for films."
             )
         source = Blank(content, fps=fps, seconds=take.seconds, size=size)

@@ -1,10 +1,10 @@
-"""Films by methods that optimise: the temporal loss, warped beginnings and long-term references.
+"""Films by methods that optimize: the temporal loss, warped beginnings and long-term references.
 
 Ruder, Dosovitskiy & Brox, "Artistic Style Transfer for Videos", GCPR 2016. The first frame of a
 shot is painted as any picture is. Every later one starts from the painting before it, brought
 along the flow, and pays for what differs from earlier paintings where they show the same thing:
 the one before it, and for what was hidden there, older ones (eq. 7 to 9). What none of them shows
-starts from the frame in the colours of the painting before it.
+starts from the frame in the colors of the painting before it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PRICE = 2.0
 """Of the temporal loss at stability 1; see :class:`impasto.core.request.TemporalConstraint`."""
 
 
-class Optimised:
+class Optimized:
     """Paints a film frame by frame; see :class:`impasto.video.runner.Brush`.
 
     Args:
@@ -110,7 +110,7 @@ class Optimised:
     def _shorter(method: Any) -> Any:
         """The knobs for a frame that starts where it nearly ends: few steps, at its full size."""
         steps = max(1, round(SHARE * method.steps))
-        return replace(method, steps=steps, coarsest=0, warm_steps=0)
+        return replace(method, steps=steps, min_size=0, warmup_steps=0)
 
     @torch.inference_mode()
     def _memory(self, frame: Pixels) -> TemporalConstraint:

@@ -26,7 +26,7 @@ FORMATS = {
 }
 """(bits, alpha) → the layout in which frames leave libswscale."""
 MATRICES = {1: "ITU709", 4: "FCC", 5: "ITU601", 6: "ITU601", 7: "SMPTE240M", 9: "BT2020"}
-"""Colour matrix as a file has it (H.273, table 4) → libswscale's name."""
+"""Color matrix as a file has it (H.273, table 4) → libswscale's name."""
 HDR = {16: "PQ", 18: "HLG"}
 """Transfer functions of more than sRGB's range (H.273, table 3)."""
 EXACT = 0x40000 | 0x2000
@@ -271,7 +271,7 @@ def _size_of(
 
 
 def _matrix(frame: Any) -> str:
-    """The colour matrix that the frame names, or the usual one of its size."""
+    """The color matrix that the frame names, or the usual one of its size."""
     usual = frame.width >= HD_WIDTH or frame.height > HD_HEIGHT
     return MATRICES.get(int(frame.colorspace), "ITU709" if usual else "ITU601")
 

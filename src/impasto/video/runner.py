@@ -190,7 +190,7 @@ class Job:
         if wanted or not rows:
             raise InputError(
                 f"{self.source.facts.name} has no frame at "
-                f"{self.take.start + (wanted or [0])[0]:g} s: choose another --preview."
+                f"{self.take.start + (wanted or [0])[0]:g} s: choose another --preview-times."
             )
         return make_contact_sheet(rows, columns=2, height=min(384, rows[0][1].shape[0]))
 

@@ -2,7 +2,7 @@
 
 A frame is compared in small, after its brightness and contrast, so that a change of the light is no
 cut. It begins a shot if it and the two after it all differ from the frame before it, and by much
-more than neighbours differ before and after: then a flash, a strobe or a fast pan cuts nothing. A
+more than neighbors differ before and after: then a flash, a strobe or a fast pan cuts nothing. A
 fade is no cut either: what it uncovers, the flow does not trust.
 """
 
@@ -25,7 +25,7 @@ AHEAD = 2
 FLOOR = 0.35
 """Least difference of a cut; that of two pictures that have nothing in common is about 1."""
 ABOVE = 3.0
-"""How many times the usual difference of neighbours a cut is."""
+"""How many times the usual difference of neighbors a cut is."""
 USUAL = 0.2
 """Share of the newest difference in the usual one."""
 FLAT = 0.02
@@ -34,10 +34,10 @@ FLAT = 0.02
 
 @dataclass(frozen=True)
 class Seen:
-    """A frame in small: luminance of zero mean and unit contrast, and colours."""
+    """A frame in small: luminance of zero mean and unit contrast, and colors."""
 
     light: Pixels
-    colour: Pixels
+    color: Pixels
 
 
 def shots(frames: Iterator[Frame], find: bool = True) -> Generator[tuple[Frame, bool], None, None]:
@@ -89,9 +89,9 @@ def look(pixels: Pixels) -> Seen:
     )
     small = fitted.reshape(rows, step, columns, step, 3).mean(axis=(1, 3))
     light = small @ np.array([0.299, 0.587, 0.114], np.float32)
-    colour = small / np.maximum(small.sum(axis=2, keepdims=True), FLAT)
-    centred = light - light.mean()
-    return Seen(centred / max(float(light.std()), FLAT), colour)
+    color = small / np.maximum(small.sum(axis=2, keepdims=True), FLAT)
+    centered = light - light.mean()
+    return Seen(centered / max(float(light.std()), FLAT), color)
 
 
 def apart(one: Seen, other: Seen) -> float:
@@ -99,5 +99,5 @@ def apart(one: Seen, other: Seen) -> float:
     if one.light.shape != other.light.shape:
         return 1.0
     shape = float(np.square(one.light - other.light).mean()) / 2
-    hue = float(np.abs(one.colour - other.colour).sum(axis=2).mean())
+    hue = float(np.abs(one.color - other.color).sum(axis=2).mean())
     return shape + hue

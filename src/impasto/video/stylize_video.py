@@ -65,7 +65,7 @@ def video(
         audio: copy the sound.
         resume: go on with an unfinished run.
         callback: called after every frame.
-        **asked: size, seed, weights, device, precision, the colours that are kept, and the
+        **asked: size, seed, weights, device, precision, the colors that are kept, and the
             method's knobs, as :func:`impasto.stylize` takes them.
 
     Returns:
@@ -89,11 +89,15 @@ def video(
         lossless=lossless,
         audio=sound,
     )
-    job = plan_video(os.fspath(content), styles, os.fspath(output), take, method=method, **request_options)
+    job = plan_video(
+        os.fspath(content), styles, os.fspath(output), take, method=method, **request_options
+    )
     return job.run(resume=resume, watch=callback, gauge=make_evaluator(job))
 
 
-def plan_video(content: str, styles: object, output: str, options: Take, **request_options: Any) -> Job:
+def plan_video(
+    content: str, styles: object, output: str, options: Take, **request_options: Any
+) -> Job:
     """The job, with the weights that a film is best painted with unless others are asked for."""
     stable = STABLE_WEIGHTS.get(request_options["method"], "") if options.stability > 0 else ""
     weights = request_options.pop("weights", "") or stable

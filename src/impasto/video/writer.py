@@ -173,7 +173,7 @@ def check_sound(path: str, facts: Facts) -> None:
     if lost:
         raise InputError(
             f"Cannot write {path}: it cannot hold the sound of {facts.name} ({', '.join(lost)}). "
-            "Name the film .mkv, or say --no-sound."
+            "Name the film .mkv, or say --no-audio."
         )
 
 

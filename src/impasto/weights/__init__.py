@@ -1,1 +1,1 @@
-"""Weights: what there is (:mod:`catalogue`), where it lies and how it is read (:mod:`store`)."""
+"""Weights: what there is (:mod:`registry`), where it lies and how it is read (:mod:`store`)."""

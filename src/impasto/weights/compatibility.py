@@ -147,7 +147,8 @@ def inspect_model(source: ModelSource) -> BaseModelInfo:
     two = unet.get("addition_embed_type") == "text_time"
     if two != (kind == "sdxl") or (two and not parts.get("text_encoder", (None,))[0]):
         raise WeightsError(
-            f"{source.title} is no base model ({describe_width(width)}), as a refiner is none: {fits}"
+            f"{source.title} is no base model ({describe_width(width)}), as a refiner is none: "
+            f"{fits}"
         )
     base = BaseModelInfo(source, kind, width, unet, vae, parts)
     given = [
@@ -226,7 +227,8 @@ def _find_adapter_file(source: ModelSource, family: str) -> str:
         return single[0]
     told = ", ".join(single[:5]) or "none"
     raise WeightsError(
-        f"Which file of {source.title} is the IP-Adapter? Name it, as {DEFAULT_IP_ADAPTERS[family]}; it has "
+        f"Which file of {source.title} is the IP-Adapter? Name it, as "
+        f"{DEFAULT_IP_ADAPTERS[family]}; it has "
         f"{told}."
     )
 
@@ -257,7 +259,8 @@ def check_adapter(base: BaseModelInfo, adapter: AdapterInfo, encoder: ModelSourc
             else "Take one that was made for this model."
         )
         raise WeightsError(
-            f"The IP-Adapter {adapter.source.path_in_repo()} is for {describe_width(adapter.cross_attention_dim)} with "
+            f"The IP-Adapter {adapter.source.path_in_repo()} is for "
+            f"{describe_width(adapter.cross_attention_dim)} with "
             f"{len(adapter.layer_widths)} layers; the model {base.title} has "
             f"{len(layer_widths(base.unet))}. {other}"
         )
@@ -271,8 +274,10 @@ def check_adapter(base: BaseModelInfo, adapter: AdapterInfo, encoder: ModelSourc
                    if widths[1 if adapter.is_plus else 0] == adapter.encoder_dim]  # fmt: skip
         title = IMAGE_ENCODERS.get(have, (f"of widths {have[0]} and {have[1]}",))[0]
         raise WeightsError(
-            f"The image encoder {encoder.title} {encoder.path_in_repo()} ({title}) does not fit the "
-            f"IP-Adapter {adapter.source.path_in_repo()}, which takes vectors of {adapter.encoder_dim}: "
+            f"The image encoder {encoder.title} {encoder.path_in_repo()} ({title}) does not fit "
+            f"the "
+            f"IP-Adapter {adapter.source.path_in_repo()}, which takes vectors of "
+            f"{adapter.encoder_dim}: "
             + (f"--image-encoder {fitting[0]} does." if fitting else "take the one it came with.")
         )
 
@@ -301,7 +306,8 @@ def check_controlnet(base: BaseModelInfo, control_type: str, name: str) -> Model
         have, wants = (_as_list(c.get(key)) for c in (config, base.unet))
         if have != wants:
             raise WeightsError(
-                f"The ControlNet {source.title} is for {describe_width(int(config['cross_attention_dim']))};"
+                f"The ControlNet {source.title} is for "
+                f"{describe_width(int(config['cross_attention_dim']))};"
                 f" the model is {base.title} ({key} {have} and {wants}). {fits}"
             )
     return source
@@ -319,7 +325,7 @@ def check_motion_adapter(base: BaseModelInfo, name: str) -> tuple[ModelSource, i
     """
     source = locate(name or DEFAULT_MOTION_ADAPTERS[base.family])
     config = source.read_json("config.json")
-    fits = f"--motion {DEFAULT_MOTION_ADAPTERS[base.family]} fits {FAMILY_TITLES[base.family]}."
+    fits = f"--motion-adapter {DEFAULT_MOTION_ADAPTERS[base.family]} fits {FAMILY_TITLES[base.family]}."
     if config.get("_class_name") != "MotionAdapter":
         raise WeightsError(f"{source.title} is a {config.get('_class_name')}, no motion: {fits}")
     if config.get("conv_in_channels"):
@@ -382,7 +388,8 @@ def check_lora(base: BaseModelInfo, name: str) -> ModelSource:
     if width not in (None, base.cross_attention_dim):
         fits = lora.BASE_MODELS.get(width or 0, ("", "NAME of the model that it was taught on"))[1]
         raise WeightsError(
-            f"The LoRA {source.path_in_repo()} was taught on {describe_width(width or 0)}; the model is "
+            f"The LoRA {source.path_in_repo()} was taught on {describe_width(width or 0)}; the "
+            f"model is "
             f"{base.title}. --model {fits} fits it."
         )
     return source

@@ -21,10 +21,10 @@ Arrays = dict[str, np.ndarray]
 
 
 def write_converted(name: str, source: Path, target: Path) -> None:
-    """Decode a package's file of the catalogue's weights ``name`` into a safetensors file.
+    """Decode a package's file of the registry's weights ``name`` into a safetensors file.
 
     Whatever the source, the tensors are float32, kernels are (out, in, height, width), and the
-    network takes RGB pictures in 0..1, prepared as the catalogue's entry says.
+    network takes RGB pictures in 0..1, prepared as the registry's entry says.
 
     Raises:
         WeightsError: the source cannot be read.
@@ -75,7 +75,7 @@ CONVERTERS: dict[str, Callable[[Path], Arrays]] = {
     "squeezenet": _convert_squeezenet,
     "lpips": _convert_lpips,
 }
-"""The catalogue's name → the tensors in a package's file, by our names."""
+"""The registry's name → the tensors in a package's file, by our names."""
 
 
 def _to_torch_layout(array: np.ndarray) -> np.ndarray:

@@ -39,7 +39,7 @@ REPO_ID_PATTERN = re.compile(r"[\w.-]+/[\w.-]+")
 NON_COMMERCIAL_PATTERN = re.compile(
     r"non-?\s?commercial|(^|[-_\s])nc([-_\s]|$)|research-only", re.IGNORECASE
 )
-"""A licence that says so does not allow commercial use."""
+"""A license that says so does not allow commercial use."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,8 @@ class ModelSource:
         path = self.find_file(file)
         if path is None:
             raise WeightsError(
-                f"{self.title} has no {self.path_in_repo(file)}: give a folder or a name of the hub in the "
+                f"{self.title} has no {self.path_in_repo(file)}: give a folder or a name of the "
+                f"hub in the "
                 "layout of the library diffusers."
             )
         try:
@@ -132,8 +133,8 @@ class ModelSource:
         line = " ".join(words + ["--force-download"] * force)
         return f"Where there is a network, run: {line}"
 
-    def licence(self) -> str:
-        """What the model's card says of its licence, or ""."""
+    def license(self) -> str:
+        """What the model's card says of its license, or ""."""
         root = self.sibling("")
         try:
             card = root.find_file("README.md")
@@ -348,7 +349,10 @@ def _remote_shapes(source: ModelSource, file: str) -> dict[str, tuple[int, ...]]
 
 
 def _call_hub(source: ModelSource, call: Callable[[], T], fetch_command: str = "") -> T:
-    """Ask the hub, and say in our words what went wrong; ``fetch_command`` is the line that fetches it."""
+    """Ask the hub, and say in our words what went wrong.
+
+    ``fetch_command`` is the line that fetches it.
+    """
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
@@ -366,7 +370,7 @@ def _call_hub(source: ModelSource, call: Callable[[], T], fetch_command: str = "
         return call()
     except GatedRepoError as error:
         raise WeightsError(
-            f"{source.repo} asks you to agree to its licence first: do so on its page on the hub, "
+            f"{source.repo} asks you to agree to its license first: do so on its page on the hub, "
             "then run: hf auth login"
         ) from error
     except LocalEntryNotFoundError as error:

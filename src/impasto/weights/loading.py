@@ -43,7 +43,7 @@ class LoadedWeights:
     """Weights in memory.
 
     Attributes:
-        name: the catalogue's name, or the file's.
+        name: the registry's name, or the file's.
         sha256: of the file they were read from.
         backbone: "vgg19" or "vgg16"; of a judge's network "squeezenet" or "alexnet".
         tensors: "conv1_1.weight", shape (out, in, height, width), and "conv1_1.bias", shape
@@ -92,7 +92,8 @@ def read_torchvision(
     if wrong:
         more = f" and {len(wrong) - 4} more" if len(wrong) > 4 else ""
         raise WeightsError(
-            f"{path} is no {backbone_title(backbone)} in torchvision's layout: {'; '.join(wrong[:4])}{more}."
+            f"{path} is no {backbone_title(backbone)} in torchvision's layout: "
+            f"{'; '.join(wrong[:4])}{more}."
         )
     tensors = {
         ours: found[theirs].float().contiguous()

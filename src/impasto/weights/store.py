@@ -50,15 +50,15 @@ def weights_folder() -> Path:
 
 
 def list_weights() -> tuple[WeightsStatus, ...]:
-    """Every entry of the catalogue, with its place in the store."""
+    """Every entry of the registry, with its place in the store."""
     places = ((entry, _stored_path(entry)) for entry in REGISTRY.values())
     return tuple(WeightsStatus(entry, path, path.exists()) for entry, path in places)
 
 
 def load_encoder(name_or_path: str | Path) -> LoadedWeights:
-    """The weights of a catalogue name, or of a .safetensors, .pth or .pt file.
+    """The weights of a registry name, or of a .safetensors, .pth or .pt file.
 
-    Weights of the catalogue that are not here yet are fetched or decoded first, as by
+    Weights of the registry that are not here yet are fetched or decoded first, as by
     :func:`fetch_weights`. A file must hold VGG-19 or VGG-16 in torchvision's layout, for pictures
     prepared the way torchvision does it.
 
@@ -77,7 +77,7 @@ def load_encoder(name_or_path: str | Path) -> LoadedWeights:
         )
     if entry.role != "encoder":
         raise WeightsError(
-            f"{entry.name} only measures results, and no method may optimise it; encoders are "
+            f"{entry.name} only measures results, and no method may optimize it; encoders are "
             f"{', '.join(_encoder_names())} and compact."
         )
     return _load_entry(entry)
@@ -93,7 +93,7 @@ def load_metric_network(name: str) -> LoadedWeights:
     """
     entry = _get_entry(name)
     if entry.role == "encoder":
-        raise WeightsError(f"{name} is an encoder, which methods optimise: it cannot judge them.")
+        raise WeightsError(f"{name} is an encoder, which methods optimize: it cannot judge them.")
     return _load_entry(entry)
 
 
@@ -167,7 +167,7 @@ def _role_title(entry: WeightsEntry) -> str:
 
 
 def _load_entry(entry: WeightsEntry) -> LoadedWeights:
-    """Weights of the catalogue, fetched or decoded if need be, and checked."""
+    """Weights of the registry, fetched or decoded if need be, and checked."""
     path = _stored_path(entry)
     if not path.exists():
         fetch_weights(entry.name)
@@ -193,7 +193,7 @@ def fetch_weights(
     """Fetch or decode weights into the store, and return their file; a bundled model's is here.
 
     Args:
-        name: a name in the catalogue, or of a bundled model.
+        name: a name in the registry, or of a bundled model.
         force: do it anew even if the file is there.
         callback: called during a download.
 
@@ -226,7 +226,7 @@ def fetch_weights(
 
 
 def verify(name: str) -> str:
-    """Check the stored file against the catalogue, and return its sha256.
+    """Check the stored file against the registry, and return its sha256.
 
     Of a bundled model, which is a part of the package like its code, it is checked that the file
     can be read as one.
@@ -275,7 +275,7 @@ def _expected_sha256(entry: WeightsEntry) -> str:
 
 
 def _refetch_hint(entry: WeightsEntry) -> str:
-    return f"Run: impasto weights get {entry.name} --again"
+    return f"Run: impasto weights get {entry.name} --force"
 
 
 def _find_package_file(entry: WeightsEntry) -> Path:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from impasto.advise.describe.clip_tags import LOGIT_SCALE, ImageTextModel, Embeddings
-from impasto.advise.describe.vocabulary import ARTIST_NAMES, ART_TERMS, STYLE_WORDS
+from impasto.advise.describe.clip_tags import LOGIT_SCALE, Embeddings, ImageTextModel
+from impasto.advise.describe.vocabulary import ART_TERMS, ARTIST_NAMES, STYLE_WORDS
 from impasto.core.errors import InputError, MissingExtraError, WeightsError
 from impasto.metrics.object_names import OBJECTS
 from impasto.pictures import read
@@ -52,7 +52,20 @@ _STYLE_PHRASE = re.compile(
 )
 _DANGLING_ARTICLE = re.compile(r"\b(?:an?|the) (?=(?:of|on|in|with|at|by|and|showing)\b)")
 _LEADING_PREPOSITION = re.compile(r"^(?:of|with|showing) ")
-_FILLER_WORDS = {"a", "an", "the", "in", "of", "on", "with", "and", "style", "art", "artwork", "painting"}
+_FILLER_WORDS = {
+    "a",
+    "an",
+    "the",
+    "in",
+    "of",
+    "on",
+    "with",
+    "and",
+    "style",
+    "art",
+    "artwork",
+    "painting",
+}
 
 
 def strip_style_words(caption: str) -> str:
@@ -60,8 +73,8 @@ def strip_style_words(caption: str) -> str:
 
     "A watercolor painting of a red bus, Impressionism, by Monet" becomes "a red bus".
     """
-    text = re.sub(r"color(s|ed|ful|ing|less)?\b", r"colour\1", caption.lower())
-    text = re.sub(r"\bgray(s|ish)?\b", r"grey\1", text)
+    text = re.sub(r"color(s|ed|ful|ing|less)?\b", r"color\1", caption.lower())
+    text = re.sub(r"\bgrey(s|ish)?\b", r"gray\1", text)
     parts = [_strip_clause(part) for part in re.split(r"[,;.]", text)]
     return ", ".join(dict.fromkeys(part for part in parts if part))
 
@@ -73,7 +86,8 @@ def make_captions(
 
     Args:
         folders: as for :class:`impasto.train.dataset.Album`.
-        source: "auto": from the .txt files beside the pictures, and from CLIP for the others, if it is
+        source: "auto": from the .txt files beside the pictures, and from CLIP for the others, if
+        it is
             on this machine; "clip": the same, and CLIP has to be there; "files": from the .txt
             files, word for word; "none".
         clip: a CLIP of the hub, or a folder.
@@ -110,7 +124,7 @@ def make_captions(
 
 
 class ObjectTagger:
-    """A CLIP that knows the names of things by heart.
+    """A CLIP with the embedded object names.
 
     Args:
         clip: a :class:`impasto.nets.clip.Clip`.
@@ -123,7 +137,9 @@ class ObjectTagger:
             for template in PROMPT_TEMPLATES
         ]
         mean = np.mean(every, axis=0)
-        self._object_embeddings: Embeddings = np.asarray(mean / np.linalg.norm(mean, axis=1, keepdims=True))
+        self._object_embeddings: Embeddings = np.asarray(
+            mean / np.linalg.norm(mean, axis=1, keepdims=True)
+        )
 
     def __call__(self, file: str) -> str:
         """The things that a picture most likely shows, or ""."""
@@ -132,7 +148,9 @@ class ObjectTagger:
         cosines = self._object_embeddings @ seen
         powers = np.exp(LOGIT_SCALE * (cosines - cosines.max()))
         chances = powers / powers.sum()
-        first = [k for k in np.argsort(-chances)[:MAX_OBJECTS] if chances[k] >= MIN_OBJECT_PROBABILITY]
+        first = [
+            k for k in np.argsort(-chances)[:MAX_OBJECTS] if chances[k] >= MIN_OBJECT_PROBABILITY
+        ]
         return ", ".join(OBJECTS[k] for k in first)
 
 

@@ -31,7 +31,7 @@ class ImageTextModel(Protocol):
 
 
 class StyleTagger:
-    """A CLIP that knows the vocabulary by heart.
+    """A CLIP with the embedded vocabulary.
 
     Args:
         clip: a :class:`impasto.nets.clip.Clip`.
@@ -39,7 +39,9 @@ class StyleTagger:
 
     def __init__(self, clip: ImageTextModel) -> None:
         self._clip = clip
-        self._word_embeddings = {kind: self._embed_words(group) for kind, group in WORD_GROUPS.items()}
+        self._word_embeddings = {
+            kind: self._embed_words(group) for kind, group in WORD_GROUPS.items()
+        }
 
     def __call__(self, pixels: Pixels) -> list[tuple[str, str]]:
         """(kind, word): of each group the word that fits clearly better than all others, if any."""
@@ -65,11 +67,14 @@ def clearest_word(similarities: Embeddings, words: tuple[str, ...]) -> str:
     """The word that fits, or "" if none does clearly.
 
     Args:
-        similarities: of the picture with each word, and last with the sentence that says none of them.
-        words: as many as there are cosines, but one.
+        similarities: of the picture with each word, and last with the sentence that says none of
+        them. words: as many as there are cosines, but one.
     """
     powers = np.exp(LOGIT_SCALE * (similarities - similarities.max()))
     chances = powers / powers.sum()
     first, second = np.argsort(-chances)[:2]
-    clear = chances[first] >= MIN_PROBABILITY and chances[first] >= MIN_PROBABILITY_RATIO * chances[second]
+    clear = (
+        chances[first] >= MIN_PROBABILITY
+        and chances[first] >= MIN_PROBABILITY_RATIO * chances[second]
+    )
     return words[first] if clear and first < len(words) else ""

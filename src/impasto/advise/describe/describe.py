@@ -31,7 +31,16 @@ DEFAULT_MAX_WORDS = 8
 
 MAX_WORDS_LIMIT = 40
 
-_CATEGORY_ORDER = ("medium", "movement", "technique", "palette", "colours", "light", "texture", "mood")
+_CATEGORY_ORDER = (
+    "medium",
+    "movement",
+    "technique",
+    "palette",
+    "colors",
+    "light",
+    "texture",
+    "mood",
+)
 
 
 @dataclass(frozen=True)
@@ -107,7 +116,9 @@ class Describer:
         if backend not in ("auto", *BACKENDS):
             raise KnobError(f"by = {backend!r}: one of auto, {', '.join(BACKENDS)}.")
         if not isinstance(max_words, int) or not 1 <= max_words <= MAX_WORDS_LIMIT:
-            raise KnobError(f"words = {max_words!r} does not fit: it must be 1 to {MAX_WORDS_LIMIT}.")
+            raise KnobError(
+                f"words = {max_words!r} does not fit: it must be 1 to {MAX_WORDS_LIMIT}."
+            )
         self._backend, self._max_words = backend, max_words
         self._model_name, self._model_url, self._clip_name = model, model_url, clip
         self._failures: dict[str, ImpastoError] = {}
@@ -138,9 +149,13 @@ class Describer:
         if measured.strokes is None:
             notes.append("It is too small to measure its strokes.")
         kinds = measured.words[: self._max_words]
-        return _make_description(picture, kinds, "measured", "measured from the pixels", notes, measured)
+        return _make_description(
+            picture, kinds, "measured", "measured from the pixels", notes, measured
+        )
 
-    def _run_backend(self, name: str, backend: _BackendFn, picture: Picture, measurements: PixelMeasurements) -> _BackendResult:
+    def _run_backend(
+        self, name: str, backend: _BackendFn, picture: Picture, measurements: PixelMeasurements
+    ) -> _BackendResult:
         """Take a way, unless it has failed before; a failure is kept."""
         if name in self._failures:
             raise self._failures[name]
@@ -153,7 +168,9 @@ class Describer:
             raise LanguageModelError(f"No style word was {how}.")
         return found, how, remarks
 
-    def _describe_with_model(self, picture: Picture, measurements: PixelMeasurements) -> _BackendResult:
+    def _describe_with_model(
+        self, picture: Picture, measurements: PixelMeasurements
+    ) -> _BackendResult:
         self._model = self._model or connect(self._model_name, self._model_url)
         if self._model is None:
             raise LanguageModelError(
@@ -166,7 +183,9 @@ class Describer:
         found, notes = query_style_words(self._model, _model_input(picture), told)
         return found, f"said by {self._model}", tuple(notes)
 
-    def _describe_with_clip(self, picture: Picture, measurements: PixelMeasurements) -> _BackendResult:
+    def _describe_with_clip(
+        self, picture: Picture, measurements: PixelMeasurements
+    ) -> _BackendResult:
         if self._style_tagger is None:
             from impasto.advise.describe.clip_tags import StyleTagger
             from impasto.nets.clip import Clip
@@ -175,9 +194,9 @@ class Describer:
             self._style_tagger = StyleTagger(Clip(self._clip_name, fetch=fetch))
         found = self._style_tagger(_model_input(picture))
         count = sum(len(group.words) for group in WORD_GROUPS.values())
-        how = f"chosen by CLIP from {count} words, the colours measured"
-        colours = [(kind, word) for kind, word in measurements.words if kind == "colours"]
-        return [*found, *colours] if found else [], how, ()
+        how = f"chosen by CLIP from {count} words, the colors measured"
+        colors = [(kind, word) for kind, word in measurements.words if kind == "colors"]
+        return [*found, *colors] if found else [], how, ()
 
 
 _BackendResult = tuple[list[tuple[str, str]], str, tuple[str, ...]]
@@ -193,7 +212,9 @@ def _make_description(
     measurements: PixelMeasurements,
 ) -> Description:
     said = tuple(word for _, word in words)
-    return Description(picture.name, said, backend, provenance, tuple(notes), measurements.to_dict())
+    return Description(
+        picture.name, said, backend, provenance, tuple(notes), measurements.to_dict()
+    )
 
 
 def _model_input(picture: Picture) -> Pixels:

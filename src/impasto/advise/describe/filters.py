@@ -7,7 +7,13 @@ from collections.abc import Iterable
 from itertools import zip_longest
 
 from impasto.advise.describe.palette import COLOR_FAMILIES
-from impasto.advise.describe.vocabulary import BASIC_COLORS, ARTIST_NAMES, EXTRA_OBJECTS, ART_TERMS, STYLE_WORDS
+from impasto.advise.describe.vocabulary import (
+    ART_TERMS,
+    ARTIST_NAMES,
+    BASIC_COLORS,
+    EXTRA_OBJECTS,
+    STYLE_WORDS,
+)
 from impasto.metrics.object_names import OBJECTS
 
 MAX_PHRASE_WORDS = 5
@@ -15,7 +21,9 @@ MAX_PHRASE_WORDS = 5
 
 _OBJECT_WORDS = {each.lower() for each in OBJECTS} | EXTRA_OBJECTS
 _COLOR_NAMES = {name.lower() for names in COLOR_FAMILIES.values() for name in names}
-_STYLE_TERMS = {word.lower() for word in STYLE_WORDS} | {" ".join(term.split()) for term in ART_TERMS}
+_STYLE_TERMS = {word.lower() for word in STYLE_WORDS} | {
+    " ".join(term.split()) for term in ART_TERMS
+}
 _CANONICAL_SPELLING = {word.lower(): word for word in STYLE_WORDS} | {
     name.lower(): name for names in COLOR_FAMILIES.values() for name in names
 }
@@ -37,7 +45,7 @@ def filter_style_words(phrases: Iterable[str], *, are_colors: bool = False) -> t
 
     Args:
         phrases: as a model said them; with commas, there are several in one.
-        are_colors: whether they are colours, so that "rose" is none that grows.
+        are_colors: whether they are colors, so that "rose" is none that grows.
     """
     several = (normalize_phrase(part) for phrase in phrases for part in phrase.split(","))
     fine = (p for p in several if p and len(p.split()) <= MAX_PHRASE_WORDS)
@@ -48,12 +56,14 @@ def filter_style_words(phrases: Iterable[str], *, are_colors: bool = False) -> t
 def names_object(phrase: str, *, are_colors: bool = False) -> bool:
     """Whether a phrase names something that a picture can show: "starry sky", but not "sky blue".
 
-    What is a term of art or, with ``are_colors``, a colour, is none, whatever is in its name.
+    What is a term of art or, with ``are_colors``, a color, is none, whatever is in its name.
     """
-    text = phrase.lower().replace("color", "colour").replace("gray", "grey")
+    text = phrase.lower().replace("colour", "color").replace("grey", "gray")
     text = _replace_terms(text, _STYLE_TERMS, " ")
     if are_colors:
-        text = _replace_terms(text, _COLOR_NAMES, " blue ")  # any colour: that before it is no thing either
+        text = _replace_terms(
+            text, _COLOR_NAMES, " blue "
+        )  # any color: that before it is no thing either
     tokens = _TOKEN.findall(text)
     return any(
         any(_is_object(part) for part in (token, f"{token} {after}", *token.split("-")))

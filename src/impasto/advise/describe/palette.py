@@ -1,8 +1,8 @@
-"""The colours of a picture by name, and how light, strong and warm they are.
+"""The colors of a picture by name, and how light, strong and warm they are.
 
 All of it is measured in OKLab (Ottosson, "A perceptual color space for image processing", 2020):
-L is lightness, 0 black to 1 white; a and b are the colour, whose strength (chroma) is their length
-and goes from 0 for grey to about 0.3; their angle is the hue.
+L is lightness, 0 black to 1 white; a and b are the color, whose strength (chroma) is their length
+and goes from 0 for gray to about 0.3; their angle is the hue.
 """
 
 from __future__ import annotations
@@ -95,43 +95,43 @@ COLOR_FAMILIES: dict[str, dict[str, str]] = {
     },
     "beige": {"khaki": "a59c74", "tan": "c9a778", "sand": "d9c8a4", "cream": "efe2be"},
     "white": {"white": "fafaf8", "ivory": "f6f2e6"},
-    "grey": {
-        "pale grey": "d4d4d3",
-        "grey": "9c9c9c",
-        "warm grey": "a59f97",
-        "blue-grey": "949ca4",
-        "dark grey": "656566",
+    "gray": {
+        "pale gray": "d4d4d3",
+        "gray": "9c9c9c",
+        "warm gray": "a59f97",
+        "blue-gray": "949ca4",
+        "dark gray": "656566",
         "charcoal": "3c3c3e",
     },
     "black": {"black": "131313"},
 }
-"""Family → name of a colour → its sRGB value; a phrase takes one name of a family.
+"""Family → name of a color → its sRGB value; a phrase takes one name of a family.
 
 The names are a painter's. The values are ours: pigments of one name differ more than they do.
 """
 
-NEUTRAL_FAMILIES = ("white", "grey", "black")
-"""The families of what is no colour."""
+NEUTRAL_FAMILIES = ("white", "gray", "black")
+"""The families of what is no color."""
 
 MIN_CHROMA = 0.02
-"""Chroma below which a colour is called white, grey or black."""
+"""Chroma below which a color is called white, gray or black."""
 
 _CLUSTER_COUNT = 24
 _PURE_QUANTILE = 2 / 3
 _MIN_MAIN_SALIENCE = 0.11
-"""Of all that strikes the eye, the part a colour must have to be mentioned."""
+"""Of all that strikes the eye, the part a color must have to be mentioned."""
 
 
 @dataclass(frozen=True)
-class Colour:
-    """One of the main colours: all of a family, by the name that suits it best.
+class Color:
+    """One of the main colors: all of a family, by the name that suits it best.
 
     Attributes:
         name: from ``COLOR_FAMILIES``.
         family: whose name it is.
         area_fraction: of the picture's area, 0..1.
         rgb: sRGB, "#rrggbb"; the mean of its purest third.
-        salience: how much of all that strikes the eye it is, 0..1: its area times its chroma, greys
+        salience: how much of all that strikes the eye it is, 0..1: its area times its chroma, grays
             having some too.
     """
 
@@ -144,18 +144,18 @@ class Colour:
 
 @dataclass(frozen=True)
 class Palette:
-    """What the colours are like.
+    """What the colors are like.
 
     Attributes:
-        colours: one of each family, the most striking first.
+        colors: one of each family, the most striking first.
         lightness: the median, 0 black to 1 white.
         contrast: from the 5th to the 95th percentile of lightness.
-        chroma: the mean strength; a grey picture has 0, most paintings 0.03 to 0.1.
-        warm_fraction: share of the colour (weighted by its strength) that is red, orange or yellow, 0..1.
-        hue_concentration: 0 if the hues are all around the circle, 1 if there is but one.
+        chroma: the mean strength; a gray picture has 0, most paintings 0.03 to 0.1.
+        warm_fraction: share of the color (weighted by its strength) that is red, orange or yellow,
+        0..1. hue_concentration: 0 if the hues are all around the circle, 1 if there is but one.
     """
 
-    colours: tuple[Colour, ...]
+    colors: tuple[Color, ...]
     lightness: float
     contrast: float
     chroma: float
@@ -163,19 +163,19 @@ class Palette:
     hue_concentration: float
 
     @property
-    def main_colors(self) -> tuple[Colour, ...]:
-        """The colours to mention: at most three."""
-        return tuple(colour for colour in self.colours if colour.salience >= _MIN_MAIN_SALIENCE)[:3]
+    def main_colors(self) -> tuple[Color, ...]:
+        """The colors to mention: at most three."""
+        return tuple(color for color in self.colors if color.salience >= _MIN_MAIN_SALIENCE)[:3]
 
 
 def measure_palette(pixels: Pixels, opaque_mask: NDArray[np.bool_] | None = None) -> Palette:
-    """Measure the colours.
+    """Measure the colors.
 
     Args:
         pixels: float32 (height, width, 3), sRGB 0..1.
         opaque_mask: (height, width), which pixels count; None: all.
 
-    The main colours are clusters: a median cut in OKLab, then k-means.
+    The main colors are clusters: a median cut in OKLab, then k-means.
     """
     kept = pixels.reshape(-1, 3) if opaque_mask is None else pixels[opaque_mask]
     lab = srgb_to_oklab(kept)
@@ -185,7 +185,7 @@ def measure_palette(pixels: Pixels, opaque_mask: NDArray[np.bool_] | None = None
     total = max(float(chroma.sum()), 1e-9)
     low, high = np.percentile(light, (5, 95))
     return Palette(
-        colours=_find_colors(lab),
+        colors=_find_colors(lab),
         lightness=float(np.median(light)),
         contrast=float(high - low),
         chroma=float(chroma.mean()),
@@ -217,26 +217,34 @@ _LMS_TO_LAB = np.array(
 )
 
 _NAMED_COLORS = [(family, name) for family, names in COLOR_FAMILIES.items() for name in names]
-_NAMED_COLORS_LAB = srgb_to_oklab(np.array([tuple(bytes.fromhex(COLOR_FAMILIES[f][n])) for f, n in _NAMED_COLORS]) / 255)
+_NAMED_COLORS_LAB = srgb_to_oklab(
+    np.array([tuple(bytes.fromhex(COLOR_FAMILIES[f][n])) for f, n in _NAMED_COLORS]) / 255
+)
 
 _LAB_RANGES = np.array([1.0, 0.4, 0.4])
-"""Of L, a and b, in the 8 bits of the clustering: colour counts more than lightness."""
+"""Of L, a and b, in the 8 bits of the clustering: color counts more than lightness."""
 
 
 def nearest_color_name(lab: FloatArray, family: str = "") -> tuple[str, str]:
-    """(family, name) of the named colour that is nearest, in all families or in one.
+    """(family, name) of the named color that is nearest, in all families or in one.
 
     In the distance hue counts most and lightness least, as in a painter's names.
     """
-    chroma, chromas = np.hypot(lab[1], lab[2]), np.hypot(_NAMED_COLORS_LAB[:, 1], _NAMED_COLORS_LAB[:, 2])
+    chroma, chromas = (
+        np.hypot(lab[1], lab[2]),
+        np.hypot(_NAMED_COLORS_LAB[:, 1], _NAMED_COLORS_LAB[:, 2]),
+    )
     light = _NAMED_COLORS_LAB[:, 0] - lab[0]
     off_hue = ((_NAMED_COLORS_LAB[:, 1:] - lab[1:]) ** 2).sum(axis=1) - (chromas - chroma) ** 2
     far = 0.4 * light**2 + (chromas - chroma) ** 2 + 3 * off_hue
-    allowed = [f == family if family else (f in NEUTRAL_FAMILIES) == (chroma < MIN_CHROMA) for f, _ in _NAMED_COLORS]
+    allowed = [
+        f == family if family else (f in NEUTRAL_FAMILIES) == (chroma < MIN_CHROMA)
+        for f, _ in _NAMED_COLORS
+    ]
     return _NAMED_COLORS[int(np.argmin(np.where(allowed, far, np.inf)))]
 
 
-def _find_colors(lab: FloatArray) -> tuple[Colour, ...]:
+def _find_colors(lab: FloatArray) -> tuple[Color, ...]:
     from PIL import Image
 
     coded = np.rint((lab / _LAB_RANGES + (0, 0.5, 0.5)).clip(0, 1) * 255).astype(np.uint8)
@@ -253,19 +261,21 @@ def _find_colors(lab: FloatArray) -> tuple[Colour, ...]:
         _make_color(family, lab[np.isin(labels, same)], len(lab), every)
         for family, same in families.items()
     ]
-    return tuple(sorted(found, key=lambda colour: -colour.salience))
+    return tuple(sorted(found, key=lambda color: -color.salience))
 
 
 def _salience(lab: FloatArray) -> FloatArray:
     return np.asarray(np.hypot(lab[:, 1], lab[:, 2]) + 0.02)
 
 
-def _make_color(family: str, lab: FloatArray, pixel_count: int, total_salience: float) -> Colour:
+def _make_color(family: str, lab: FloatArray, pixel_count: int, total_salience: float) -> Color:
     strikes = _salience(lab)
     mean = lab[strikes >= np.quantile(strikes, _PURE_QUANTILE)].mean(axis=0)
     rgb = "".join(f"{value:02x}" for value in np.rint(oklab_to_srgb(mean) * 255).astype(int))
     _, name = nearest_color_name(mean, family)
-    return Colour(name, family, len(lab) / pixel_count, f"#{rgb}", float(strikes.sum() / total_salience))
+    return Color(
+        name, family, len(lab) / pixel_count, f"#{rgb}", float(strikes.sum() / total_salience)
+    )
 
 
 def oklab_to_srgb(lab: FloatArray) -> FloatArray:

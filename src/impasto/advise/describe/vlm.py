@@ -25,7 +25,7 @@ class StyleAnswer(BaseModel):
     medium: list[str] = Field([], description="what it is made with: 'oil on canvas', 'woodcut'")
     movement: list[str] = Field([], description="school or period: 'Impressionism', 'ukiyo-e'")
     technique: list[str] = Field([], description="how strokes, lines and shapes are laid")
-    palette: list[str] = Field([], description="its colours, and how strong they are")
+    palette: list[str] = Field([], description="its colors, and how strong they are")
     light: list[str] = Field([], description="its light and contrast")
     texture: list[str] = Field([], description="its surface")
     mood: list[str] = Field([], description="one adjective or two")
@@ -78,7 +78,7 @@ def query_style_words(
 def _find_objects(model: LanguageModel, phrases: list[str]) -> set[str]:
     prompt = (
         "Which of these phrases name a thing, being or place that a picture can show, instead of "
-        "how it is made? A colour or a material of art is no such thing.\n- "
+        "how it is made? A color or a material of art is no such thing.\n- "
     )
     said = model.ask(prompt + "\n- ".join(phrases), DepictedObjects)
     return {thing.strip(" -").lower() for thing in said.things}

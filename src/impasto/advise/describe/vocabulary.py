@@ -37,11 +37,11 @@ WORD_GROUPS: dict[str, WordGroup] = {
         "a picture made as {} | an artwork in the medium of {}",
         "a picture",
         """
-        oil on canvas, watercolour, gouache, acrylic, egg tempera, fresco, encaustic, casein,
-        soft pastel, oil pastel, coloured pencil, wax crayon, graphite, charcoal drawing,
+        oil on canvas, watercolor, gouache, acrylic, egg tempera, fresco, encaustic, casein,
+        soft pastel, oil pastel, colored pencil, wax crayon, graphite, charcoal drawing,
         red chalk, white chalk on dark paper, silverpoint, pen and ink, ink wash, brush and ink,
         marker drawing, ballpoint drawing, airbrush, spray paint, scratchboard, woodcut,
-        colour woodblock print, linocut, wood engraving, copper engraving, etching, aquatint,
+        color woodblock print, linocut, wood engraving, copper engraving, etching, aquatint,
         mezzotint, drypoint, lithograph, screen print, risograph print, letterpress, monotype,
         cyanotype, daguerreotype, silver gelatin print, polaroid, photocollage, paper collage,
         cut paper, mixed media, mosaic, stained glass, enamel, tapestry, embroidery, batik,
@@ -56,13 +56,13 @@ WORD_GROUPS: dict[str, WordGroup] = {
         """
         ancient Egyptian art, Greek vase decoration, Roman wall decoration, Byzantine art,
         Romanesque art, Gothic art, illuminated manuscript, early Renaissance, High Renaissance,
-        Mannerism, Baroque, Dutch Golden Age, Rococo, Neoclassicism, Romanticism, Realism,
+        Mannerism, Baroque, Dutch Golden Age, Rococo, Neoclassicism, Romanticism, Realizm,
         academic art, Pre-Raphaelite art, tonalism, Impressionism, Neo-Impressionism,
         Post-Impressionism, Symbolism, Art Nouveau, Arts and Crafts, Fauvism, Expressionism,
         Cubism, Orphism, Futurism, Vorticism, Rayonism, Suprematism, Constructivism, De Stijl,
         Bauhaus, Dada, Surrealism, metaphysical art, Precisionism, Art Deco, New Objectivity,
         social realism, magic realism, naive art, art brut, Abstract Expressionism,
-        colour field abstraction, lyrical abstraction, geometric abstraction, Minimalism, Op Art,
+        color field abstraction, lyrical abstraction, geometric abstraction, Minimalism, Op Art,
         Pop Art, kinetic art, photorealism, Neo-Expressionism, street art, graffiti,
         psychedelic art, concept art, comic book art, manga, anime, ukiyo-e, sumi-e,
         Chinese literati art, Persian miniature, Mughal miniature, Indian folk art,
@@ -76,9 +76,9 @@ WORD_GROUPS: dict[str, WordGroup] = {
         """
         impasto, swirling brushstrokes, short broken brushstrokes, long flowing brushstrokes,
         loose gestural brushwork, fine invisible brushwork, palette knife work, dry brush, glazing,
-        scumbling, wet-in-wet washes, bleeding washes, pointillism, divided dabs of colour,
+        scumbling, wet-in-wet washes, bleeding washes, pointillism, divided dabs of color,
         cross-hatching, parallel hatching, stippling, contour line, bold black outlines,
-        continuous line, dripped and splattered paint, poured paint, flat areas of colour,
+        continuous line, dripped and splattered paint, poured paint, flat areas of color,
         hard-edged shapes, faceted planes, interlocking geometric shapes, organic curved shapes,
         concentric rings, tessellated pieces, halftone dots, dithering, soft blending, sfumato,
         chiaroscuro, tenebrism, sgraffito, rubbing, stencilling, layered transparent shapes,
@@ -88,14 +88,14 @@ WORD_GROUPS: dict[str, WordGroup] = {
     ),
     "palette": _make_group(
         "a picture in {} | {}",
-        "a picture in colour",
+        "a picture in color",
         """
-        black and white, sepia tones, monochrome blue, monochrome red, pastel colours,
-        earth colours, jewel colours, primary colours, neon colours, muted colours,
-        vivid saturated colours, warm colours, cool colours, orange and blue contrast,
-        red and green contrast, purple and yellow contrast, iridescent colours, metallic gold,
-        grisaille, faded vintage colours, acid colours, dark colours with bright accents,
-        washed-out pale colours, rainbow colours
+        black and white, sepia tones, monochrome blue, monochrome red, pastel colors,
+        earth colors, jewel colors, primary colors, neon colors, muted colors,
+        vivid saturated colors, warm colors, cool colors, orange and blue contrast,
+        red and green contrast, purple and yellow contrast, iridescent colors, metallic gold,
+        grisaille, faded vintage colors, acid colors, dark colors with bright accents,
+        washed-out pale colors, rainbow colors
         """,
     ),
     "light": _make_group(
@@ -137,7 +137,7 @@ STYLE_WORDS = frozenset(word for group in WORD_GROUPS.values() for word in group
 ART_TERMS = frozenset(
     """
     high key, low key, high-key, low-key, gold leaf, silver leaf, comic book, comic-book,
-    colour field, body colour, wall painting, hand-drawn, hand-painted, hand-coloured, hand-made,
+    color field, body color, wall painting, hand-drawn, hand-painted, hand-colored, hand-made,
     hand-tinted, stained glass, plate tone
     """.replace("\n", " ").split(",")
 )
@@ -145,10 +145,10 @@ ART_TERMS = frozenset(
 
 BASIC_COLORS = _word_set(
     """
-    black white grey gray blue green yellow orange red pink purple violet brown gold turquoise
+    black white gray gray blue green yellow orange red pink purple violet brown gold turquoise
     """
 )
-"""Words that make a colour of a thing before them, as in "leaf green"."""
+"""Words that make a color of a thing before them, as in "leaf green"."""
 
 EXTRA_OBJECTS = _word_set(
     """

@@ -34,7 +34,7 @@ class MethodChoice:
     Attributes:
         method: its name.
         content: the picture, read.
-        styles: as the method takes them: pictures or learnt names.
+        styles: as the method takes them: pictures or built-in names.
         knobs: those given, and those that follow.
         reason: one sentence.
     """
@@ -78,7 +78,9 @@ def choose_method(
     for found, cuts in case.iter_methods():
         if isinstance(found, Candidate):
             why = _explain_choice(case, found.method, refused, cuts)
-            return MethodChoice(found.method, picture, case.styles_for(found.method), found.knobs, why)
+            return MethodChoice(
+                found.method, picture, case.styles_for(found.method), found.knobs, why
+            )
         refused.append(found)
     able = [r for r in refused if r.limit in _SIZE_DEPENDENT_LIMITS] or refused
     method = able[0].method
@@ -117,14 +119,17 @@ def refuse_regions(regions: object) -> None:
     """
     if regions:
         raise KnobError(
-            f"With regions, name the method instead of {AUTO_METHOD}: impasto methods says which know "
+            f"With regions, name the method instead of {AUTO_METHOD}: impasto methods says which "
+            f"know "
             "masks."
         )
 
 
 def _check_knobs(knobs: Mapping[str, Any], weights: str) -> None:
     if weights:
-        raise KnobError(f"weights = {weights!r} belong to one method: name it instead of {AUTO_METHOD}.")
+        raise KnobError(
+            f"weights = {weights!r} belong to one method: name it instead of {AUTO_METHOD}."
+        )
     kind = shared_knobs()
     known = [knob.name for knob in get_knobs(kind)]
     for name in knobs:
@@ -136,12 +141,18 @@ def _check_knobs(knobs: Mapping[str, Any], weights: str) -> None:
     knobs_from_dict(kind, knobs)
 
 
-def _explain_choice(finder: CandidateFinder, method: str, excluded: Sequence[Excluded], reductions: Sequence[str]) -> str:
-    """One sentence: what was cut, or which better method is out, or the rule that favours it."""
+def _explain_choice(
+    finder: CandidateFinder, method: str, excluded: Sequence[Excluded], reductions: Sequence[str]
+) -> str:
+    """One sentence: what was cut, or which better method is out, or the rule that favors it."""
     if reductions:
         return f"auto takes {method}: {' '.join(reductions)}"
     if excluded:
-        hint = " impasto recommend says what would fit." if excluded[0].limit in _SIZE_DEPENDENT_LIMITS else ""
+        hint = (
+            " impasto recommend says what would fit."
+            if excluded[0].limit in _SIZE_DEPENDENT_LIMITS
+            else ""
+        )
         return f"auto takes {method}; {excluded[0].method} is out: {excluded[0].reason}{hint}"
-    favouring = (rule for rule in finder.rules if method in rule.favours)
-    return f"auto takes {method}: {next(favouring).format_reason(finder.scenario.template_values)}"
+    favoring = (rule for rule in finder.rules if method in rule.favors)
+    return f"auto takes {method}: {next(favoring).format_reason(finder.scenario.template_values)}"

@@ -11,10 +11,15 @@ from typing import Any
 from impasto import methods
 from impasto.advise.recommend import licenses
 from impasto.advise.recommend.limits import BudgetFit, LimitViolation, fit_to_limits
-from impasto.advise.recommend.recommendation import Candidate, Reason, Recommendation, Excluded
+from impasto.advise.recommend.recommendation import Candidate, Excluded, Reason, Recommendation
 from impasto.advise.recommend.rules import fill_template, matching_rules, rank_methods
 from impasto.advise.recommend.scenario import Scenario
-from impasto.advise.recommend.style_features import luminance_contrast, has_built_in_styles, read_style, shrink_pixels
+from impasto.advise.recommend.style_features import (
+    has_built_in_styles,
+    luminance_contrast,
+    read_style,
+    shrink_pixels,
+)
 from impasto.core import devices
 from impasto.core.errors import InputError
 from impasto.core.knobs import get_knobs, knobs_from_dict, knobs_to_args
@@ -37,7 +42,7 @@ class CandidateFinder:
 
     Args:
         content, style: as for :func:`recommend`.
-        purpose, deadline, memory, licence: as in :class:`Scenario`.
+        purpose, deadline, memory, license: as in :class:`Scenario`.
         size, device, precision: as for :func:`recommend`.
         knobs: what is set in any case.
     """
@@ -50,7 +55,7 @@ class CandidateFinder:
         purpose: str = "picture",
         deadline: float | None = None,
         memory: int | None = None,
-        licence: str = "any",
+        license: str = "any",
         size: int | None = None,
         device: str = "auto",
         precision: str = "auto",
@@ -64,9 +69,14 @@ class CandidateFinder:
         several = style if isinstance(style, (list, tuple)) else [style]
         if not several:
             raise InputError("No style picture: give at least one.")
-        self.input_sources = (VIDEO_PLACEHOLDER if purpose == "video" and not film else content, *several)
+        self.input_sources = (
+            VIDEO_PLACEHOLDER if purpose == "video" and not film else content,
+            *several,
+        )
         self.styles = tuple(read_style(each, i) for i, each in enumerate(several, start=1))
-        self.forecast_content = replace(self.content, pixels=shrink_pixels(self.content.pixels), alpha=None)
+        self.forecast_content = replace(
+            self.content, pixels=shrink_pixels(self.content.pixels), alpha=None
+        )
         self.baseline_bytes = devices.resident_bytes()
         self.scenario = Scenario(
             purpose=purpose,
@@ -74,12 +84,14 @@ class CandidateFinder:
             is_size_fixed=size is not None,
             style_names=tuple(s.name for s in self.styles),
             styles_without_picture=tuple(s.name for s in self.styles if not s.has_picture),
-            methods_with_styles=frozenset.intersection(*(frozenset(s.built_in_names) for s in self.styles)),
+            methods_with_styles=frozenset.intersection(
+                *(frozenset(s.built_in_names) for s in self.styles)
+            ),
             style_is_content=self.content.sha256 in {s.picture.sha256 for s in self.styles},
             style_contrast=max(luminance_contrast(s.picture.pixels) for s in self.styles),
             deadline=deadline,
             memory=memory,
-            licence=licence,
+            license=license,
             device=chosen,
             cores=os.cpu_count() or 1,
         )
@@ -100,7 +112,7 @@ class CandidateFinder:
                 yield Excluded(method, out.limit, out.reason), ()
 
     def styles_for(self, method: str) -> tuple[object, ...]:
-        """The styles as a method takes them: learnt names, or pictures."""
+        """The styles as a method takes them: built-in names, or pictures."""
         if has_built_in_styles(method):
             return tuple(s.built_in_names[method] for s in self.styles)
         return tuple(s.picture for s in self.styles)
@@ -115,12 +127,12 @@ class CandidateFinder:
         words = self.scenario.template_values
         best = candidates[0].method if candidates else ""
         serving = [rule for rule in self.rules if rule.fallbacks]
-        fits = bool(best) and all(best in rule.favours for rule in serving)
+        fits = bool(best) and all(best in rule.favors for rule in serving)
         reasons = [Reason(r.name, r.format_reason(words)) for r in self.rules if not r.is_silent]
         if best and not fits:
             reasons += [Reason("nearest", fill_template(r.fallback_reason, words)) for r in serving]
-        if best and self.scenario.licence == "commercial":
-            reasons.append(Reason("licence", licenses.commercial_note(best)))
+        if best and self.scenario.license == "commercial":
+            reasons.append(Reason("license", licenses.commercial_note(best)))
         return Recommendation(self.scenario, candidates, fits, (*reasons, *reductions), excluded)
 
     def _check_limits(self, method: str) -> None:
@@ -142,9 +154,11 @@ class CandidateFinder:
         painter = knobs_from_dict(methods.get_method(method), self._knobs_for(method))
         if isinstance(painter, RemoteWeights) and (lacking := painter.missing_weights()):
             raise LimitViolation("weights", lacking=lacking)
-        licence = licenses.method_license(method)
-        if self.scenario.licence == "commercial" and licenses.NON_COMMERCIAL_PATTERN.search(licence):
-            raise LimitViolation("licence", licence=licence)
+        license = licenses.method_license(method)
+        if self.scenario.license == "commercial" and licenses.NON_COMMERCIAL_PATTERN.search(
+            license
+        ):
+            raise LimitViolation("license", license=license)
 
     def _make_candidate(self, method: str) -> tuple[Candidate, tuple[str, ...]]:
         knobs = self._knobs_for(method)
@@ -179,10 +193,12 @@ class CandidateFinder:
         return {n: value for n, value in ruled.items() if n in known} | self.fixed_knobs
 
     def _sources_for(self, method: str) -> tuple[object, ...]:
-        """The styles as the caller gave them, or as learnt names."""
+        """The styles as the caller gave them, or as built-in names."""
         return self.styles_for(method) if has_built_in_styles(method) else self.input_sources[1:]
 
-    def _command_args(self, method: str, budget_fit: BudgetFit, knobs: Mapping[str, Any]) -> Iterator[str]:
+    def _command_args(
+        self, method: str, budget_fit: BudgetFit, knobs: Mapping[str, Any]
+    ) -> Iterator[str]:
         content = _format_argument(self.input_sources[0], PLACEHOLDERS[0])
         film = self.scenario.purpose == "video"
         yield from ("impasto", "video" if film else "stylize", content)
@@ -220,10 +236,17 @@ def _format_argument(source: object, placeholder: str) -> str:
 
 
 def _unused_name(content: str, method: str, extension: str) -> str:
-    """A name for the painting, in the folder at hand, that no file has; ``extension`` is its suffix."""
+    """A name for the painting, in the folder at hand, that no file has.
+
+    ``extension`` is its suffix.
+    """
     path = Path(content)
     if is_pictures(content) and not is_still(content) and not path.is_dir():
         path = path.absolute().parent  # of numbered pictures, whose own name has no end but %05d
-    stem = f"{path.stem}-{method}" if content not in (PLACEHOLDERS[0], VIDEO_PLACEHOLDER) else method
+    stem = (
+        f"{path.stem}-{method}" if content not in (PLACEHOLDERS[0], VIDEO_PLACEHOLDER) else method
+    )
     names = (f"{stem}{suffix}{extension}" for suffix in ("", *(f"-{i}" for i in range(2, 1000))))
-    return _format_argument(next((n for n in names if not Path(n).exists()), f"{stem}{extension}"), method)
+    return _format_argument(
+        next((n for n in names if not Path(n).exists()), f"{stem}{extension}"), method
+    )

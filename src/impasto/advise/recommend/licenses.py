@@ -1,4 +1,4 @@
-"""What the licences of a method's weights allow, from the cards and the catalogue."""
+"""What the licenses of a method's weights allow, from the cards and the registry."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from impasto.weights.model_files import read_model_header
 from impasto.weights.registry import REGISTRY
 
 NON_COMMERCIAL_PATTERN = re.compile(r"non-?\s?commercial|\bNC\b", re.IGNORECASE)
-"""A licence that says so does not allow commercial use."""
+"""A license that says so does not allow commercial use."""
 
 
 def method_license(method: str) -> str:
-    """The licences of a method's code and default weights, as they are stated."""
+    """The licenses of a method's code and default weights, as they are stated."""
     card = methods.get_method(method).card
     stated = [f"{name}: {_weights_license(name)}" for name in card.weights[:1]]
-    return "; ".join([card.licence, *stated])
+    return "; ".join([card.license, *stated])
 
 
 def has_research_only_data(method: str) -> bool:
     """Whether some of the pictures that taught a method's weights are for research alone."""
     return any(
-        NON_COMMERCIAL_PATTERN.search(_training_data(name)) for name in methods.get_method(method).card.weights[:1]
+        NON_COMMERCIAL_PATTERN.search(_training_data(name))
+        for name in methods.get_method(method).card.weights[:1]
     )
 
 
@@ -60,8 +61,8 @@ def _is_installed(package: str) -> bool:
 
 def _weights_license(weights: str) -> str:
     if weights in REGISTRY:
-        return REGISTRY[weights].licence
-    return str(_weights_card(weights).get("licence", "not stated"))
+        return REGISTRY[weights].license
+    return str(_weights_card(weights).get("license", "not stated"))
 
 
 def _training_data(weights: str) -> str:

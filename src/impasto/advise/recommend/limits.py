@@ -74,14 +74,25 @@ def fit_to_limits(scenario: Scenario, request: Request, baseline_bytes: int) -> 
 
 
 class _BudgetFitter:
-    def __init__(self, scenario: Scenario, request: Request, plan: Plan, baseline_bytes: int) -> None:
-        self.scenario, self.request, self.plan, self.baseline_bytes = scenario, request, plan, baseline_bytes
+    def __init__(
+        self, scenario: Scenario, request: Request, plan: Plan, baseline_bytes: int
+    ) -> None:
+        self.scenario, self.request, self.plan, self.baseline_bytes = (
+            scenario,
+            request,
+            plan,
+            baseline_bytes,
+        )
         self.purpose = PURPOSES[scenario.purpose]
         self.forecasts: dict[tuple[int, int | None], tuple[Forecast, int]] = {}
         free = plan.available_bytes
         self.allowed_bytes = min(free, scenario.memory or free)
         self.may_shrink = self.purpose.may_shrink and not scenario.is_size_fixed
-        self.min_side_px = min(self.purpose.min_side_px, scenario.long_side) if self.may_shrink else scenario.long_side
+        self.min_side_px = (
+            min(self.purpose.min_side_px, scenario.long_side)
+            if self.may_shrink
+            else scenario.long_side
+        )
         self.max_steps: int | None = getattr(request.method, "steps", None)
 
     def fit(self) -> BudgetFit:
@@ -98,11 +109,16 @@ class _BudgetFitter:
         needs = self._estimate_cost(wanted, self.max_steps).peak_bytes
         if needs <= self.allowed_bytes:
             return wanted
-        size = self._largest_size(wanted, lambda s: self._estimate_cost(s, self.max_steps).peak_bytes <= self.allowed_bytes)
+        size = self._largest_size(
+            wanted,
+            lambda s: self._estimate_cost(s, self.max_steps).peak_bytes <= self.allowed_bytes,
+        )
         if not size:
             least = self._estimate_cost(self.min_side_px, self.max_steps).peak_bytes
             needed, allowed = _format_distinct(format_bytes, least, self.allowed_bytes)
-            raise LimitViolation("memory", least=f"{self.min_side_px} px", needs=needed, allowed=allowed)
+            raise LimitViolation(
+                "memory", least=f"{self.min_side_px} px", needs=needed, allowed=allowed
+            )
         needed, allowed = _format_distinct(format_bytes, needs, self.allowed_bytes)
         reductions.append(f"{wanted} px needs {needed}, and {allowed} may be taken; so {size} px.")
         return size
@@ -112,9 +128,13 @@ class _BudgetFitter:
         wanted = self._estimate_cost(size, most).seconds
         fewest = most if most is None else min(most, MIN_STEPS)
         if steps := self._steps_within_time(size):
-            reductions.append(f"{most} steps take {self._format_overrun(wanted)}; so {steps} steps.")
+            reductions.append(
+                f"{most} steps take {self._format_overrun(wanted)}; so {steps} steps."
+            )
             return size, steps
-        smaller = self._largest_size(size, lambda s: self._estimate_cost(s, fewest).seconds <= limit)
+        smaller = self._largest_size(
+            size, lambda s: self._estimate_cost(s, fewest).seconds <= limit
+        )
         if not smaller:
             at = f"{self.min_side_px} px" + (f" with {fewest} steps" if fewest else "")
             too_long = self._format_overrun(self._estimate_cost(self.min_side_px, fewest).seconds)
@@ -129,13 +149,27 @@ class _BudgetFitter:
             return None
         first, last = (self._estimate_cost(size, n).seconds for n in (1, self.max_steps))
         each = (last - first) / (self.max_steps - 1)
-        steps = int((self.scenario.time_limit - first) / each + 1) // STEPS_MULTIPLE * STEPS_MULTIPLE if each > 0 else 0
-        fine = steps >= MIN_STEPS and self._estimate_cost(size, steps).seconds <= self.scenario.time_limit
+        steps = (
+            int((self.scenario.time_limit - first) / each + 1) // STEPS_MULTIPLE * STEPS_MULTIPLE
+            if each > 0
+            else 0
+        )
+        fine = (
+            steps >= MIN_STEPS
+            and self._estimate_cost(size, steps).seconds <= self.scenario.time_limit
+        )
         return steps if fine else None
 
     def _largest_size(self, max_size: int, is_allowed: Callable[[int], bool]) -> int:
         """The largest size from ``least`` to ``top`` that fits, on the grid; 0 if none does."""
-        sizes = [self.min_side_px, *range((self.min_side_px // SIZE_MULTIPLE_PX + 1) * SIZE_MULTIPLE_PX, max_size, SIZE_MULTIPLE_PX)]
+        sizes = [
+            self.min_side_px,
+            *range(
+                (self.min_side_px // SIZE_MULTIPLE_PX + 1) * SIZE_MULTIPLE_PX,
+                max_size,
+                SIZE_MULTIPLE_PX,
+            ),
+        ]
         low, high = -1, len(sizes)
         while high - low > 1:
             middle = (low + high) // 2
@@ -178,7 +212,9 @@ class _BudgetFitter:
         return f"{takes}, and the deadline is {limit}"
 
 
-def _format_distinct(formatter: Callable[[float], str], needs: float, allowed: float) -> tuple[str, str]:
+def _format_distinct(
+    formatter: Callable[[float], str], needs: float, allowed: float
+) -> tuple[str, str]:
     """What is needed and what is allowed in words, so that they differ."""
     words = formatter(needs), formatter(allowed)
     if words[0] != words[1]:

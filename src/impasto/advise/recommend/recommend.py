@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from impasto.advise.recommend.candidates import CandidateFinder
-from impasto.advise.recommend.recommendation import Candidate, Reason, Recommendation, Excluded
+from impasto.advise.recommend.recommendation import Candidate, Excluded, Reason, Recommendation
 from impasto.core import units
 
 
@@ -16,7 +16,7 @@ def recommend(
     purpose: str = "picture",
     deadline: str | float | None = None,
     memory: str | float | None = None,
-    licence: str = "any",
+    license: str = "any",
     size: int | None = None,
     device: str = "auto",
     precision: str = "auto",
@@ -36,7 +36,7 @@ def recommend(
         deadline: seconds that a picture may take, or a text as "5s", "2m"; None: what the purpose
             allows.
         memory: bytes that it may take, or a text as "4G"; None: what is free.
-        licence: "any" or "commercial".
+        license: "any" or "commercial".
         size: long side of the painting in pixels; None: the content's, or less to keep the limits.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         precision: "auto", "fp32" or "bf16".
@@ -50,7 +50,7 @@ def recommend(
         purpose=purpose,
         deadline=None if deadline is None else units.parse_duration(deadline),
         memory=None if memory is None else units.parse_bytes(memory),
-        licence=licence,
+        license=license,
         size=size,
         device=device,
         precision=precision,

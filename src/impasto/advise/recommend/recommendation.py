@@ -28,7 +28,7 @@ class Candidate:
         knobs: what is set away from the defaults.
         seconds: from the command to the file; with ``--for live`` and ``video``, of each picture.
         peak_bytes: of the process.
-        styles: as the method takes them: pictures, paths or learnt names.
+        styles: as the method takes them: pictures, paths or built-in names.
         command: the words of the command that paints it.
     """
 
@@ -57,8 +57,8 @@ class Recommendation:
     Attributes:
         scenario: the case, as it was understood.
         candidates: methods that would do, the best first; empty if none keeps the limits.
-        serves_purpose: whether the best one serves the purpose; False if it is only the nearest that is here.
-        reasons: the rules that fired, and what was cut down, one sentence each.
+        serves_purpose: whether the best one serves the purpose; False if it is only the nearest
+        that is here. reasons: the rules that fired, and what was cut down, one sentence each.
         excluded: methods that are here and ruled out, the otherwise better first.
     """
 

@@ -1,7 +1,7 @@
 """The decision table: which method for which case. Data; docs/recommend.md is made from it.
 
-Of two methods, the first rule that fires and favours one of them decides; so the table's order is
-its meaning. What a :class:`Limit` forbids is out, however much it is favoured.
+Of two methods, the first rule that fires and favors one of them decides; so the table's order is
+its meaning. What a :class:`Limit` forbids is out, however much it is favored.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from impasto.advise.recommend.benchmark_figures import methods_by_error, load_figures
-from impasto.advise.recommend.scenario import PRINT_DPI, A4_LONG_SIDE_PX, Scenario
+from impasto.advise.recommend.benchmark_figures import load_figures, methods_by_error
+from impasto.advise.recommend.scenario import A4_LONG_SIDE_PX, PRINT_DPI, Scenario
 
 FAINT_STRENGTH = 0.4
 """Strength at which most of the content stays; measured in docs/benchmarks/quality.md."""
@@ -26,9 +26,9 @@ class Rule:
         condition: in words, when it fires.
         applies: the same as a function.
         reason: one sentence; ``{method.figure}`` are our measured figures, ``{style}`` and the like
-            the case's own :attr:`~Situation.words`.
-        favours: methods that serve the case, the best first.
-        fallbacks: methods that come nearest to it while none of ``favours`` is here, best first.
+            the scenario's own :attr:`~Scenario.template_values`.
+        favors: methods that serve the case, the best first.
+        fallbacks: methods that come nearest to it while none of ``favors`` is here, best first.
         fallback_reason: one sentence on those.
         knobs: method → knobs that follow.
         is_silent: too plain to be told each time.
@@ -38,7 +38,7 @@ class Rule:
     condition: str
     applies: Callable[[Scenario], bool]
     reason: str
-    favours: tuple[str, ...] = ()
+    favors: tuple[str, ...] = ()
     fallbacks: tuple[str, ...] = ()
     fallback_reason: str = ""
     knobs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Rule:
 
     def rank(self, method: str) -> int:
         """Where the rule puts a method: 0 first; those that it does not name come last, alike."""
-        order = (*self.favours, *self.fallbacks)
+        order = (*self.favors, *self.fallbacks)
         return order.index(method) if method in order else len(order)
 
     def format_reason(self, values: Mapping[str, str]) -> str:
@@ -89,12 +89,12 @@ RULES: tuple[Rule, ...] = (
         "picture",
         "`--for picture` (the default)",
         _has_purpose("picture"),
-        "gatys comes nearest to a style by the error that it minimises: {gatys.error:.2f}; fast "
+        "gatys comes nearest to a style by the error that it minimizes: {gatys.error:.2f}; fast "
         "{fast.error:.2f}, adain {adain.error:.2f}, wct {wct.error:.2f} (0 is the style, 1 the "
-        "plain photograph). On a network that none of them minimises, fast is as near "
+        "plain photograph). On a network that none of them minimizes, fast is as near "
         "({fast.own_style:.2f}, gatys {gatys.own_style:.2f}), but further from the content "
         "({fast.own_content:.2f}, gatys {gatys.own_content:.2f}).",
-        favours=("gatys",),
+        favors=("gatys",),
     ),
     Rule(
         "preview",
@@ -103,7 +103,7 @@ RULES: tuple[Rule, ...] = (
         "While you choose, a picture should come at once: from the command to the file, 512 px "
         "took fast {fast.run:.1f} s, adain {adain.run:.1f} s, wct {wct.run:.1f} s and gatys "
         "{gatys.run:.0f} s on two cores.",
-        favours=("fast", "adain", "wct"),
+        favors=("fast", "adain", "wct"),
     ),
     Rule(
         "live",
@@ -112,7 +112,7 @@ RULES: tuple[Rule, ...] = (
         "In real time: fast painted {fast.a_second:.0f} pictures a second of 512 px on two cores, "
         "adain {adain.a_second:.0f}, wct {wct.a_second:.0f}. Impasto has no camera; "
         "`impasto export` writes fast and adain for a program that has.",
-        favours=("fast", "adain"),
+        favors=("fast", "adain"),
     ),
     Rule(
         "batch",
@@ -120,7 +120,7 @@ RULES: tuple[Rule, ...] = (
         _has_purpose("batch"),
         "By the hundred, time decides: 512 px took fast {fast.run:.1f} s, adain {adain.run:.1f} s, "
         "wct {wct.run:.1f} s and gatys {gatys.run:.0f} s on two cores.",
-        favours=("fast", "adain", "wct"),
+        favors=("fast", "adain", "wct"),
     ),
     Rule(
         "print",
@@ -129,7 +129,7 @@ RULES: tuple[Rule, ...] = (
         "gatys as long as memory and time allow the full size; beyond that fast and adain paint "
         "in tiles ({common.largest:.0f} megapixels took {fast.large_seconds:.0f} and "
         "{adain.large_seconds:.0f} s, and {fast.large_gib:.1f} GiB).",
-        favours=("gatys", "fast", "adain", "wct"),
+        favors=("gatys", "fast", "adain", "wct"),
     ),
     Rule(
         "page",
@@ -145,14 +145,14 @@ RULES: tuple[Rule, ...] = (
         "Frames that are painted one by one flicker; `impasto video` keeps them together. fast "
         "does it by a network that has learnt it, at once; adain and wct, for any style, by "
         "following the film's motion; gatys by a temporal loss, at minutes a frame.",
-        favours=("fast", "adain", "wct", "gatys", "animatediff"),
+        favors=("fast", "adain", "wct", "gatys", "animatediff"),
     ),
     Rule(
         "photo",
         "`--for photo`",
         _has_purpose("photo"),
         "A photograph that is to stay one needs a method that keeps its edges where they are.",
-        favours=("photowct", "deep-photo"),
+        favors=("photowct", "deep-photo"),
         fallbacks=("gatys", "fast", "adain", "wct"),
         fallback_reason="gatys at structure 1 keeps much of the photograph (SSIM {gatys.faint_ssim:.2f} on "
         "{gatys.faint_pairs:.0f} pairs; at strength 0.4 fast has {fast.faint_ssim:.2f} and adain "
@@ -169,7 +169,7 @@ RULES: tuple[Rule, ...] = (
         "`--for text`",
         _has_purpose("text"),
         "A prompt asks for a diffusion model, and an adapter that takes the style from a picture.",
-        favours=("sdxl",),
+        favors=("sdxl",),
         fallbacks=("gatys", "fast", "adain", "wct"),
         knobs={"sdxl": {"prompt": "WHAT IS TO BE SEEN"}},
         fallback_reason="The other methods read no prompt: they all start from a content picture. "
@@ -181,7 +181,7 @@ RULES: tuple[Rule, ...] = (
         _has_purpose("brand"),
         "Many pictures in one style want a network that has learnt it and does the same each time: "
         "sdxl with a LoRA (`impasto train lora`), or fast.",
-        favours=("sdxl", "fast"),
+        favors=("sdxl", "fast"),
         fallbacks=("adain", "wct", "gatys"),
         fallback_reason="adain takes the same statistics from the style picture each time; "
         "`impasto train fast` teaches a network the style.",
@@ -191,7 +191,7 @@ RULES: tuple[Rule, ...] = (
         "`--for leak`",
         _has_purpose("leak"),
         "Things of the style picture stay out where only the layers that carry style see it.",
-        favours=("sdxl",),
+        favors=("sdxl",),
         fallbacks=("adain", "wct", "gatys", "fast"),
         fallback_reason="adain takes means and deviations of features alone, which say nothing of things "
         "or places.",
@@ -203,40 +203,44 @@ RULES: tuple[Rule, ...] = (
         lambda s: "fast" in s.methods_with_styles,
         "fast has learnt {style}: at once, and nearer to it (error {fast.error:.2f}) than adain "
         "({adain.error:.2f}) or wct ({wct.error:.2f}).",
-        favours=("fast",),
+        favors=("fast",),
     ),
     Rule(
         "any-style",
         "no network has learnt the style",
         lambda s: "fast" not in s.methods_with_styles,
         "No network has learnt {style}; adain and wct take any picture as a style, at once.",
-        favours=("adain", "wct"),
+        favors=("adain", "wct"),
     ),
     Rule(
         "contrast",
         f"the style's contrast is above {load_figures()['common'].contrast:.2f}, the middle of our "
-        f"{load_figures()['common'].styles:.0f} styles, and the style is wanted (not `photo`, `leak`)",
-        lambda s: s.purpose not in ("photo", "leak") and s.style_contrast > load_figures()["common"].contrast,
+        f"{load_figures()['common'].styles:.0f} styles, and the style is wanted (not `photo`, "
+        f"`leak`)",
+        lambda s: (
+            s.purpose not in ("photo", "leak")
+            and s.style_contrast > load_figures()["common"].contrast
+        ),
         "The style has much contrast ({contrast}): with such, the error of adain is "
         "{adain.bold_error:.2f} instead of {adain.calm_error:.2f}, of wct {wct.bold_error:.2f} "
         "instead of {wct.calm_error:.2f}, of gatys {gatys.bold_error:.2f} instead of "
         "{gatys.calm_error:.2f}.",
-        favours=("gatys", "fast"),
+        favors=("gatys", "fast"),
     ),
     Rule(
         "commercial",
-        "`--licence commercial`",
-        lambda s: s.licence == "commercial",
-        "For commercial use the weights' licence counts, and what they were taught with "
+        "`--license commercial`",
+        lambda s: s.license == "commercial",
+        "For commercial use the weights' license counts, and what they were taught with "
         "(docs/models.md); rights in the style picture are for you to check.",
-        favours=("gatys",),
+        favors=("gatys",),
     ),
     Rule(
         "error",
         "always",
         lambda s: True,
         "Otherwise the smaller style error decides, in the mean over {common.pairs:.0f} pairs.",
-        favours=methods_by_error(),
+        favors=methods_by_error(),
         is_silent=True,
     ),
 )
@@ -255,9 +259,9 @@ LIMITS: dict[str, Limit] = {
             "{lacking}",
         ),
         Limit(
-            "licence",
-            "with `--licence commercial`, methods whose code or weights forbid it",
-            "Its licence does not allow commercial use: {licence}.",
+            "license",
+            "with `--license commercial`, methods whose code or weights forbid it",
+            "Its license does not allow commercial use: {license}.",
         ),
         Limit(
             "learnt",
@@ -266,7 +270,7 @@ LIMITS: dict[str, Limit] = {
         ),
         Limit(
             "shown",
-            "all other methods, where only the name of a learnt style was given",
+            "all other methods, where only the name of a built-in style was given",
             "{style} is a name that only {knowing} knows: give the picture for the others.",
         ),
         Limit(

@@ -44,7 +44,7 @@ PURPOSES: dict[str, Purpose] = {
         Purpose("leak", "a style whose things must stay out of the painting", 600),
     )
 }
-LICENCES = ("any", "commercial")
+LICENSES = ("any", "commercial")
 PRINT_DPI = 300
 """Dots an inch of a print that is looked at from near."""
 A4_LONG_SIDE_PX = 3508
@@ -66,7 +66,7 @@ class Scenario:
         style_contrast: of the style with the most: standard deviation of luminance, 0..1.
         deadline: seconds that a picture may take, or None.
         memory: bytes that it may take, or None for what is free.
-        licence: "any" or "commercial".
+        license: "any" or "commercial".
         device, cores: what it will run on.
     """
 
@@ -80,12 +80,12 @@ class Scenario:
     style_contrast: float = 0.2
     deadline: float | None = None
     memory: int | None = None
-    licence: str = "any"
+    license: str = "any"
     device: str = "cpu"
     cores: int = 1
 
     def __post_init__(self) -> None:
-        for name, known in (("purpose", PURPOSES), ("licence", LICENCES)):
+        for name, known in (("purpose", PURPOSES), ("license", LICENSES)):
             value = getattr(self, name)
             if value not in known:
                 near = closest_name(value, known)

@@ -32,7 +32,7 @@ class StyleInput:
         name: how messages call it.
         picture: its picture, or the small one that a network keeps of it.
         built_in_names: method → the name by which that method knows it.
-        has_picture: False if only a learnt name was given.
+        has_picture: False if only a built-in name was given.
     """
 
     name: str
@@ -45,13 +45,15 @@ def read_style(style: object, number: int = 1) -> StyleInput:
     """Read a style, and see which methods have learnt it: by its name, or by its looks.
 
     Args:
-        style: a path, a picture in memory, or the name of a learnt style.
+        style: a path, a picture in memory, or the name of a built-in style.
         number: of the style among several, for messages.
 
     Raises:
         InputError: a picture that cannot be read, and no learnt style's name either.
     """
-    known = {name: kind for name in methods.method_names() if (kind := _built_in_styles_class(name))}
+    known = {
+        name: kind for name in methods.method_names() if (kind := _built_in_styles_class(name))
+    }
     if isinstance(style, str) and not Path(style).exists():
         learnt = {m: style for m, kind in known.items() if style in kind.style_names()}
         if learnt:
@@ -59,7 +61,9 @@ def read_style(style: object, number: int = 1) -> StyleInput:
             return StyleInput(style, kept, learnt, has_picture=False)
     picture = as_picture(style, f"style {number}")
     short = Path(style).name if isinstance(style, (str, os.PathLike)) else picture.name
-    learnt = {m: name for m, kind in known.items() if (name := _match_built_in_style(picture, kind))}
+    learnt = {
+        m: name for m, kind in known.items() if (name := _match_built_in_style(picture, kind))
+    }
     return StyleInput(short, picture, learnt)
 
 
@@ -98,4 +102,7 @@ def _is_same_picture(pixels: Raster, thumbnail: Pixels) -> bool:
     fitted = fit_long_side(height, width, max(high, wide))
     if max(abs(fitted[0] - high), abs(fitted[1] - wide)) > 2:  # another shape, cut or turned
         return False
-    return float(np.abs(np.asarray(resize(pixels, high, wide)) - thumbnail).mean()) < SAME_PICTURE_TOLERANCE
+    return (
+        float(np.abs(np.asarray(resize(pixels, high, wide)) - thumbnail).mean())
+        < SAME_PICTURE_TOLERANCE
+    )

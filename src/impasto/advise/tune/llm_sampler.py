@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from impasto.advise.llm import (
     LanguageModel,
-    encode_jpeg,
-    make_chat_model,
     connect,
     describe_error,
+    encode_jpeg,
+    make_chat_model,
     make_client,
     run_coroutine,
 )
 from impasto.advise.tune.search_space import SearchDimension
-from impasto.advise.tune.search_stage import BudgetExhausted, TuneCallback, SearchStage
+from impasto.advise.tune.search_stage import BudgetExhausted, SearchStage, TuneCallback
 from impasto.advise.tune.trial import Trial
 from impasto.core.errors import KnobError, LanguageModelError, MissingExtraError
 from impasto.core.knobs import closest_name
@@ -123,7 +123,10 @@ class _Conversation:
 
     def __init__(self, model: LanguageModel, round_: SearchStage, most: int) -> None:
         self.model, self.round, self.max_trials = model, round_, most
-        self.timeout_seconds = min(model.timeout_seconds, max(MAX_ANSWER_BUDGET_FRACTION * round_.budget.seconds, MIN_TIMEOUT_SECONDS))
+        self.timeout_seconds = min(
+            model.timeout_seconds,
+            max(MAX_ANSWER_BUDGET_FRACTION * round_.budget.seconds, MIN_TIMEOUT_SECONDS),
+        )
         self.accepts_images = True
         self.repeated_calls = 0
         self.stop_reason: BaseException | None = None
@@ -141,7 +144,9 @@ class _Conversation:
             if self.accepts_images and _may_reject_images(error):
                 self.accepts_images = False
                 return self.run()
-            raise LanguageModelError(describe_error(self.model, error, self.timeout_seconds)) from error
+            raise LanguageModelError(
+                describe_error(self.model, error, self.timeout_seconds)
+            ) from error
         if self.stop_reason:
             raise self.stop_reason
         return finished
@@ -149,7 +154,9 @@ class _Conversation:
     async def _talk(self) -> FinishSearch:
         from pydantic_ai.usage import UsageLimits
 
-        limits = UsageLimits(request_limit=REQUESTS_PER_TRIAL * self.max_trials + 2 * MAX_REPEATED_CALLS)
+        limits = UsageLimits(
+            request_limit=REQUESTS_PER_TRIAL * self.max_trials + 2 * MAX_REPEATED_CALLS
+        )
         async with make_client(self.model, self.timeout_seconds) as client:
             run = self._agent(client).run(self._initial_prompt(), usage_limits=limits)
             talk = asyncio.ensure_future(run)
@@ -218,7 +225,9 @@ class _Conversation:
         }
 
     def _picture(self, trial: Trial) -> list[Any]:
-        pixels = self.round.album.get(self.round.picture_name(trial)) if self.accepts_images else None
+        pixels = (
+            self.round.album.get(self.round.picture_name(trial)) if self.accepts_images else None
+        )
         return [] if pixels is None else [f"Trial {trial.number}:", _encode_thumbnail(pixels)]
 
     # ------------------------------------------------------------------ what it can do
@@ -298,7 +307,8 @@ class _Conversation:
         self.repeated_calls += 1
         if self.repeated_calls >= MAX_REPEATED_CALLS:
             self.stop_reason = LanguageModelError(
-                f"The model {self.model} goes round in circles: {MAX_REPEATED_CALLS} calls tried nothing new."
+                f"The model {self.model} goes round in circles: {MAX_REPEATED_CALLS} calls tried "
+                f"nothing new."
             )
 
 

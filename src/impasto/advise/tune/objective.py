@@ -74,7 +74,9 @@ class Objective:
         ImpastoError: what :func:`~impasto.pipeline.make_plan` finds wrong.
     """
 
-    def __init__(self, request: Request, space: SearchSpace, rung: Fidelity, judge: Evaluator) -> None:
+    def __init__(
+        self, request: Request, space: SearchSpace, rung: Fidelity, judge: Evaluator
+    ) -> None:
         self.space, self.rung, self.judge = space, rung, judge
         long_side = min(rung.size, request.content.long_side)
         small = dataclasses.replace(
@@ -106,7 +108,9 @@ class Objective:
         forecast = self.plan.forecast.seconds + self.warm_up()
         if not self._seconds and forecast < MAX_TIMING_SECONDS:
             self(self.space.complete({}), ignore_progress)
-        return TIME_MARGIN_FACTOR * max(self._seconds[-TIMED_TRIALS:]) if self._seconds else forecast
+        return (
+            TIME_MARGIN_FACTOR * max(self._seconds[-TIMED_TRIALS:]) if self._seconds else forecast
+        )
 
     def __call__(self, knobs: Mapping[str, Any], watch: ProgressCallback) -> MeasuredTrial:
         """Paint and measure; ``watch`` may raise KeyboardInterrupt to stop.

@@ -99,7 +99,9 @@ class TuneResult:
             words + knobs_to_args(type(request.method), knobs_to_dict(request.method))
         )
 
-    def stylize(self, callback: ProgressCallback = ignore_progress, size: int | None = None) -> Result:
+    def stylize(
+        self, callback: ProgressCallback = ignore_progress, size: int | None = None
+    ) -> Result:
         """Paint the winner; its recipe says that it was tuned.
 
         Args:

@@ -11,13 +11,20 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from impasto.advise.tune.objective import Objective, Fidelity
+from impasto.advise.tune.objective import Fidelity, Objective
 from impasto.advise.tune.result import TuneResult
 from impasto.advise.tune.sampler import SAMPLER_NAME, TrialSampler
 from impasto.advise.tune.search_space import SearchSpace
-from impasto.advise.tune.search_stage import TimeBudget, BudgetExhausted, TuneCallback, SearchStage
-from impasto.advise.tune.storage import TrialThumbnails, TrialStorage, thumbnail_folder
-from impasto.advise.tune.trial import CONTENT_ERROR, DEFAULTS_PROPOSER, TRIAL_METRICS, STYLE_ERROR, Trial, best_trial
+from impasto.advise.tune.search_stage import BudgetExhausted, SearchStage, TimeBudget, TuneCallback
+from impasto.advise.tune.storage import TrialStorage, TrialThumbnails, thumbnail_folder
+from impasto.advise.tune.trial import (
+    CONTENT_ERROR,
+    DEFAULTS_PROPOSER,
+    STYLE_ERROR,
+    TRIAL_METRICS,
+    Trial,
+    best_trial,
+)
 from impasto.core.errors import KnobError
 from impasto.core.knobs import knobs_from_dict
 from impasto.core.picture import Picture
@@ -70,7 +77,10 @@ class TuneRun:
         self.identity = self._identity()
         self.key = hashlib.sha256(json.dumps(self.identity).encode()).hexdigest()[:8]
         self.judge = Evaluator(
-            request.content, request.styles, style_weights=request.style_weights, metrics=TRIAL_METRICS
+            request.content,
+            request.styles,
+            style_weights=request.style_weights,
+            metrics=TRIAL_METRICS,
         )
         self._benches: dict[str, Objective] = {}
 
@@ -86,7 +96,9 @@ class TuneRun:
         self._say(first, last, above)
         stopped = False
         try:
-            self._search(first, final, trials or MAX_TRIALS_PER_KNOB * len(self.space.dimensions), model)
+            self._search(
+                first, final, trials or MAX_TRIALS_PER_KNOB * len(self.space.dimensions), model
+            )
             if final:
                 self._finals(final, first)
         except KeyboardInterrupt:
@@ -95,7 +107,8 @@ class TuneRun:
             stopped = True
         if not first.trials:
             raise KnobError(
-                f"The budget of {format_duration(self.budget.seconds)} was over before one trial was "
+                f"The budget of {format_duration(self.budget.seconds)} was over before one trial "
+                f"was "
                 "done: give a larger one, or a smaller --trial-size."
             )
         return self._tuning(first, final, stopped)
@@ -176,7 +189,9 @@ class TuneRun:
             return Fidelity(**store.about["rung"])
         rung = rungs[0]
         if self.trial_size is None:
-            fits = [r for r in rungs[1:] if MIN_SEARCH_TRIALS * self._cost_of_one(r) <= self.budget.left]
+            fits = [
+                r for r in rungs[1:] if MIN_SEARCH_TRIALS * self._cost_of_one(r) <= self.budget.left
+            ]
             rung = fits[-1] if fits else rung
         store.note("rung", dataclasses.asdict(rung))
         return rung
@@ -209,7 +224,9 @@ class TuneRun:
                 return 0.0
             one = before.bench.seconds()
             room = int(MAX_FINAL_BUDGET_FRACTION * self.budget.seconds / one)
-            return max(0, min(RESERVED_FINALISTS, max(MIN_FINALISTS, room)) - len(before.trials)) * one
+            return (
+                max(0, min(RESERVED_FINALISTS, max(MIN_FINALISTS, room)) - len(before.trials)) * one
+            )
 
         return SearchStage(
             self._bench(rung),
@@ -261,7 +278,9 @@ class TuneRun:
             "styles": [style.sha256 for style in request.styles],
             "style weights": list(request.normalized_style_weights),
             "aim": self.aim,
-            "held": {n: list(v) if isinstance(v, tuple) else v for n, v in self.space.fixed_knobs.items()},
+            "held": {
+                n: list(v) if isinstance(v, tuple) else v for n, v in self.space.fixed_knobs.items()
+            },
             "weights": request.weights,
             "seed": request.seed,
             "size": [setting.height, setting.width],
@@ -285,7 +304,9 @@ class TuneRun:
         usual = self.space.complete({})
         return TuneResult(
             request=dataclasses.replace(
-                self.asked, size=self.size, method=knobs_from_dict(self.space.method_class, best.knobs)
+                self.asked,
+                size=self.size,
+                method=knobs_from_dict(self.space.method_class, best.knobs),
             ),
             fixed_knobs=dict(self.space.fixed_knobs),
             aim=self.aim,

@@ -55,7 +55,9 @@ class SearchDimension:
         """What one of Optuna's parameters stands for."""
         if self.values:
             return self.values[param]
-        return float(f"{param:.{SIGNIFICANT_DIGITS}g}") if self.knob.item_type is float else int(param)
+        return (
+            float(f"{param:.{SIGNIFICANT_DIGITS}g}") if self.knob.item_type is float else int(param)
+        )
 
     def param(self, value: Any) -> Any:
         """The parameter that stands for a value; None if it lies outside of what is searched."""
@@ -93,7 +95,9 @@ class SearchSpace:
 
     def __init__(self, method_class: type[Method], fixed_knobs: Mapping[str, Any]) -> None:
         self.method_class = method_class
-        self.fixed_knobs = {n: getattr(knobs_from_dict(method_class, fixed_knobs), n) for n in fixed_knobs}
+        self.fixed_knobs = {
+            n: getattr(knobs_from_dict(method_class, fixed_knobs), n) for n in fixed_knobs
+        }
         self.dimensions = tuple(
             SearchDimension(knob, knob.search)
             for knob in get_knobs(method_class)
@@ -142,7 +146,9 @@ class SearchSpace:
         return {
             knob.name: knob.search.trial_value
             for knob in get_knobs(self.method_class)
-            if knob.search and knob.search.trial_value is not None and knob.name not in self.fixed_knobs
+            if knob.search
+            and knob.search.trial_value is not None
+            and knob.name not in self.fixed_knobs
         }
 
     def changed(self, knobs: Mapping[str, Any]) -> dict[str, Any]:

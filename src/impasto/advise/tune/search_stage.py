@@ -8,8 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from impasto.advise.tune.objective import Objective
-from impasto.advise.tune.storage import TrialThumbnails, TrialStorage
-from impasto.advise.tune.trial import CONTENT_ERROR, STYLE_ERROR, Trial, best_trial, tchebycheff_score
+from impasto.advise.tune.storage import TrialStorage, TrialThumbnails
+from impasto.advise.tune.trial import (
+    CONTENT_ERROR,
+    STYLE_ERROR,
+    Trial,
+    best_trial,
+    tchebycheff_score,
+)
 from impasto.core.errors import InputError
 from impasto.core.interrupt import InterruptHandler
 from impasto.core.picture import Raster
@@ -42,7 +48,7 @@ class TuneProgress:
 
 
 class TuneCallback:
-    """Is told how a tuning goes. This one does not care; a subclass may."""
+    """Callbacks of a tuning run; each does nothing unless a subclass overrides it."""
 
     def on_progress(self, progress: TuneProgress) -> None:
         """Several times a second while a trial is painted, and after each."""
@@ -78,7 +84,7 @@ class TimeBudget:
 
 
 class SearchStage:
-    """Trials at one rung.
+    """Trials at one fidelity.
 
     Args:
         bench: paints and measures.
@@ -203,7 +209,9 @@ class SearchStage:
 
     def _score(self, measures: Mapping[str, float]) -> float:
         style, content = self.times
-        return tchebycheff_score(style * measures[STYLE_ERROR], content * measures[CONTENT_ERROR], self.aim)
+        return tchebycheff_score(
+            style * measures[STYLE_ERROR], content * measures[CONTENT_ERROR], self.aim
+        )
 
     def _watch(self, event: ProgressEvent) -> None:
         self.tell()

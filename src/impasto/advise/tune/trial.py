@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 STYLE_ERROR, CONTENT_ERROR = "style_error", "content_error"
-"""The two measures that are weighed, both on the judge's own network."""
+"""The two measures that are weighed, both on the metrics' own network."""
 TRIAL_METRICS = (STYLE_ERROR, CONTENT_ERROR, "ssim", "noise")
 """What is measured of every trial; the last two are only recorded."""
 SUM_WEIGHT = 0.02

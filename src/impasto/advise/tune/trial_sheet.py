@@ -31,7 +31,9 @@ def make_trial_sheet(result: TuneResult) -> Pixels:
     for i, style in enumerate(request.styles, start=1):
         tiles.append((f"style {i}" if several else "style", thumbnail(style.pixels)))
     usual = [result.default_trial] if result.default_trial else []
-    others = [trial for trial in spread_trials(result.pareto_front, result.best) if trial not in usual]
+    others = [
+        trial for trial in spread_trials(result.pareto_front, result.best) if trial not in usual
+    ]
     for trial in [*usual, *others]:
         picture = result.load_thumbnail(trial)
         if picture is not None:
@@ -39,7 +41,9 @@ def make_trial_sheet(result: TuneResult) -> Pixels:
     return make_contact_sheet(tiles, height=ROW_HEIGHT_PX, columns=min(MAX_COLUMNS, len(tiles)))
 
 
-def spread_trials(front: Sequence[Trial], best: Trial, max_trials: int = MAX_SHOWN_TRIALS) -> list[Trial]:
+def spread_trials(
+    front: Sequence[Trial], best: Trial, max_trials: int = MAX_SHOWN_TRIALS
+) -> list[Trial]:
     """Trials spread evenly over the frontier by their content errors, the best among them."""
     if len(front) <= max_trials:
         return [*front]

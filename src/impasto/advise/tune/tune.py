@@ -64,7 +64,7 @@ def tune(
             The same call goes on from it. None: nothing is kept.
         seed: of the search and of the paintings.
         style_weights: the share of each style; empty means equal shares.
-        weights: a name in the weights catalogue, or a file; "" is the method's default.
+        weights: a name in the weights registry, or a file; "" is the method's default.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         precision: "auto", "fp32" or "bf16".
         shrink_to_fit: shrink what does not fit into memory instead of refusing it.
@@ -115,7 +115,9 @@ def tune_request(
     with InterruptHandler() as stop:
         spent = TimeBudget(units.parse_duration(budget, "budget"), stop)
         _check(aim, trial_size, trials)
-        tuner = TuneRun(request, fixed_knobs, aim, trial_size, storage, spent, callback or TuneCallback())
+        tuner = TuneRun(
+            request, fixed_knobs, aim, trial_size, storage, spent, callback or TuneCallback()
+        )
         try:
             return tuner.run(trials, model)
         except KeyboardInterrupt as error:

@@ -63,8 +63,8 @@ class AnimateDiffConfig:
         components: the model, its motion adapter, IP-Adapter, ControlNets and LoRAs.
         render_settings: the setting in which the model works.
         memory_mode: how it is fitted into memory.
-        sampling: prompt, steps, guidance, seed, how far frames are turned into noise; of the whole film.
-        styles: that the adapter sees.
+        sampling: prompt, steps, guidance, seed, how far frames are turned into noise; of the whole
+        film. styles: that the adapter sees.
         ip_adapter_scale: λ.
         block_scales: the blocks that see the styles; None: all.
         loras: in order.
@@ -174,7 +174,8 @@ class AnimateDiffModel:
             if loaded.configured_for is not self:
                 if self._digests() != self.files:
                     raise WeightsError(
-                        f"The files of {self._config.components.base.title} or of what it wears changed "
+                        f"The files of {self._config.components.base.title} or of what it wears "
+                        f"changed "
                         "while the film was painted: put back those of before, or begin anew."
                     )
                 self._configure(loaded)

@@ -95,7 +95,7 @@ class DiffusionMethod:
     depth_model: str = knob("", "makes depth pictures: folder or name on the hub")
     memory_mode: str = knob("auto", "how the model is fitted; auto: what is free decides",
                        choices=("auto", *MEMORY_MODES))  # fmt: skip
-    accept_licence: bool = knob(False, "take weights whose licence forbids commercial use")
+    accept_license: bool = knob(False, "take weights whose license forbids commercial use")
 
     def lacking(self) -> str:
         """See :class:`impasto.core.request.RemoteWeights`."""
@@ -137,7 +137,7 @@ class DiffusionMethod:
                 (k, "" if n == AUTO else n) for k, n in zip(self.controls, names, strict=True)
             ],
             loras=self.lora,
-            accept_licence=self.accept_licence,
+            accept_license=self.accept_license,
             motion_adapter=self.motion_adapter_name(),
             depth_model=self.required_depth_model(),
         )
@@ -282,7 +282,7 @@ class DiffusionMethod:
         guidance = self.effective_guidance(components)
         if self.is_distilled() and guidance > 2:
             told.append(
-                f"A guidance of {guidance:g} burns the colours of a distilled model: 1 is usual."
+                f"A guidance of {guidance:g} burns the colors of a distilled model: 1 is usual."
             )
         if self.is_distilled() and self.effective_steps() > 12:
             told.append(

@@ -21,14 +21,14 @@ from impasto.weights.compatibility import AdapterInfo, BaseModelInfo
 from impasto.weights.hub import ModelSource
 
 REQUIRED_PACKAGES = ("diffusers", "transformers", "accelerate", "peft")
-LICENCES = {
+LICENSES = {
     "stabilityai/stable-diffusion-xl-base-1.0": "openrail++",
     "stable-diffusion-v1-5/stable-diffusion-v1-5": "creativeml-openrail-m",
     "h94/IP-Adapter": "apache-2.0",
     "stabilityai/sdxl-turbo": "sai-nc-community (non-commercial)",
     "stabilityai/sd-turbo": "sai-nc-community (non-commercial)",
 }
-"""Repository → licence, as its card says; for others the card is read."""
+"""Repository → license, as its card says; for others the card is read."""
 
 
 def require_extra() -> None:
@@ -52,7 +52,7 @@ class DiffusionComponents:
         adapter, image_encoder: the IP-Adapter and its image encoder; None: without.
         controlnets: kind and place of every ControlNet, in order.
         loras: in order.
-        licences: name of a part → its licence, as its card states it.
+        licenses: name of a part → its license, as its card states it.
         motion_adapter: the motion adapter of a film, or None.
         max_frames: that it sees at once.
     """
@@ -62,7 +62,7 @@ class DiffusionComponents:
     image_encoder: ModelSource | None
     controlnets: tuple[tuple[str, ModelSource], ...]
     loras: tuple[ModelSource, ...]
-    licences: tuple[tuple[str, str], ...]
+    licenses: tuple[tuple[str, str], ...]
     motion_adapter: ModelSource | None = None
     max_frames: int = 1
 
@@ -158,7 +158,7 @@ def find_components(
     image_encoder: str,
     controlnets: Sequence[tuple[str, str]],
     loras: Sequence[str],
-    accept_licence: bool,
+    accept_license: bool,
     motion_adapter: str | None = None,
     depth_model: str = "",
 ) -> DiffusionComponents:
@@ -170,14 +170,14 @@ def find_components(
         image_encoder: the same of its image encoder; "" is the one that came with it.
         controlnets: kind of each ControlNet, and its name or "".
         loras: files or names.
-        accept_licence: whether licences that forbid commercial use are accepted.
+        accept_license: whether licenses that forbid commercial use are accepted.
         motion_adapter: the motion adapter; "" is the one that fits; None: none is needed.
         depth_model: a folder or a name of a depth model; "": none is needed.
 
     Raises:
         MissingExtraError: the optional packages are not installed.
         WeightsError: a part that is missing or does not fit; says which would.
-        KnobError: a licence that was not accepted.
+        KnobError: a license that was not accepted.
     """
     require_extra()
     kit = _find_cached(
@@ -189,21 +189,21 @@ def find_components(
         depth_model,
         motion_adapter,
     )
-    for title, licence in kit.licences:
-        check_licence(title, licence, accept_licence)
+    for title, license in kit.licenses:
+        check_license(title, license, accept_license)
     return kit
 
 
-def check_licence(title: str, licence: str, accepted: bool) -> None:
-    """Refuse a licence that forbids commercial use, unless it was accepted.
+def check_license(title: str, license: str, accepted: bool) -> None:
+    """Refuse a license that forbids commercial use, unless it was accepted.
 
     Raises:
         KnobError: it was not.
     """
-    if hub.NON_COMMERCIAL_PATTERN.search(licence) and not accepted:
+    if hub.NON_COMMERCIAL_PATTERN.search(license) and not accepted:
         raise KnobError(
-            f"The licence of {title} is {licence}: it does not allow commercial use. Say "
-            "--accept-licence if yours is none."
+            f"The license of {title} is {license}: it does not allow commercial use. Say "
+            "--accept-license if yours is none."
         )
 
 
@@ -235,9 +235,9 @@ def _find_cached(
     if depth:
         sources.append(hub.locate(depth))
         sources[-1].read_json("config.json")
-    licences = {_source_name(source): _licence(source) for source in sources}
+    licenses = {_source_name(source): _license(source) for source in sources}
     return DiffusionComponents(
-        base, seeing, eyes, nets, taught, tuple(licences.items()), moving, frames
+        base, seeing, eyes, nets, taught, tuple(licenses.items()), moving, frames
     )
 
 
@@ -245,8 +245,8 @@ def _source_name(source: ModelSource) -> str:
     return source.repo or source.name
 
 
-def _licence(source: ModelSource) -> str:
-    return LICENCES.get(source.repo) or source.licence() or "not stated"
+def _license(source: ModelSource) -> str:
+    return LICENSES.get(source.repo) or source.license() or "not stated"
 
 
 def clear_component_cache() -> None:
@@ -268,9 +268,10 @@ def describe_components(components: DiffusionComponents) -> list[str]:
     notes = [f"The model is {components.base.title}."]
     if components.adapter is not None:
         notes.append(
-            f"Styles are seen by {versioned_title(components.adapter.source)}/{components.adapter.source.path_in_repo()}."
+            f"Styles are seen by "
+            f"{versioned_title(components.adapter.source)}/{components.adapter.source.path_in_repo()}."
         )
     if components.motion_adapter is not None:
         notes.append(f"Motion is by {versioned_title(components.motion_adapter)}.")
-    notes += [f"{title}: licence {licence}." for title, licence in components.licences]
+    notes += [f"{title}: license {license}." for title, license in components.licenses]
     return notes

@@ -26,7 +26,7 @@ from impasto.weights.integrity import file_sha256
 
 CONTROL_TYPES = ("canny", "depth", "tile")
 CANNY_LOW_THRESHOLD, CANNY_HIGH_THRESHOLD = 100.0, 200.0
-"""Thresholds of the edges' strength, as OpenCV counts it: grey values 0..255 by Sobel's kernel."""
+"""Thresholds of the edges' strength, as OpenCV counts it: gray values 0..255 by Sobel's kernel."""
 MIN_EDGE_FRACTION = 0.03
 """Part of the pixels that lie on edges, below which the thresholds are halved, twice at most."""
 TILE_DOWNSAMPLE_FACTOR = 8
@@ -121,8 +121,9 @@ def canny(
 
     Args:
         image: (3, height, width), RGB 0..1.
-        low_threshold: strength from which on a ridge that touches an edge is one; as OpenCV counts, the
-            sum of the two absolute derivatives of grey values 0..255.
+        low_threshold: strength from which on a ridge that touches an edge is one; as OpenCV
+        counts, the
+            sum of the two absolute derivatives of gray values 0..255.
         high_threshold: from which on it is one by itself.
 
     Returns:
@@ -137,7 +138,7 @@ def canny(
     sobel = torch.stack([across, across.T])[:, None]
     gx, gy = F.conv2d(F.pad(luma, (1, 1, 1, 1), mode="replicate"), sobel)[0]
     strength = gx.abs() + gy.abs()
-    # A ridge is no weaker than its two neighbours along the gradient, of eight directions.
+    # A ridge is no weaker than its two neighbors along the gradient, of eight directions.
     angle = torch.atan2(gy, gx)
     direction = torch.round(angle / (torch.pi / 4)).long() % 4
     around = F.pad(strength[None, None], (1, 1, 1, 1))[0, 0]

@@ -180,7 +180,8 @@ def encode_image_prompts(
         encoder: a CLIP vision model with projection.
         references: RGB 0..1, (height, width, 3) each.
         plus: the adapter takes patches instead of the embedding.
-        subtract_embed: (1, width), subtracted from every embedding: what the reference shows, in words.
+        subtract_embed: (1, width), subtracted from every embedding: what the reference shows, in
+        words.
     """
     side = int(encoder.config.image_size)
     cut = [square_crops(reference, side) for reference in references]

@@ -52,7 +52,8 @@ class LoraConfig:
         file: a .safetensors file, in kohya's, ComfyUI's, A1111's or diffusers' names.
         weight: 0 leaves the base as it is, 1 is the LoRA as it was trained; below 0 and above 1
             are allowed.
-        block_scales: block → what the weight is multiplied by there; 1 where none is named. The nearest
+        block_scales: block → what the weight is multiplied by there; 1 where none is named. The
+        nearest
             name counts: "down", "mid", "up", "up.block_0", "up.block_0.attentions_1", "text",
             "text.text_encoder_2".
     """

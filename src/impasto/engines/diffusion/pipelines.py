@@ -381,8 +381,8 @@ def load_pipeline(
 ) -> LoadedPipeline:
     """A model in memory: that of the last request, if it can be changed into this one.
 
-    To be called, and the model used, while :data:`PIPELINE_LOCK` is held. ``files`` are the sha256 by name
-    of what is to be loaded, as the files are now: others under these names are read anew.
+    To be called, and the model used, while :data:`PIPELINE_LOCK` is held. ``files`` are the sha256
+    by name of what is to be loaded, as the files are now: others under these names are read anew.
 
     Raises:
         WeightsError: it cannot be had or read.

@@ -28,8 +28,8 @@ class ResumableScheduler:
         state: of :meth:`state`, to go on from; None: from the beginning.
 
     Attributes:
-        predicted_original: what the last step took the clean picture to be, if the scheduler says it.
-        skipped_steps: steps that were done in an earlier run.
+        predicted_original: what the last step took the clean picture to be, if the scheduler says
+        it. skipped_steps: steps that were done in an earlier run.
     """
 
     def __init__(

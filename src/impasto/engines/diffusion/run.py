@@ -75,8 +75,8 @@ class GenerationConfig:
             :class:`~impasto.engines.diffusion.sampling.SamplingConfig`.
         ip_adapter_scale: λ.
         block_scales: the blocks that see the styles; None: all.
-        subtract_text, subtract_scale: what is subtracted from what the adapter sees, in words, and how much.
-        loras: in order, their files as names.
+        subtract_text, subtract_scale: what is subtracted from what the adapter sees, in words, and
+        how much. loras: in order, their files as names.
         controlnet_specs: the ControlNets' pictures, in order.
         controls_out: folder in which they are written, or "".
         depth_model: makes depth pictures.
@@ -158,8 +158,10 @@ def _generate_with_fallback(
 def _too_large_error(config: GenerationConfig) -> ResourceError:
     side = round((config.render_settings.height * config.render_settings.width) ** 0.5)
     return ResourceError(
-        f"{config.render_settings.width} x {config.render_settings.height} px do not fit into the memory of "
-        f"{config.render_settings.device}: use --paint-size {side * 3 // 4}, a smaller model (--model "
+        f"{config.render_settings.width} x {config.render_settings.height} px do not fit into "
+        f"the memory of "
+        f"{config.render_settings.device}: use --render-size {side * 3 // 4}, a smaller model "
+        f"(--model "
         "stable-diffusion-v1-5/stable-diffusion-v1-5), or close other programs."
     )
 
@@ -290,15 +292,16 @@ class _GenerationRun:
                 scale *= LEAK_SCALE_FACTOR
         if attempt and found.finished:
             self.notes.append(
-                f"The style's things came in: the adapter's scale was lowered from {work.ip_adapter_scale:g} "
+                f"The style's things came in: the adapter's scale was lowered from "
+                f"{work.ip_adapter_scale:g} "
                 f"to {scale:.2g}."
             )
         if self.losses["leak"] > work.content_leak_limit and found.finished:
             self.notes.append(
                 f"{self.losses['leak']:.0%} of the style's things are in the picture: try "
-                + ("" if work.leak_guard else "--no-leak, ")
+                + ("" if work.leak_guard else "--no-content-leak, ")
                 + ("" if work.block_scales else "--preset style, ")
-                + "a smaller --scale, or say in --less what the style shows."
+                + "a smaller --ip-adapter-scale, or say in --subtract-text what the style shows."
             )
         return found
 

@@ -50,8 +50,8 @@ class SamplingConfig:
         guidance: w of classifier-free guidance; 1 and less: none.
         seed: of the noise.
         scheduler: a name, or "model".
-        denoising_strength: how far the picture is turned into noise first, above 0 to 1; 1: pure noise.
-        init_image: (1, 3, height, width) in 0..1, where ``denoising_strength`` is below 1.
+        denoising_strength: how far the picture is turned into noise first, above 0 to 1; 1: pure
+        noise. init_image: (1, 3, height, width) in 0..1, where ``denoising_strength`` is below 1.
         image_embeds: references of the adapter; None: it sees nothing, and must not be loaded.
         style_weights: (references, height, width) or (references, 1, 1); what each counts.
         controlnet_inputs: in the order of the ControlNets.

@@ -37,7 +37,7 @@ def check_window(window: int, overlap: int, max_frames: int) -> None:
 
     Args:
         window: frames that are seen at once.
-        overlap: frames that two neighbours share.
+        overlap: frames that two neighbors share.
         max_frames: frames that the motion adapter can see at once.
 
     Raises:
@@ -91,7 +91,7 @@ class WindowedSampler:
 
     Args:
         window: frames that are seen at once.
-        overlap: frames that two neighbours share, at most half of a window.
+        overlap: frames that two neighbors share, at most half of a window.
         steps: of the noise.
         has_frame, initial_latents, predict_noise, denoise_step: see their types.
         callback: called after every window.

@@ -1,7 +1,7 @@
 """What every feed-forward method does with a request: plan it, tile it, paint it.
 
-A method gives the network, as a :class:`~impasto.engines.feedforward.tiling.TiledModel`; all else is
-here.
+A method gives the network, as a :class:`~impasto.engines.feedforward.tiling.TiledModel`; all else
+is here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every method that optimises a picture does with a request: weigh it, plan it, sit for it.
+"""What every method that optimizes a picture does with a request: weigh it, plan it, sit for it.
 
 A method gives the knobs, and terms of its own if it has some; all else is here and in
 :mod:`impasto.engines.optimization.run`.
@@ -33,7 +33,7 @@ from impasto.weights.vgg_layers import block_index
 WASSERSTEIN_WEIGHT = 0.2
 """Weight of the Wasserstein loss at which the same β styles as much as with Gram matrices."""
 PYRAMID_LEVELS = 5
-"""Of the pyramid that a picture is optimised as."""
+"""Of the pyramid that a picture is optimized as."""
 PROBE_SIDE_PX = 128
 """Long side in pixels of the picture on which precisions are compared."""
 START_SECONDS = 1.0
@@ -43,7 +43,7 @@ STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 
 
 class OptimizationMethod:
-    """A method that optimises a picture, which is all that it says for itself.
+    """A method that optimizes a picture, which is all that it says for itself.
 
     A subclass is a frozen dataclass of knobs, as :class:`impasto.core.request.Method` has it. What
     is none of its knobs has the value that stands here.
@@ -82,7 +82,7 @@ class OptimizationMethod:
         return lambda picture: {}
 
     def parametrize(self, run: OptimizationRun, scale: int, base_image: Tensor) -> LaplacianPyramid:
-        """The coordinates in which a picture is optimised at a scale, from a ground."""
+        """The coordinates in which a picture is optimized at a scale, from a ground."""
         return LaplacianPyramid(base_image, PYRAMID_LEVELS)
 
     def upscale_change(self, change: Tensor, coarse: Tensor, fine: Tensor) -> Tensor:
@@ -90,7 +90,7 @@ class OptimizationMethod:
         return upsample(change, fine)
 
     def output_image(self, run: OptimizationRun, scale: int, image: Tensor) -> Tensor:
-        """What is shown of an optimised picture (1, 3, H, W): all of it, as it is."""
+        """What is shown of an optimized picture (1, 3, H, W): all of it, as it is."""
         return image
 
     def extra_cost(self, setting: ExecutionSettings) -> tuple[float, float]:
@@ -117,13 +117,13 @@ class OptimizationMethod:
         if not self.warmup_steps:
             return None
         if (given := weights_name(request)) != DEFAULT_WEIGHTS:
-            return f"warm_steps is left out: the compact encoder is like {DEFAULT_WEIGHTS}, not {given}."
+            return f"warmup_steps is left out: the compact encoder is like {DEFAULT_WEIGHTS}, not {given}."
         try:
             VGG(store.load_encoder(COMPACT_WEIGHTS)).resolve(
                 [*self.content_layers, *self.style_layers]
             )
         except KnobError as error:
-            return f"warm_steps is left out: {error}"
+            return f"warmup_steps is left out: {error}"
         return None
 
     def agreement(self, request: Request, device: str, precision: str) -> float:
@@ -175,7 +175,7 @@ class OptimizationMethod:
         return 0 if self.warmup_warning(request) else self.warmup_steps
 
     def scale_sizes(self, setting: ExecutionSettings) -> list[Size]:
-        """Heights and widths from the coarsest to the full size; see :mod:`nets.stages`."""
+        """Heights and widths from the min_size to the full size; see :mod:`nets.stages`."""
         return scale_sizes((setting.height, setting.width), self.min_size)
 
     def style_sizes(

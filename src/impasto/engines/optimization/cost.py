@@ -1,4 +1,4 @@
-"""What optimising a picture through VGG costs: memory by counting, time by a short measurement."""
+"""What optimizing a picture through VGG costs: memory by counting, time by a short measurement."""
 
 from __future__ import annotations
 
@@ -56,14 +56,15 @@ def activation_bytes_per_pixel(encoder: VGG, layers: tuple[str, ...], element_si
 def peak_bytes(
     encoder: VGG, layers: tuple[str, ...], image_pixels: int, image_vectors: int, style_pixels: int
 ) -> int:
-    """Bytes that optimising a picture through VGG takes on top of what the process holds.
+    """Bytes that optimizing a picture through VGG takes on top of what the process holds.
 
     Args:
         encoder: the network.
         layers: names of the layers that are compared.
-        image_pixels: of the picture that is optimised.
-        image_vectors: canvases that are held: the picture, its gradient, the optimiser's memory.
-        style_pixels: pixels of the largest style picture. It passes the encoder once, forward, where
+        image_pixels: of the picture that is optimized.
+        image_vectors: canvases that are held: the picture, its gradient, the optimizer's memory.
+        style_pixels: pixels of the largest style picture. It passes the encoder once, forward,
+        where
             input, padded input and output of the widest layer are held at once.
     """
     each = next(encoder.parameters()).element_size()

@@ -1,4 +1,4 @@
-"""What a canvas starts from if not from the content: noise, a style's colours, or a picture."""
+"""What a canvas starts from if not from the content: noise, a style's colors, or a picture."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def white_noise(like: Tensor, seed: int) -> Tensor:
 
 
 def colored_noise(noise: Tensor, image: Tensor) -> Tensor:
-    """White noise (1, 3, H, W) given the mean and covariance of the colours of a picture."""
+    """White noise (1, 3, H, W) given the mean and covariance of the colors of a picture."""
     pixels = image.flatten(2)[0]
     root = matrix_sqrt(torch.cov(pixels))
     return torch.einsum("ij,njhw->nihw", root, noise) + pixels.mean(1).view(3, 1, 1)

@@ -1,4 +1,4 @@
-"""Descent: an optimiser that moves a canvas down a loss, and survives a bad step."""
+"""Descent: an optimizer that moves a canvas down a loss, and survives a bad step."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class SafeguardedOptimizer:
     """L-BFGS or Adam over a canvas, one evaluation of the loss a step.
 
     L-BFGS goes without a line search: its own scaling of the step is nearly always right here,
-    and a search would cost evaluations. Where the loss is concave, as near grey noise, that
+    and a search would cost evaluations. Where the loss is concave, as near gray noise, that
     scaling knows no bounds, and the step is cut short. When the loss leaps all the same, the
-    canvas goes back to where it was last good, the optimiser forgets its history, and goes on
+    canvas goes back to where it was last good, the optimizer forgets its history, and goes on
     with a tenth of the step length, which doubles again with every good step.
 
     Args:
         pyramid: what is moved.
-        loss: terms of the loss of a picture (1, 3, H, W); "total" is what is minimised.
+        loss: terms of the loss of a picture (1, 3, H, W); "total" is what is minimized.
         optimizer: "lbfgs" or "adam".
         learning_rate: step length; None is 1 for lbfgs and 0.02 for adam.
         lbfgs_history: pairs that L-BFGS remembers.

@@ -1,11 +1,11 @@
-"""The canvas: the picture being painted, held in coordinates that an optimiser climbs well in.
+"""The canvas: the picture being painted, held in coordinates that an optimizer climbs well in.
 
-Pixels are poor coordinates: a broad wash of colour is a small step in each of many pixels, and
+Pixels are poor coordinates: a broad wash of color is a small step in each of many pixels, and
 L-BFGS must find that out. A Laplacian pyramid (Burt & Adelson 1983) holds a wash as a few
 coefficients of a coarse level. docs/performance.md has the measured gain.
 
-Where the picture must stay near the local mixes of a photograph's colours, as a matting Laplacian
-wants it, pixels are poorer still: whatever an optimiser does to one, its neighbours forbid.
+Where the picture must stay near the local mixes of a photograph's colors, as a matting Laplacian
+wants it, pixels are poorer still: whatever an optimizer does to one, its neighbors forbid.
 :class:`LocalColorPyramid` has those mixes as coordinates of their own.
 """
 
@@ -18,9 +18,9 @@ from torch import Tensor, nn
 LEVEL_GAIN = 0.7
 """What a level's coefficients are multiplied by, relative to the next finer level's. Measured."""
 FINEST_MAP_LEVEL = 4
-"""The finest maps of colours are so many times halved. Measured."""
+"""The finest maps of colors are so many times halved. Measured."""
 OFFSET_SCALE = 0.3
-"""What an offset is multiplied by: about the spread of a photograph's colours."""
+"""What an offset is multiplied by: about the spread of a photograph's colors."""
 
 
 class LaplacianPyramid(nn.Module):
@@ -50,7 +50,7 @@ class LaplacianPyramid(nn.Module):
 
 
 class LocalColorPyramid(LaplacianPyramid):
-    """A canvas that also holds local mixes of a photograph's colours: another pyramid, of maps.
+    """A canvas that also holds local mixes of a photograph's colors: another pyramid, of maps.
 
     The picture is the ground, plus the changes, plus A (I - mean I) + b where I is the photograph
     and the matrices A and the offsets b, which vary slowly, start at zero.
@@ -73,9 +73,9 @@ class LocalColorPyramid(LaplacianPyramid):
             nn.Parameter(torch.zeros(1, 12, h, w, dtype=base_image.dtype, device=base_image.device))
             for h, w in dict.fromkeys(sizes)
         )
-        centred = photo - photo.mean((2, 3), keepdim=True)
-        colours = torch.cat([centred, torch.full_like(photo[:, :1], OFFSET_SCALE)], 1)
-        self.register_buffer("colours", colours)
+        centered = photo - photo.mean((2, 3), keepdim=True)
+        colors = torch.cat([centered, torch.full_like(photo[:, :1], OFFSET_SCALE)], 1)
+        self.register_buffer("colors", colors)
 
     def forward(self) -> Tensor:
         changes = list(self.coefficients)
@@ -86,7 +86,7 @@ class LocalColorPyramid(LaplacianPyramid):
 
 
 def _collapse(levels: list[Tensor], gain: float) -> Tensor:
-    """A pyramid put together, from the coarsest level, which is the last, to the finest."""
+    """A pyramid put together, from the min_size level, which is the last, to the finest."""
     picture = levels[-1]
     for finer in reversed(levels[:-1]):
         picture = finer + gain * upsample(picture, finer)

@@ -1,4 +1,4 @@
-"""A sitting: one run of a method that optimises a picture, from coarse to fine."""
+"""An optimization run: one run of a method that optimizes a picture, from coarse to fine."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from impasto.engines.optimization.base import OptimizationMethod
 
 GAMUT_WEIGHT = 2.5e2
-"""Price of colours that no file can hold, relative to β in units of 1/255. 10 and 0.1 times as
+"""Price of colors that no file can hold, relative to β in units of 1/255. 10 and 0.1 times as
 much do about as well (docs/performance.md)."""
 COMPACT_WEIGHTS = "compact"
 """The encoder that is like the default one at a fraction of the cost."""

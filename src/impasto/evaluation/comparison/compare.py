@@ -61,7 +61,7 @@ class ComparisonProgress:
 
 
 def ignore_progress(stage: ComparisonProgress) -> None:
-    """A watch that looks away."""
+    """A callback that does nothing."""
 
 
 def compare(

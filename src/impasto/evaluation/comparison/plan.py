@@ -56,7 +56,8 @@ class ComparisonPlan:
         text, clip: for the judge.
         deadline: seconds that a painting may take; None: as long as it needs.
         done: file → row of paintings of an earlier run that are these.
-        resumable: file → row of paintings that can be gone on with; None if the run that began it was
+        resumable: file → row of paintings that can be gone on with; None if the run that began it
+        was
             killed before it could say anything.
         other_rows: rows of earlier runs that nobody asked for now.
     """

@@ -117,7 +117,8 @@ class Comparison:
         return tuple(name for name in METRICS if any(name in row.values for row in self.rows))
 
     def best_labels(self, column: str) -> frozenset[str]:
-        """The labels of the rows with the best value of a metric, or of one of :data:`COST_COLUMNS`.
+        """The labels of the rows with the best value of a metric, or of one of
+        :data:`COST_COLUMNS`.
 
         Paintings that were stopped are no competitors, and where there is only one, none is best.
         """
@@ -199,7 +200,8 @@ def load_comparison(folder: Path) -> Comparison | None:
         return _parse_comparison(folder, data)
     except (KeyError, TypeError) as error:
         raise InputError(
-            f"{folder / COMPARISON_FILE} is of another version of Impasto, or damaged: choose another folder "
+            f"{folder / COMPARISON_FILE} is of another version of Impasto, or damaged: choose "
+            f"another folder "
             "with -o, or delete that one."
         ) from error
 

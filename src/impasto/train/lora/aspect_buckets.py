@@ -33,8 +33,8 @@ def bucket_sizes(side: int, multiple: int) -> list[Size]:
         multiple: every side is a multiple of it.
 
     Returns:
-        Heights and widths, none larger in area than side², none more than :data:`MAX_ASPECT_RATIO` times as
-        long as wide; the square is among them.
+        Heights and widths, none larger in area than side², none more than :data:`MAX_ASPECT_RATIO`
+        times as long as wide; the square is among them.
     """
     whole = max(multiple, side // multiple * multiple)
     sizes = {(whole, whole)}

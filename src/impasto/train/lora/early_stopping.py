@@ -61,7 +61,7 @@ class EarlyStopping:
         return (
             f"Each of the {looks} states that CLIP looked at has lost more than a tenth of what "
             "the base makes of prompts. The last one was taken; look at it before you use it, and "
-            "try half the --learning-rate, fewer --steps or --prior.",
+            "try half the --learning-rate, fewer --steps or --num-prior-images.",
             True,
         )
 

@@ -29,11 +29,11 @@ class FrozenDiffusionModel:
 
     Args:
         name: a folder, or "owner/name" or "owner/name@revision" of the hub.
-        accept_licence: whether a licence that forbids commercial use is accepted.
+        accept_license: whether a license that forbids commercial use is accepted.
 
     Attributes:
         name: as given; with its revision, for a hub's.
-        licence: as its card states it, or "".
+        license: as its card states it, or "".
         is_xl: whether it is SDXL.
         sha256: of the files that were read, by name.
         unet, vae, encoders: its networks, in fp32.
@@ -45,18 +45,18 @@ class FrozenDiffusionModel:
     Raises:
         MissingExtraError: the extra ``diffusion`` is not installed.
         WeightsError: no such model, only half of it, or none of SD 1.5 or SDXL.
-        KnobError: a licence that was not accepted.
+        KnobError: a license that was not accepted.
     """
 
-    def __init__(self, name: str, accept_licence: bool = False) -> None:
+    def __init__(self, name: str, accept_license: bool = False) -> None:
         require_diffusion_extra()
-        from impasto.engines.diffusion.components import LICENCES, check_licence
+        from impasto.engines.diffusion.components import LICENSES, check_license
 
         source = hub.locate(name)
         looked = compatibility.inspect_model(source)
         self.name = source.title if source.folder is None else source.folder.name
-        self.licence = LICENCES.get(source.repo) or source.licence()
-        check_licence(self.name, self.licence, accept_licence)
+        self.license = LICENSES.get(source.repo) or source.license()
+        check_license(self.name, self.license, accept_license)
         self.is_xl = looked.family == "sdxl"
         self._load(source, looked)
         self.size_multiple = 8 * looked.vae_scale_factor
@@ -196,7 +196,8 @@ class FrozenDiffusionModel:
             noisy: the latents.
             timesteps: of the noise, (N,).
             prompt_embeds: from :meth:`words` or :meth:`read`.
-            time_ids: for SDXL, each picture's height and width, what was cut off at its top and left,
+            time_ids: for SDXL, each picture's height and width, what was cut off at its top and
+            left,
                 and the height and width it has now, (N, 6).
         """
         texts, whole = prompt_embeds

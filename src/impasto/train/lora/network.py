@@ -26,7 +26,7 @@ _ADAPTER_NAME = "default"
 class LoraNetwork(nn.Module):
     """The thin matrices alone; the base that they stand in is no part of the module.
 
-    So a checkpoint, an average and an optimiser hold no more than what is trained.
+    So a checkpoint, an average and an optimizer hold no more than what is trained.
 
     Args:
         base: gets the matrices, by the library peft. It paints as before until they are taught.
@@ -115,7 +115,7 @@ class LoraNetwork(nn.Module):
             if path is None or pair.rank != self.rank:
                 raise WeightsError(
                     f"{title} has rank {pair.rank} and {part} {name}: start from one of the same "
-                    f"--rank ({self.rank}), --blocks and --text-encoders, or from none."
+                    f"--rank ({self.rank}), --blocks and --train-text-encoders, or from none."
                 )
             found[part, path] = pair
         if len(found) != len(self.target_layers):

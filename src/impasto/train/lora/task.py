@@ -48,7 +48,7 @@ PRIOR_SAMPLING_STEPS = 20
 class LoraTrainConfig(Course):
     """The knobs."""
 
-    steps: int = knob(1000, "steps of the optimiser", low=1, high=100_000_000)
+    steps: int = knob(1000, "steps of the optimizer", low=1, high=100_000_000)
     batch: int = knob(1, "pictures in a step, on each device", low=1, high=4096)
     side: int = knob(
         0, "side of the square whose area the pictures get; 0: the base's", low=0, high=4096,
@@ -59,7 +59,7 @@ class LoraTrainConfig(Course):
         "stabilityai/stable-diffusion-xl-base-1.0",
         "the base, SD 1.5 or SDXL: a folder, or a name on the hub, there also name@revision",
     )
-    accept_licence: bool = knob(False, "take a base whose licence forbids commercial use")
+    accept_license: bool = knob(False, "take a base whose license forbids commercial use")
     rank: int = knob(16, "of the matrices: how much they can learn", low=1, high=1024)
     alpha: float | None = knob(
         None, "their product is multiplied by alpha / rank; unset: the rank", low=1e-3, high=4096
@@ -88,7 +88,7 @@ class LoraTrainConfig(Course):
     gradient_checkpointing: bool = knob(
         True, "compute activations twice instead of keeping them: less memory, a third more time"
     )
-    optimiser: str = knob(
+    optimizer: str = knob(
         "auto", "adam, or adam8bit of bitsandbytes; auto: that where it is installed, on a GPU",
         choices=("auto", "adam", "adam8bit"),
     )  # fmt: skip
@@ -140,7 +140,7 @@ class LoraTask(Lesson):
             captions = read_captions(self.dataset) if course.captions != "none" else {}
         self.plain_captions = {str(f): captions.get(str(f), "") for f in self.dataset.files}
         self._check_knobs(course)
-        self.base = FrozenDiffusionModel(course.model, course.accept_licence)
+        self.base = FrozenDiffusionModel(course.model, course.accept_license)
         side = course.side or self.base.native_size
         if side < self.base.size_multiple:
             raise KnobError(f"side = {side}: it must be at least {self.base.size_multiple} px.")
@@ -176,9 +176,9 @@ class LoraTask(Lesson):
 
     def _check_knobs(self, course: LoraTrainConfig) -> None:
         """Refuse knobs that contradict each other, or what is not installed."""
-        if course.optimiser == "adam8bit" and not _has_bitsandbytes():
+        if course.optimizer == "adam8bit" and not _has_bitsandbytes():
             raise MissingExtraError(
-                "optimiser = 'adam8bit' needs bitsandbytes; run: pip install bitsandbytes"
+                "optimizer = 'adam8bit' needs bitsandbytes; run: pip install bitsandbytes"
             )
         if course.num_prior_images and self.prior_dataset:
             raise KnobError("prior and --prior-pictures: give one of them.")
@@ -206,12 +206,13 @@ class LoraTask(Lesson):
     def _remarks(self) -> list[str]:
         told = sum(bool(text) for text in self.plain_captions.values())
         lacking = len(self.plain_captions) - told
-        licence = self.base.licence or "not stated"
+        license = self.base.license or "not stated"
         layers = len(self.network.target_layers)
-        said = [f"The base is {self.base.name}, licence {licence}; {layers} layers learn."]
+        said = [f"The base is {self.base.name}, license {license}; {layers} layers learn."]
         if lacking and (told or not self.course.trigger):
             said.append(
-                f"{lacking} of {len(self.plain_captions)} pictures have no caption, and what they show may "
+                f"{lacking} of {len(self.plain_captions)} pictures have no caption, and what "
+                f"they show may "
                 "be learnt as style: write it into a .txt file beside each."
             )
         return said + ([self.validator.disabled_reason] if self.validator.disabled_reason else [])
@@ -220,7 +221,7 @@ class LoraTask(Lesson):
         return self.network.param_groups(self.course.text_encoder_lr_factor)
 
     def optimizer(self) -> torch.optim.Optimizer:
-        wanted = self.course.optimiser
+        wanted = self.course.optimizer
         if wanted == "adam8bit" or (
             wanted == "auto" and "cuda" in self.device and _has_bitsandbytes()
         ):
@@ -249,7 +250,7 @@ class LoraTask(Lesson):
         except torch.OutOfMemoryError as error:
             raise ResourceError(
                 f"Too little memory on {device} for {self.base.name} at {self.course.side} px: try "
-                "a smaller --side, or --model with an SD 1.5."
+                "a smaller --crop-size, or --model with an SD 1.5."
             ) from error
 
     def _prepare(self, device: str, precision: str) -> None:
@@ -308,8 +309,9 @@ class LoraTask(Lesson):
         if small:
             self.remarks = [
                 *self.remarks,
-                f"{small} of the {dataset.role} are smaller than {side} px and are scaled up, which "
-                "makes a soft style: take larger ones, or a smaller --side.",
+                f"{small} of the {dataset.role} are smaller than {side} px and are scaled up, "
+                f"which "
+                "makes a soft style: take larger ones, or a smaller --crop-size.",
             ]
         return found
 
@@ -332,7 +334,7 @@ class LoraTask(Lesson):
         terms = {"style": self._denoising_loss(network, self.style_latents.batch(turn))}
         if self.prior_latents:
             held = self._denoising_loss(network, self.prior_latents.batch(turn))
-            terms["prior"] = self.course.prior_weight * held
+            terms["num_prior_images"] = self.course.prior_weight * held
         return terms
 
     def _denoising_loss(self, network: nn.Module, batch: Any) -> Tensor:
@@ -379,7 +381,8 @@ class LoraTask(Lesson):
         except torch.OutOfMemoryError as error:
             raise ResourceError(
                 f"Too little memory for a sample picture of {self.course.side} px. What was taught "
-                "is kept: --resume goes on, without --preview. Or begin anew with a smaller --side "
+                "is kept: --resume goes on, without --preview. Or begin anew with a smaller "
+                "--crop-size "
                 "or, if it was CLIP's look, with --no-early-stop."
             ) from error
 
@@ -387,7 +390,7 @@ class LoraTask(Lesson):
         about = {
             "base": self.base.name,
             "base_sha256": self.base.sha256,
-            "base_licence": self.base.licence,
+            "base_license": self.base.license,
             "family": "sdxl" if self.base.is_xl else "sd15",
             "rank": self.course.rank,
             "alpha": self.course.alpha,
@@ -412,7 +415,7 @@ class LoraTask(Lesson):
             "modelspec.architecture": f"stable-diffusion-{'xl-v1-base' if xl else 'v1'}/lora",
             "modelspec.title": self.course.trigger or "style",
             "modelspec.prediction_type": self.base.prediction_type.split("_")[0],
-            "modelspec.license": str(card.get("licence", "")),
+            "modelspec.license": str(card.get("license", "")),
             "modelspec.trigger_phrase": self.course.trigger,
             "ss_network_module": "networks.lora",
             "ss_network_dim": str(self.course.rank),

@@ -1,6 +1,6 @@
-"""The picture in docs/colour.md: one photograph and one style, and every way to keep its colours.
+"""The picture in docs/color.md: one photograph and one style, and every way to keep its colors.
 
-    python docs/pictures/colour.py [--photo chapel] [--style great-wave] [--method wct] [--size 640]
+    python docs/pictures/color.py [--photo chapel] [--style great-wave] [--method wct] [--size 640]
 
 The pictures lie in examples/ (see SOURCES.md there).
 """
@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--style", default="great-wave")
     parser.add_argument("--method", default="wct")
     parser.add_argument("--size", type=int, default=640)
-    parser.add_argument("--output", type=Path, default=HERE / "colour.jpg")
+    parser.add_argument("--output", type=Path, default=HERE / "color.jpg")
     args = parser.parse_args()
     photo = EXAMPLES / "photos" / f"{args.photo}.jpg"
     style = EXAMPLES / "styles" / f"{args.style}.jpg"
@@ -34,15 +34,15 @@ def main() -> None:
         size = fit_long_side(picture.height, picture.width, args.size)
         tiles.append((name, resize(picture.pixels, *size)))
     for keep in KEEP_COLOR_MODES:
-        result = impasto.stylize(photo, style, method=args.method, size=args.size, keep_colour=keep)
+        result = impasto.stylize(photo, style, method=args.method, size=args.size, keep_color=keep)
         tiles.append((keep, result.pixels))
     before = impasto.stylize(
         photo,
         style,
         method=args.method,
         size=args.size,
-        keep_colour="covariance",
-        colour_when="before",
+        keep_color="covariance",
+        color_stage="before",
     )
     tiles.append(("covariance, before", before.pixels))
     write(make_contact_sheet(tiles, height=300, columns=4), args.output, quality=88)
