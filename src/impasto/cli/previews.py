@@ -59,7 +59,7 @@ class PreviewWriter:
     def __call__(self, event: ProgressEvent) -> None:
         if self._next_fraction is None:  # going on: the last picture is of about now
             self._next_fraction = self._fraction_after(event.fraction)
-        if self._next_fraction <= event.fraction < 1:
+        if event.image and self._next_fraction <= event.fraction < 1:
             self._write(event.image())
             self._next_fraction = self._fraction_after(event.fraction)
 

@@ -91,7 +91,7 @@ class ProgressBarCallback:
         left = self._eta.remaining(event.fraction)
         if left is None:
             left = self._seconds * (1 - event.fraction)
-        loss = f", loss {event.losses['total']:.4g}" if "total" in event.losses else ""
+        loss = f", loss {event.values['total']:.4g}" if "total" in event.values else ""
         self._bar.update(
             event.fraction,
             f"step {event.step} of {event.steps}{loss}, {format_duration(left)} left",

@@ -1,63 +1,78 @@
-"""How long work tells where it is.
+"""Report the progress of long work: one event type and one callback for all of it.
 
-A method calls a callback once per step with a :class:`ProgressEvent`.
+Stylizing, training, tuning, comparing, downloading and sampling call a
+:data:`ProgressCallback` once per step, so that a progress bar, a log, a web page and a notebook need
+one reader each.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from impasto.core.picture import Raster
 
 
 @dataclass(frozen=True)
 class ProgressEvent:
-    """One step of a method's work.
+    """One step of long work.
 
     Attributes:
-        step, steps: steps done and steps in all.
-        fraction: work done so far, 0..1. Differs from step / steps where steps cost unlike amounts,
-            as they do in a coarse-to-fine run.
-        losses: the terms of the loss at this step.
-        image: computes the picture as it is now, (height, width, 3) in 0..1; only on demand.
-        state: all that is needed to go on from here (tensors and plain numbers, by name). It shares
-            its memory with the run: write it out before the callback returns.
+        step, steps: steps done, and steps in total; 0 where the total is not known.
+        fraction: work done so far, 0..1; by default ``step / steps``. It differs from that where
+            steps cost unlike amounts, as in a coarse-to-fine run.
+        values: numbers at this step: loss terms, scores.
+        image: computes the current image, (height, width, 3) in 0..1, on demand; None if there is
+            none to show.
+        state: returns all that is needed to resume from here (tensors and plain numbers, by name). It
+            shares its memory with the run: write it out before the callback returns.
+        stage: what is being done: a method, "train", "download", "evaluate"; "" if there is one stage.
+        seconds_left: estimated time left in seconds; None if it is not known.
+
+    Example:
+        >>> ProgressEvent(step=3, steps=12).fraction
+        0.25
     """
 
     step: int
-    steps: int
-    fraction: float
-    losses: Mapping[str, float]
-    image: Callable[[], Raster]
-    state: Callable[[], Mapping[str, Any]]
+    steps: int = 0
+    fraction: float = math.nan
+    values: Mapping[str, float] = field(default_factory=dict)
+    image: Callable[[], Raster] | None = None
+    state: Callable[[], Mapping[str, Any]] = dict
+    stage: str = ""
+    seconds_left: float | None = None
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.fraction):
+            done = min(self.step / self.steps, 1.0) if self.steps else 0.0
+            object.__setattr__(self, "fraction", done)
 
 
-class ProgressCallback(Protocol):
-    """Told of every step. It may raise KeyboardInterrupt to stop the work without loss."""
-
-    def __call__(self, event: ProgressEvent) -> None: ...
+ProgressCallback = Callable[[ProgressEvent], None]
+"""Called after every step. It may raise KeyboardInterrupt to stop the work without loss."""
 
 
 def ignore_progress(event: ProgressEvent) -> None:
-    """A callback that does nothing."""
+    """Do nothing."""
 
 
 @dataclass
 class EtaEstimator:
-    """Estimates the time left from the share of work done per second since it was started."""
+    """Estimate the time left from the fraction of the work that was done since the start."""
 
     initial_fraction: float = 0.0
     start_time: float = field(default_factory=time.monotonic)
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the start."""
+        """Return the seconds since the start."""
         return time.monotonic() - self.start_time
 
     def remaining(self, fraction: float) -> float | None:
-        """Seconds left when ``fraction`` (0..1) of the work is done; None if nothing is yet."""
+        """Return the seconds left at ``fraction`` (0..1) of the work; None before any is done."""
         done = fraction - self.initial_fraction
         return self.elapsed * (1.0 - fraction) / done if done > 0 else None

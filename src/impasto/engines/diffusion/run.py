@@ -322,7 +322,7 @@ class _GenerationRun:
                     step=done,
                     steps=steps,
                     fraction=(attempt + done / steps) / attempts,
-                    losses=dict(self.losses),
+                    values=dict(self.losses),
                     image=lambda: self._to_output_size(picture()),
                     state=lambda: later(now()),
                 )

@@ -233,7 +233,7 @@ class OptimizationRun:
             step=self.schedule.steps_done(self.stage_index, self.step),
             steps=self.schedule.total_steps,
             fraction=self.schedule.work_fraction(self.stage_index, self.step),
-            losses=terms,
+            values=terms,
             image=lambda: self._preview(self.optimizer.image(), self.stage.scale),
             state=self._state_dict,
         )
