@@ -175,7 +175,7 @@ class OptimizationMethod:
         return 0 if self.warmup_warning(request) else self.warmup_steps
 
     def scale_sizes(self, setting: ExecutionSettings) -> list[Size]:
-        """Heights and widths from the min_size to the full size; see :mod:`nets.stages`."""
+        """Heights and widths from the coarsest to the full size; see :mod:`nets.stages`."""
         return scale_sizes((setting.height, setting.width), self.min_size)
 
     def style_sizes(

@@ -36,7 +36,7 @@ class LaplacianPyramid(nn.Module):
 
     def __init__(self, base_image: Tensor, levels: int) -> None:
         super().__init__()
-        self.register_buffer("ground", base_image.contiguous())
+        self.register_buffer("base_image", base_image.contiguous())
         height, width = base_image.shape[-2:]
         sizes = [(max(1, height >> i), max(1, width >> i)) for i in range(levels)]
         self.coefficients = nn.ParameterList(
@@ -75,7 +75,7 @@ class LocalColorPyramid(LaplacianPyramid):
         )
         centered = photo - photo.mean((2, 3), keepdim=True)
         colors = torch.cat([centered, torch.full_like(photo[:, :1], OFFSET_SCALE)], 1)
-        self.register_buffer("colors", colors)
+        self.register_buffer("photo_colors", colors)
 
     def forward(self) -> Tensor:
         changes = list(self.coefficients)
@@ -86,7 +86,7 @@ class LocalColorPyramid(LaplacianPyramid):
 
 
 def _collapse(levels: list[Tensor], gain: float) -> Tensor:
-    """A pyramid put together, from the min_size level, which is the last, to the finest."""
+    """A pyramid put together, from the coarsest level, which is the last, to the finest."""
     picture = levels[-1]
     for finer in reversed(levels[:-1]):
         picture = finer + gain * upsample(picture, finer)

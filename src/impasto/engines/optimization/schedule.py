@@ -16,7 +16,7 @@ left; measured by benchmarks/warm.py."""
 
 @dataclass(frozen=True)
 class Stage:
-    """A stretch of a run: on which scale (0 is the min_size), how many steps, by which encoder."""
+    """A stretch of a run: on which scale (0 is the coarsest), how many steps, by which encoder."""
 
     scale: int
     steps: int
@@ -24,7 +24,7 @@ class Stage:
 
 
 def scale_sizes(size: Size, min_size: int) -> list[Size]:
-    """Heights and widths from the min_size to the full ``size``, each about twice the last.
+    """Heights and widths from the coarsest to the full ``size``, each about twice the last.
 
     Args:
         size: height and width of the result.
@@ -47,7 +47,7 @@ class ScaleSchedule:
     def from_sizes(cls, sizes: Sequence[Size], steps: int, warmup_steps: int) -> ScaleSchedule:
         """With ``steps`` steps on every scale.
 
-        The first ``warm`` steps of the min_size one, which come on top, are the compact encoder's.
+        The first ``warm`` steps of the coarsest one, which come on top, are the compact encoder's.
         """
         first = [Stage(0, warmup_steps, compact=True)] if warmup_steps else []
         full = (Stage(scale, steps) for scale in range(len(sizes)))
