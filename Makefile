@@ -13,6 +13,8 @@ WORKERS ?= 2
 TESTS   ?=
 PYTEST  := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
+MKDOCS  := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 DEMO_CONTENT ?= examples/photos/canal.jpg
 DEMO_STYLE   ?= examples/styles/starry-night.jpg
 DEMO_FLAGS   ?= --size 512
@@ -22,7 +24,7 @@ PICTURES := $(sort $(wildcard docs/pictures/*.py))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-slow lint bench docs-pictures clean distclean $(VENV)
+.PHONY: help demo test test-slow lint docs bench docs-pictures clean distclean $(VENV)
 
 help:  ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' \
@@ -39,12 +41,16 @@ test: $(DEV) $(CHROME)  ## Run the fast tests (TESTS="tests/test_x.py -k name" p
 test-slow: $(DEV) $(CHROME)  ## Run the slow tests only
 	$(PYTEST) -m slow $(TESTS)
 
-lint: $(DEV)  ## Check style (ruff), types (mypy) and who imports whom (import-linter)
+lint: $(DEV)  ## Check style (ruff), types (mypy), imports (import-linter) and the documentation site
 	@failed=0; \
 	$(BIN)/ruff check . || failed=1; \
 	$(BIN)/mypy || failed=1; \
 	$(BIN)/lint-imports --no-logo || failed=1; \
+	$(MKDOCS) --quiet || failed=1; \
 	exit $$failed
+
+docs: $(DEV)  ## Build the documentation site: site/index.html
+	$(MKDOCS)
 
 bench: $(DEV)  ## Run the benchmarks
 	@test -n "$(BENCHES)" || { echo "No benchmarks/*.py yet." >&2; exit 1; }
@@ -55,7 +61,7 @@ docs-pictures: $(DEV)  ## Make the pictures that the documentation shows
 	@set -e; for script in $(PICTURES); do echo "== $$script"; $(BIN)/python "$$script"; done
 
 clean:  ## Remove caches, builds and the demo's pictures
-	rm -rf demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf demo build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## The same, and the virtual environment
@@ -67,9 +73,9 @@ $(VENV): $(DEV)  # `make .venv`: everything that a developer needs
 
 $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON) here." \
-		"Install Python 3.10 or newer, or name one: make PYTHON=python3.12" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Impasto needs" \
-		"Python 3.10 or newer, but $(PYTHON) is $$($(PYTHON) -V 2>&1)." \
+		"Install Python 3.11 or newer, or name one: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Impasto needs" \
+		"Python 3.11 or newer, but $(PYTHON) is $$($(PYTHON) -V 2>&1)." \
 		"Name a newer one: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "This Python cannot make" \
 		"virtual environments. On Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
