@@ -32,8 +32,8 @@ import numpy as np
 
 from impasto.evaluation.video import evaluate_video
 from impasto.pictures import fit_long_side, resize
-from impasto.video.options import Take
-from impasto.video.runner import opened
+from impasto.stylize_video.options import VideoOptions
+from impasto.stylize_video.runner import open_source
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "build" / "video"
@@ -76,7 +76,7 @@ WAYS = {
 
 def cut(clip: str, frames: int, size: int) -> Path:
     """The first frames of a clip, small, as a film without loss."""
-    source = opened(clip, Take(), None)
+    source = open_source(clip, VideoOptions(), None)
     pixels = []
     for frame in source.frames():
         height, width = frame.pixels.shape[:2]
@@ -141,7 +141,7 @@ def measured(clip: str, way: str, style: str, args: argparse.Namespace) -> dict:
 
 def speed(clip: str, style: str, counts: tuple[int, int]) -> dict:
     """Frames a second of the stable network, and its memory for a short and a long film."""
-    some = [frame.pixels for frame, _ in zip(opened(clip, Take(), None).frames(), range(48),
+    some = [frame.pixels for frame, _ in zip(open_source(clip, VideoOptions(), None).frames(), range(48),
                                               strict=False)]  # fmt: skip
     some = [np.asarray(resize(each, *SPEED_SIZE)) for each in some]
     runs = []

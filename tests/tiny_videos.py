@@ -7,8 +7,8 @@ from tiny_models import picture
 import impasto
 from impasto.engines.diffusion.animatediff import AnimateDiffModel
 from impasto.pipeline import make_plan, make_request
-from impasto.video.options import Take
-from impasto.video.runner import Job
+from impasto.stylize_video.options import VideoOptions
+from impasto.stylize_video.runner import VideoJob
 
 STYLE = picture(48, 64, 1)
 HOUSE = "a house"
@@ -27,14 +27,14 @@ def settings(tiny, kind="sd15", **more):
 
 def film(tiny, output, content="48x32", styles=(STYLE,), seconds=1.5, **more):
     how = {"seconds": seconds} if content == "48x32" else {}
-    return impasto.video(
+    return impasto.stylize_video(
         str(content), list(styles), str(output), **settings(tiny, lossless=True, **how, **more)
     )
 
 
 def job(tiny, output="out.mp4", content="48x32", styles=(), seconds=None, **more):
-    take = Take(seconds=seconds, lossless=True)
-    return Job(str(content), list(styles), str(output), take, **settings(tiny, **more))
+    take = VideoOptions(seconds=seconds, lossless=True)
+    return VideoJob(str(content), list(styles), str(output), take, **settings(tiny, **more))
 
 
 def animator(tiny, content="48x32", styles=(STYLE,), **more):

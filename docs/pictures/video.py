@@ -15,8 +15,8 @@ import numpy as np
 
 import impasto
 from impasto.pictures import resize, write, write_animation
-from impasto.video.options import Take
-from impasto.video.runner import opened
+from impasto.stylize_video.options import VideoOptions
+from impasto.stylize_video.runner import open_source
 
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE.parents[1] / "examples"
@@ -37,11 +37,11 @@ def main() -> None:
         films = [str(Path(folder) / "%03d.png")]
         for stability in (0.0, 1.0):
             painted = Path(folder) / f"{stability:g}.mkv"
-            impasto.video(
+            impasto.stylize_video(
                 films[0], args.style, painted, stability=stability, fps=FPS, lossless=True
             )
             films.append(str(painted))
-        sources = [opened(film, Take(), None).frames() for film in films]
+        sources = [open_source(film, VideoOptions(), None).frames() for film in films]
         shown = [
             np.concatenate([frame.pixels for frame in frames], axis=1)
             for frames in zip(*sources, strict=True)

@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from impasto.pictures import read
     from impasto.pipeline import make_plan as plan
     from impasto.pipeline.rerun import load_recipe, rerun
-    from impasto.video.runner import Film
-    from impasto.video.stylize_video import video
+    from impasto.stylize_video.runner import VideoResult
+    from impasto.stylize_video.stylize_video import stylize_video
 
 _EXPORTS = {
-    "Film": "impasto.video.runner:Film",
+    "VideoResult": "impasto.stylize_video.runner:VideoResult",
     "ImpastoError": "impasto.core.errors:ImpastoError",
     "Picture": "impasto.core.picture:Picture",
     "Plan": "impasto.core.plan:Plan",
@@ -55,11 +55,11 @@ _EXPORTS = {
     "load_recipe": "impasto.pipeline:load_recipe",
     "stylize": "impasto.advise.recommend.auto:stylize",
     "tune": "impasto.advise.tune.tune:tune",
-    "video": "impasto.video.stylize_video:video",
+    "stylize_video": "impasto.stylize_video.stylize_video:stylize_video",
 }
 
 __all__ = [
-    "Film",
+    "VideoResult",
     "ImpastoError",
     "Picture",
     "Plan",
@@ -79,7 +79,7 @@ __all__ = [
     "rerun",
     "stylize",
     "tune",
-    "video",
+    "stylize_video",
 ]
 
 

@@ -184,7 +184,7 @@ def test_a_film_is_for_the_command_that_paints_films(tmp_path, monkeypatch, pain
     assert other.serves_purpose
     assert "gatys" in refused(other)  # minutes a frame
     assert refused(other)["animatediff"].limit in ("weights", "extra")
-    film = impasto.video("clip.mp4", output="out.mp4", **learnt.arguments)
+    film = impasto.stylize_video("clip.mp4", output="out.mp4", **learnt.arguments)
     assert (film.frames, film.recipe.method) == (3, "fast")
 
 

@@ -50,7 +50,7 @@ def test_a_trial_is_measured_as_the_judge_measures_the_finished_painting(search,
     judge = Evaluator(
         as_picture(content), [as_picture(style)], metrics=("style_error", "content_error")
     )
-    values = judge(tuning.paint().pixels).values
+    values = judge(tuning.stylize().pixels).values
     assert values["style_error"] == pytest.approx(tuning.best.style_error, rel=1e-3)
     assert values["content_error"] == pytest.approx(tuning.best.content_error, rel=1e-3)
 
@@ -176,7 +176,7 @@ def test_the_command_paints_the_winner(content, style, models):
 
 def test_the_recipe_of_the_winner_says_that_it_was_tuned(search):
     tuning = search()
-    recipe = tuning.paint().recipe
+    recipe = tuning.stylize().recipe
     assert recipe.knobs == dict(tuning.best.knobs)
     assert recipe.notes[-1] == f"Tuned: {tuning.summary}"
     assert "4 trials" in tuning.summary

@@ -117,12 +117,12 @@ def test_python_paints_the_same_film(impasto, line, film, models, tmp_path):
     import impasto as package
 
     assert impasto(*line, "--end", "1").code == 0
-    result = package.video(film, tiny_models.STYLES[0], tmp_path / "b.mp4", end=1.0,
+    result = package.stylize_video(film, tiny_models.STYLES[0], tmp_path / "b.mp4", end=1.0,
                            weights=models["fast"], precision="fp32")  # fmt: skip
     assert result.frames == 10
     assert clips.packets(result.path, "video") == clips.packets(tmp_path / "out.mp4", "video")
-    assert package.video is not None
-    assert callable(package.video)
+    assert package.stylize_video is not None
+    assert callable(package.stylize_video)
 
 
 @pytest.mark.parametrize(

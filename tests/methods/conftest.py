@@ -58,7 +58,7 @@ def paint(request_of):
 
     def run(*, watch=ignore_progress, state=None, **settings):
         request = request_of(**settings)
-        return request.method.paint(request, plan_of(request), watch, state)
+        return request.method.stylize(request, plan_of(request), watch, state)
 
     return run
 

@@ -43,7 +43,7 @@ def asked(request_of):
 
 
 def painted(request, watch=lambda tick: None, state=None):
-    return request.method.paint(request, plan_of(request), watch, state)
+    return request.method.stylize(request, plan_of(request), watch, state)
 
 
 def sitting_of(request):

@@ -77,7 +77,7 @@ def test_a_layer_that_it_does_not_have_is_named_with_what_there_is(request_of, r
     with pytest.raises(KnobError, match=says):
         request.method.forecast(request, setting_of(request))
     with pytest.raises(KnobError, match=says):
-        request.method.paint(request, Plan(setting_of(request), Forecast(0, 0), 0), print)
+        request.method.stylize(request, Plan(setting_of(request), Forecast(0, 0), 0), print)
 
 
 # ---------------------------------------------------------------------------- the first steps

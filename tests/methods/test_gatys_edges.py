@@ -204,7 +204,7 @@ def test_wrong_layers_are_refused_before_the_work(request_of, knobs, says):
     plan = Plan(setting_of(request), Forecast(0, 0), 0)
     ticks = []
     with pytest.raises(KnobError, match=says):
-        request.method.paint(request, plan, ticks.append)
+        request.method.stylize(request, plan, ticks.append)
     assert ticks == []
     if knobs != {"style_layers": ()}:
         with pytest.raises(KnobError, match=says):

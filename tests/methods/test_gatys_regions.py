@@ -35,7 +35,7 @@ def asked(request_of, content, style, other_style):
 
 
 def painted(request, watch=lambda tick: None, state=None):
-    return request.method.paint(request, plan_of(request), watch, state)
+    return request.method.stylize(request, plan_of(request), watch, state)
 
 
 def test_one_region_that_covers_all_is_no_region(asked, content, request_of, style):

@@ -39,7 +39,7 @@ def request_of(models, method, regions, *, content=None, styles=(ONE, OTHER), kn
 
 def painted(request, precision="fp32"):
     setting = ExecutionSettings(request.content.height, request.content.width, "cpu", precision)
-    found = request.method.paint(request, Plan(setting, Forecast(0, 0), 0), ignore_progress)
+    found = request.method.stylize(request, Plan(setting, Forecast(0, 0), 0), ignore_progress)
     return np.asarray(found.pixels)
 
 

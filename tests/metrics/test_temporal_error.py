@@ -5,7 +5,7 @@ import pytest
 import torch
 from moving import crossing, panning, texture
 
-from impasto.metrics.temporal import MEASURES, Gauge
+from impasto.metrics.temporal import TEMPORAL_METRICS, TemporalError
 from impasto.ops.flow_estimation import DIS
 
 pytest.importorskip("cv2")
@@ -27,16 +27,16 @@ class Known:
 
 
 def measured(film, painted, flow=None, **how):
-    gauge = Gauge(flow or Known(film), **how)
+    gauge = TemporalError(flow or Known(film), **how)
     for frame, other in zip(film, painted, strict=True):
-        gauge.add(frame, other)
-    return gauge.measures()
+        gauge.update(frame, other)
+    return gauge.compute()
 
 
 def test_a_painting_that_moves_with_the_film_is_steady():
     film = panning(12)
     found = measured(film, [1 - 0.5 * f for f in film])
-    assert list(found) == list(MEASURES)
+    assert list(found) == list(TEMPORAL_METRICS)
     for name in ("warping_1", "warping_5", "drift", "film"):
         assert found[name] == pytest.approx(0, abs=1e-4)
 
@@ -90,12 +90,12 @@ def test_a_change_of_the_light_that_only_the_painting_has_is_one():
 
 def test_nothing_is_compared_across_a_cut():
     one, other = panning(3), [np.ascontiguousarray(1 - f) for f in panning(3)]
-    gauge = Gauge(DIS())
+    gauge = TemporalError(DIS())
     for film in (one, other):
-        gauge.begin()
+        gauge.start_shot()
         for frame in film:
-            gauge.add(frame, frame)
-    found = gauge.measures()
+            gauge.update(frame, frame)
+    found = gauge.compute()
     assert found["warping_1"] < 0.03
     assert "warping_5" not in found
     assert "drift" not in found
@@ -137,6 +137,6 @@ def test_rarely_is_as_often_but_of_fewer_frames():
         return flow(first, second)
 
     rarely = measured(film, noisy, looking, every=6)
-    assert list(rarely) == list(MEASURES)
+    assert list(rarely) == list(TEMPORAL_METRICS)
     assert rarely["warping_5"] == pytest.approx(0.1 * 2**0.5, rel=0.05)
     assert len(seen) == 2 * (5 + 5 + 1)  # at 6, 12, … 30, at each distance, and one drift

@@ -10,7 +10,7 @@ from moving import panning, texture
 
 from impasto.core.errors import InputError, KnobError, MissingExtraError, WeightsError
 from impasto.ops import flow_estimation as flows
-from impasto.ops.flow_estimation import DIS, RAFT, find, read_flow
+from impasto.ops.flow_estimation import DIS, RAFT, get_flow_estimator, read_flow
 
 pytest.importorskip("cv2")
 
@@ -24,7 +24,7 @@ def test_dis_finds_a_pan():
 
 
 def test_motion_of_a_large_frame_is_found_in_small(monkeypatch):
-    monkeypatch.setattr(flows, "SEEN", 64)
+    monkeypatch.setattr(flows, "ESTIMATION_SIDE_PX", 64)
     one, other = panning(2, right=8)
     error = (DIS()(one, other) - torch.tensor([8.0, 0.0]).view(1, 2, 1, 1)).norm(dim=1)
     assert error[0, 12:-12, 16:-16].mean() < 1
@@ -44,10 +44,10 @@ def test_two_sizes_are_refused():
 
 
 def test_who_is_asked_for():
-    assert find("none") is None
-    assert find("auto").name == find("dis").name == "dis"
+    assert get_flow_estimator("none") is None
+    assert get_flow_estimator("auto").name == get_flow_estimator("dis").name == "dis"
     with pytest.raises(KnobError, match="auto, none, dis"):
-        find("farneback")
+        get_flow_estimator("farneback")
 
 
 def test_without_opencv_the_install_line_is_told(monkeypatch):
@@ -100,7 +100,7 @@ def torchvision(monkeypatch):
 def test_raft_is_as_large_as_its_checkpoint(torchvision, tmp_path, size, channels):
     file = tmp_path / "raft.pth"
     torch.save(Toy(channels).state_dict(), file)
-    raft = find(str(file))
+    raft = get_flow_estimator(str(file))
     assert torchvision == [size]
     found = raft(texture(60, 100), texture(60, 100))
     assert torch.equal(found, torch.tensor([5.0, -1.0]).view(1, 2, 1, 1).expand(1, 2, 60, 100))

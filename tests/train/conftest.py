@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from impasto.train.fit import prepare, teach
+from impasto.train.fit import prepare, train
 
 SMALL = {"steps": 6, "batch": 2, "side": 64, "precision": "fp32"}
 
@@ -59,7 +59,7 @@ def taught(tmp_path):
 
     def run(loop, watch=lambda _: None, note="", **more):
         output = loop.checkpoint.with_name(loop.checkpoint.name.removesuffix(".impasto-training"))
-        return teach(loop, output, note, watch, **more)
+        return train(loop, output, note, watch, **more)
 
     return run
 

@@ -9,10 +9,10 @@ from PIL import Image
 
 from impasto.core.errors import ImpastoError, InputError, WeightsError
 from impasto.engines.diffusion.lora import LoraConfig, LoraStack
-from impasto.train.fit import teach
+from impasto.train.fit import train
 from impasto.train.lora.aspect_buckets import read_on_white, resize_and_crop
 from impasto.train.lora.task import LoraTask, LoraTrainConfig
-from impasto.train.task import Share
+from impasto.train.task import Rank
 from impasto.weights.lora import read_lora_header, read_matrices
 
 pytest.importorskip("diffusers")
@@ -21,7 +21,7 @@ KINDS = ("sd15", "sdxl")
 
 
 def write(loop, tmp_path, name="brand.safetensors"):
-    taught = teach(loop, tmp_path / name, "mine", lambda _: None)
+    taught = train(loop, tmp_path / name, "mine", lambda _: None)
     return tmp_path / name, taught
 
 
@@ -123,7 +123,7 @@ def test_checkpointing_computes_twice_and_changes_no_bit_of_the_gradient(lora_of
                     calls.append(flag),
                     real(*args),
                 )[1]
-        lesson.loss(lesson.network, 0, Share())["style"].backward()
+        lesson.loss(lesson.network, 0, Rank())["style"].backward()
         found.append([m.grad.clone() for m in lesson.network.matrices.values()])
     assert set(calls) == {True}
     assert len(calls) > 20

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from impasto.core.errors import KnobError
-from impasto.train.task import Share
+from impasto.train.task import Rank
 
 pytest.importorskip("diffusers")
 
@@ -21,7 +21,7 @@ def test_prior_pictures_hold_the_base(lora_of, pictures, prior):
     else:
         lesson = lora_of(styles=[str(pictures)], prior_prompt="a thing").lesson
         assert len(lesson.prior.kept) == 5
-    terms = lesson.loss(lesson.network, 0, Share())
+    terms = lesson.loss(lesson.network, 0, Rank())
     assert set(terms) == {"style", "num_prior_images"}
     assert float(terms["num_prior_images"].detach()) > 0
 
@@ -33,7 +33,7 @@ def test_every_prior_picture_is_seen_alike_and_at_many_steps_of_the_noise(lora_o
         lesson, "_error", lambda network, turn: (turns.append(turn), torch.zeros(()))[1]
     )
     for step in range(80):
-        lesson.loss(lesson.network, step, Share())
+        lesson.loss(lesson.network, step, Rank())
     for kept in lesson.prior.kept:
         steps = [int(t.steps[0]) for t in turns if torch.equal(t.latents[0], kept.mean)]
         assert len(steps) == 10

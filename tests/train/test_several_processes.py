@@ -106,12 +106,12 @@ KILLED = """
 import os, signal, sys
 from impasto.train import loop
 loop.CHECKPOINT_SECONDS = -1
-real = loop.Loop._teach
+real = loop.Loop._train_step
 def teach(self):
     if self.step == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     real(self)
-loop.Loop._teach = teach
+loop.Loop._train_step = teach
 from impasto.cli import run
 sys.exit(run(sys.argv[1:]))
 """

@@ -8,7 +8,7 @@ import torch
 
 from impasto.ops.warping import warp
 from impasto.train import synthetic_motion
-from impasto.train.synthetic_motion import Pair, pairs, unsteadiness
+from impasto.train.synthetic_motion import FramePair, make_frame_pairs, temporal_difference
 
 SIZE = (6, 3, 48, 64)
 ONLY_MOTION = {"RELIT": 0.0, "NOISY": 0.0}
@@ -21,7 +21,7 @@ def photographs(seed=0):
 
 
 def pairs_of(pictures, seed=0):
-    return pairs(pictures, np.random.default_rng(seed))
+    return make_frame_pairs(pictures, np.random.default_rng(seed))
 
 
 @pytest.fixture
@@ -45,35 +45,35 @@ def mixed_colors(pictures):
 def test_a_painter_that_moves_with_the_picture_owes_nothing(fixed, seed):
     fixed(**ONLY_MOTION)
     pair = pairs_of(photographs(), seed)
-    assert 0.3 < pair.seen.mean() < 1
-    lost = unsteadiness(mixed_colors(pair.first), mixed_colors(pair.second), pair)
+    assert 0.3 < pair.visible.mean() < 1
+    lost = temporal_difference(mixed_colors(pair.first), mixed_colors(pair.second), pair)
     assert lost < 1e-9
 
 
 def test_another_light_may_be_painted_and_any_other_change_is_counted(fixed):
     fixed(NOISY=0.0, RELIT=1.0)
     pair = pairs_of(photographs())
-    assert pair.relit.all()
+    assert pair.brightness_changed.all()
     first, second = mixed_colors(pair.first), warp(mixed_colors(pair.first), pair.flow, "bicubic")
     lighter = second * torch.tensor([1.2, 0.8, 1.1]).view(3, 1, 1) + 0.1
-    assert unsteadiness(first, lighter, pair) < 1e-9
+    assert temporal_difference(first, lighter, pair) < 1e-9
     same_light = dataclasses.replace(pair, relit=torch.zeros(6, dtype=torch.bool))
-    assert unsteadiness(first, second + 0.1, same_light) == pytest.approx(0.01, rel=1e-4)
+    assert temporal_difference(first, second + 0.1, same_light) == pytest.approx(0.01, rel=1e-4)
 
 
 def test_only_what_both_frames_show_counts(fixed):
     fixed(**ONLY_MOTION)
     pair = pairs_of(photographs())
-    second = mixed_colors(pair.second) + 5 * (1 - pair.seen)
-    assert unsteadiness(mixed_colors(pair.first), second, pair) < 1e-9
+    second = mixed_colors(pair.second) + 5 * (1 - pair.visible)
+    assert temporal_difference(mixed_colors(pair.first), second, pair) < 1e-9
 
 
 def test_the_best_fit_of_the_light_is_numpys(fixed):
     fixed(RELIT=1.0)
     pair = pairs_of(photographs())
     second = torch.rand(SIZE, generator=torch.Generator().manual_seed(1))
-    found = unsteadiness(pair.first, second, pair)
-    expected, seen = warp(pair.first, pair.flow, "bicubic"), pair.seen[:, 0].bool()
+    found = temporal_difference(pair.first, second, pair)
+    expected, seen = warp(pair.first, pair.flow, "bicubic"), pair.visible[:, 0].bool()
     left = 0.0
     for n in range(6):
         for c in range(3):
@@ -87,10 +87,10 @@ def test_the_gradient_is_the_loss_s_slope_although_the_fit_is_not_differentiated
     pair = pairs_of(photographs())
     second = torch.rand(SIZE, generator=torch.Generator().manual_seed(1))
     first = pair.first.clone().requires_grad_(True)
-    (gradient,) = torch.autograd.grad(unsteadiness(first, second, pair), first)
+    (gradient,) = torch.autograd.grad(temporal_difference(first, second, pair), first)
     step = 0.05 * gradient / gradient.norm()
     with torch.no_grad():
-        above, below = (unsteadiness(first + s * step, second, pair) for s in (1, -1))
+        above, below = (temporal_difference(first + s * step, second, pair) for s in (1, -1))
     assert (above - below) / 2 == pytest.approx(float((gradient * step).sum()), rel=0.01)
 
 
@@ -101,7 +101,7 @@ def test_the_second_frame_is_the_first_where_the_flow_points(fixed):
     ramps = torch.stack([x / 63, y / 47, torch.full_like(x, 0.5)]).expand(SIZE)
     pair = pairs_of(ramps)
     places = torch.stack([(x + pair.flow[:, 0]) / 63, (y + pair.flow[:, 1]) / 47], 1)
-    inner = (pair.seen > 0) & ((places > 0.05) & (places < 0.95)).all(1, keepdim=True)
+    inner = (pair.visible > 0) & ((places > 0.05) & (places < 0.95)).all(1, keepdim=True)
     apart = ((pair.second[:, :2] - places) * inner).abs().amax((1, 2, 3))
     assert apart.max() < 0.1 / 63
     assert pair.flow.abs().amax((1, 2, 3)).min() > 0.05
@@ -117,7 +117,7 @@ def test_a_patch_hides_and_reveals(fixed):
         before, now = ((each[n, 0] - of_patch).abs() < 0.5 for each in (pair.first, pair.second))
         moves = pair.flow[n].flatten(1).T.unique(dim=0)
         assert torch.equal(moves, moves.round())
-        shown = pair.seen[n, 0] > 0
+        shown = pair.visible[n, 0] > 0
         revealed = before & ~now
         assert not (shown & revealed).any()
         still = ~before & ~now & shown
@@ -128,7 +128,7 @@ def test_a_patch_hides_and_reveals(fixed):
 def test_frames_are_pictures_and_the_same_lot_gives_the_same(fixed):
     fixed(NOISY=1.0, RELIT=1.0)
     one, other = pairs_of(photographs(), 3), pairs_of(photographs(), 3)
-    for field in dataclasses.fields(Pair):
+    for field in dataclasses.fields(FramePair):
         assert torch.equal(getattr(one, field.name), getattr(other, field.name))
     assert one.first.shape == one.second.shape == SIZE
     assert 0 <= one.second.min() <= one.second.max() <= 1

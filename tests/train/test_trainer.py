@@ -84,7 +84,7 @@ def test_a_second_ctrl_c_stops_at_once_and_saves_nothing_half_done(loop_of, monk
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(loop, "_follow", twice)
+    monkeypatch.setattr(loop, "_update_terms", twice)
     with pytest.raises(KeyboardInterrupt):
         loop.run(lambda _: None)
     assert not loop.checkpoint.exists()
@@ -155,7 +155,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_leaves_the_last_good_state(
 
 
 def test_too_long_steps_end_the_run(loop_of, monkeypatch):
-    monkeypatch.setattr(loops, "WARM_UP", 1)
+    monkeypatch.setattr(loops, "WARMUP_FRACTION", 1)
     loop = loop_of(learning_rate=1.0, steps=200)
     for group in loop.optimizer.param_groups:
         group["times"] = 1e3

@@ -17,7 +17,7 @@ from impasto.core.errors import KnobError, WeightsError
 from impasto.engines.diffusion import controlnet, memory, pipelines, temporal_windows
 from impasto.engines.diffusion.video_shot import ShotSampler
 from impasto.pipeline import make_plan, make_request
-from impasto.video import diffusion_stylizer
+from impasto.stylize_video import diffusion_stylizer
 
 pytest.importorskip("diffusers")
 pytest.importorskip("av")
@@ -27,14 +27,14 @@ WORDS = {**QUICK, "styles": ()}
 
 @pytest.mark.parametrize("structure", [0.0, 0.5])
 def test_frames_are_held_until_their_window_and_no_longer(tiny, tmp_path, monkeypatch, structure):
-    held, more = [], diffusion_stylizer._Ahead.more
+    held, more = [], diffusion_stylizer._LookAhead.read_until
 
     def watched(ahead, number):
         found = more(ahead, number)
         held.append(len(ahead._read))
         return found
 
-    monkeypatch.setattr(diffusion_stylizer._Ahead, "more", watched)
+    monkeypatch.setattr(diffusion_stylizer._LookAhead, "more", watched)
     source = clips.clip(tmp_path / "in.mp4", clips.frames(24))
     made = film(tiny, tmp_path / "out.mp4", source, structure=structure, **WORDS)
     assert made.frames == 24
@@ -70,10 +70,10 @@ def test_a_film_does_not_go_on_with_other_weights(tiny, tmp_path, moving):
         return job(tiny, tmp_path / "out.mp4", seconds=1.5, motion=folder, **QUICK)
 
     with pytest.raises(KilledError):
-        made().run(watch=kill)
+        made().run(callback=kill)
     change()
     said = []
-    made().run(resume=True, say=said.append)
+    made().run(resume=True, on_message=said.append)
     assert any("begins from the start" in each and "files" in each for each in said), said
 
 
@@ -169,7 +169,7 @@ def test_pictures_keep_their_transparency(tiny, tmp_path):
     for i, frame in enumerate(clips.frames(3)):
         picture = Image.fromarray(np.dstack([frame, alpha[i]]))
         picture.save(tmp_path / "in" / f"{i:05d}.png")
-    impasto.video(
+    impasto.stylize_video(
         str(tmp_path / "in"), [], str(tmp_path / "out" / "%05d.png"), **settings(tiny, **QUICK)
     )
     made = sorted((tmp_path / "out").glob("*.png"))

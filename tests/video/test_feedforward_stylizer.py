@@ -12,18 +12,18 @@ from tiny_models import picture
 
 from impasto.core.errors import InputError, KnobError
 from impasto.core.plan import ExecutionSettings, Forecast, Plan
-from impasto.metrics.temporal import Gauge
+from impasto.metrics.temporal import TemporalError
 from impasto.ops.flow_estimation import DIS
 from impasto.ops.warping import warp
 from impasto.pipeline import make_request
-from impasto.video import frame_stylizer as brushes
-from impasto.video.feedforward_stylizer import Steady, mixed
-from impasto.video.optimization_stylizer import Optimized
-from impasto.video.running_statistics import Remembering
+from impasto.stylize_video import frame_stylizer as brushes
+from impasto.stylize_video.feedforward_stylizer import FeedForwardStylizer, blend
+from impasto.stylize_video.optimization_stylizer import Optimized
+from impasto.stylize_video.running_statistics import RunningStatistics
 
 pytest.importorskip("cv2")
 
-make_brush = functools.partial(brushes.make_brush, source=pytest.fail)
+make_brush = functools.partial(brushes.make_frame_stylizer, source=pytest.fail)
 
 
 class Flickers:
@@ -63,10 +63,10 @@ def brush(models, monkeypatch):
 
 
 def steadiness(film, painted):
-    gauge = Gauge(DIS())
+    gauge = TemporalError(DIS())
     for frame, each in zip(film, painted, strict=True):
-        gauge.add(frame, each)
-    return gauge.measures()
+        gauge.update(frame, each)
+    return gauge.compute()
 
 
 def test_flicker_is_halved_and_more(brush):
@@ -143,15 +143,15 @@ def test_goes_on_to_the_same_frames(models, method, flow):
         return make_brush(request, plan(64, 80), stability=1, flow=flow)
 
     whole = make()
-    assert isinstance(whole, Steady)
+    assert isinstance(whole, FeedForwardStylizer)
     assert whole.files
     wanted = [whole(f) for f in film]
     first = make()
     for frame in film[:2]:
         first(frame)
-    state = {name: value.numpy() for name, value in first.state().items()}
+    state = {name: value.numpy() for name, value in first.state_dict().items()}
     second = make()
-    second.restore(state)
+    second.load_state_dict(state)
     found = [second(f) for f in film[2:]]
     assert np.array_equal(found, wanted[2:])
 
@@ -166,7 +166,7 @@ def test_stability_0_is_every_frame_by_itself(models, method):
     brush = make_brush(make_request(film[0], style, **how), plan(64, 80), stability=0, flow="auto")
     for frame in film:
         assert np.allclose(brush(frame), stylize(frame, style, **how).pixels, atol=1e-5)
-    assert brush.state() == {}
+    assert brush.state_dict() == {}
 
 
 def test_frames_take_the_size_of_the_plan(brush):
@@ -183,21 +183,21 @@ def test_statistics_are_averaged():
         def __call__(self, frame, statistics=None):
             return statistics
 
-    painter = Remembering(Knows())
-    painter.steady(0.25)
+    painter = RunningStatistics(Knows())
+    painter.set_momentum(0.25)
     zero, one = torch.zeros(1, 3, 4, 4), torch.ones(1, 3, 4, 4)
     assert painter(zero)[1] == 0
     (mean, two), most = painter(one)
     assert mean.flatten().tolist() == [0.25] * 3
     assert (two, most) == (2.0, 0.25)
-    other = Remembering(Knows())
-    other.steady(0.25)
-    other.restore(painter.state())
+    other = RunningStatistics(Knows())
+    other.set_momentum(0.25)
+    other.load_state_dict(painter.state_dict())
     assert other(one)[1] == pytest.approx(0.4375)
-    other.restore({"0": torch.zeros(5)})
+    other.load_state_dict({"0": torch.zeros(5)})
     with pytest.raises(InputError, match="another method"):
         other(one)
-    painter.begin()
+    painter.start_shot()
     assert painter(one)[1] == 1
 
 
@@ -212,9 +212,9 @@ def test_a_mixture_has_the_detail_of_the_fresh_one():
     for _ in range(30):  # strokes that never meet, off the grid of pixels
         fresh = strokes()
         moved = warp(painted, torch.full((1, 2, 64, 64), 0.4), "bicubic")
-        painted = mixed(fresh, moved, 0.95 * everywhere)
+        painted = blend(fresh, moved, 0.95 * everywhere)
     assert 0.6 < (painted.std() / fresh.std()).item() < 1.2
-    same = mixed(fresh, fresh, 0.5 * everywhere)
+    same = blend(fresh, fresh, 0.5 * everywhere)
     assert torch.allclose(same, fresh, atol=1e-3)
 
 
@@ -247,7 +247,7 @@ def test_a_network_that_is_stable_by_itself_needs_no_flow(models, tmp_path, stab
     for flow in ("auto", "dis"):
         brush = make_brush(request, plan(64, 80), stability=1, flow=flow)
         brush(texture(64, 80))
-        state[flow] = brush.state()
+        state[flow] = brush.state_dict()
     assert ("painted" in state["auto"]) is not stable
     assert "painted" in state["dis"]
 

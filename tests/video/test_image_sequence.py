@@ -7,7 +7,7 @@ import pytest
 
 from impasto.core.errors import InputError, KnobError
 from impasto.pictures import write
-from impasto.video.image_sequence import Pictures, files_of, is_pictures, numbered
+from impasto.stylize_video.image_sequence import ImageSequence, list_frames, is_image_sequence, frame_path
 
 
 @pytest.fixture
@@ -25,14 +25,14 @@ def grays(source):
 
 def test_a_pattern_and_a_folder_go_by_the_numbers(folder):
     for name in (folder / "a%d.png", folder):
-        source = Pictures(str(name), fps=Fraction(5))
+        source = ImageSequence(str(name), fps=Fraction(5))
         assert grays(source) == [8, 9, 10, 11, 12]
-        assert source.facts.seconds == 1
-        assert source.facts.bits == 16
+        assert source.info.seconds == 1
+        assert source.info.bits == 16
 
 
 def test_times_alpha_and_parts(folder):
-    source = Pictures(str(folder), fps=Fraction(10), start=0.1, end=0.35, size=15)
+    source = ImageSequence(str(folder), fps=Fraction(10), start=0.1, end=0.35, size=15)
     found = list(source.frames())
     assert grays(source) == [9, 10, 11]
     assert [frame.time for frame in found] == [0, Fraction(1, 10), Fraction(2, 10)]
@@ -41,34 +41,34 @@ def test_times_alpha_and_parts(folder):
 
 
 def test_a_still_is_seen_for_a_while(folder):
-    source = Pictures(str(folder / "a8.png"), seconds=2, fps=Fraction(3))
+    source = ImageSequence(str(folder / "a8.png"), seconds=2, fps=Fraction(3))
     assert grays(source) == [8] * 6
     with pytest.raises(KnobError, match="--seconds"):
-        Pictures(str(folder / "a8.png"))
+        ImageSequence(str(folder / "a8.png"))
 
 
 def test_digits_are_as_many_as_the_pattern_says(folder):
-    found = [path.stem for path in files_of(str(folder / "a%02d.png"))]
+    found = [path.stem for path in list_frames(str(folder / "a%02d.png"))]
     assert found == ["a10", "a11", "a12"]
-    assert numbered("x/%05d.png", 7).name == "00007.png"
-    assert numbered("x/f%d.png", 7).name == "f7.png"
+    assert frame_path("x/%05d.png", 7).name == "00007.png"
+    assert frame_path("x/f%d.png", 7).name == "f7.png"
 
 
 def test_what_are_pictures(folder):
-    assert is_pictures("a/%05d.png")
-    assert is_pictures(str(folder))
-    assert is_pictures("a.jpg")
-    assert not is_pictures("a.mp4")
+    assert is_image_sequence("a/%05d.png")
+    assert is_image_sequence(str(folder))
+    assert is_image_sequence("a.jpg")
+    assert not is_image_sequence("a.mp4")
 
 
 def test_bad_pictures_are_told(folder):
     write(np.zeros((20, 31, 3), np.float32), folder / "a13.png")
     with pytest.raises(InputError, match=r"a13\.png is 31 x 20 px"):
-        list(Pictures(str(folder)).frames())
+        list(ImageSequence(str(folder)).frames())
     with pytest.raises(InputError, match="There are no pictures as"):
-        Pictures(str(folder / "b%d.png"))
+        ImageSequence(str(folder / "b%d.png"))
     with pytest.raises(InputError, match=r"it is 0\.24 s long"):
-        Pictures(str(folder), start=9)
+        ImageSequence(str(folder), start=9)
     (folder / "empty").mkdir()
     with pytest.raises(InputError, match="There are no pictures in"):
-        Pictures(str(folder / "empty"))
+        ImageSequence(str(folder / "empty"))

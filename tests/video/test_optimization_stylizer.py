@@ -6,11 +6,11 @@ from moving import crossing, panning, texture
 from tiny_models import picture
 
 from impasto.core.plan import ExecutionSettings, Forecast, Plan
-from impasto.metrics.temporal import Gauge
+from impasto.metrics.temporal import TemporalError
 from impasto.ops.flow_estimation import DIS
 from impasto.pipeline import make_request
-from impasto.video import optimization_stylizer
-from impasto.video.optimization_stylizer import Optimized
+from impasto.stylize_video import optimization_stylizer
+from impasto.stylize_video.optimization_stylizer import Optimized
 
 pytest.importorskip("cv2")
 PLAN = Plan(ExecutionSettings(48, 64, "cpu", "fp32"), Forecast(0, 0), 0)
@@ -38,10 +38,10 @@ def film(frames):
 def test_frames_hold_on_to_those_before_them(brush):
     errors = []
     for stability in (0, 1):
-        painter, gauge = brush(stability), Gauge(DIS())
+        painter, gauge = brush(stability), TemporalError(DIS())
         for frame in film(4):
-            gauge.add(frame, painter(frame))
-        errors.append(gauge.measures()["warping_1"])
+            gauge.update(frame, painter(frame))
+        errors.append(gauge.compute()["warping_1"])
     assert errors[1] < 0.7 * errors[0]
 
 
@@ -49,7 +49,7 @@ def test_a_frame_starts_from_the_painting_before_it_brought_to_its_place(brush, 
     seen = []
     painter = brush(1, steps=2)
     painted = [painter(film(2)[0])]
-    real = type(painter._request.method).paint
+    real = type(painter._request.method).stylize
     monkeypatch.setattr(
         type(painter._request.method), "paint",
         lambda self, request, *rest: seen.append((self, request)) or real(self, request, *rest),
@@ -113,4 +113,4 @@ def test_memory_of_frames_does_not_grow(brush):
     painter = brush(1, steps=1)
     for frame in film(8):
         painter(frame)
-    assert len(painter._past) == max(optimization_stylizer.REFERENCES)
+    assert len(painter._past) == max(optimization_stylizer.REFERENCE_FRAMES)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from impasto.core.errors import InputError, MissingExtraError
-from impasto.video.reader import FilmFile
+from impasto.stylize_video.reader import VideoFile
 
 
 def read(path, **part):
-    film = FilmFile(str(path), **part)
+    film = VideoFile(str(path), **part)
     return film, list(film.frames())
 
 
@@ -67,7 +67,7 @@ def test_ten_bits_are_all_read(tmp_path):
     path = clips.clip(tmp_path / "a.mkv", pictures, codec="ffv1", layout="yuv420p10le")
     film, found = read(path)
     grays = [float(frame.pixels[8, 8, 1]) for frame in found]
-    assert film.facts.bits == 16
+    assert film.info.bits == 16
     assert np.diff(grays) == pytest.approx(1 / 876, rel=0.05)  # 64 to 940 is black to white
 
 
@@ -87,7 +87,7 @@ def test_a_film_is_turned_upright(tmp_path, degrees, flips):
     )  # fmt: skip
     film, (frame, _) = read(path)
     expected = turned(pictures[0], degrees, *flips)
-    assert (film.facts.height, film.facts.width) == expected.shape[:2]
+    assert (film.info.height, film.info.width) == expected.shape[:2]
     assert (np.rint(frame.pixels * 255) == expected).all()
 
 
@@ -95,14 +95,14 @@ def test_size_is_of_the_long_side_of_the_upright_film(tmp_path):
     path = clips.clip(tmp_path / "a.mp4", clips.frames(2), turn=(90, False, False))
     film, (frame, _) = read(path, size=24)
     assert frame.pixels.shape == (24, 16, 3)
-    assert (film.facts.height, film.facts.width) == (24, 16)
+    assert (film.info.height, film.info.width) == (24, 16)
 
 
 def test_pixels_become_square(tmp_path):
     path = clips.clip(tmp_path / "a.mp4", clips.frames(2, 32, 48), aspect=Fraction(4, 3))
     film, _ = read(path)
-    assert (film.facts.height, film.facts.width) == (32, 64)
-    assert "its pixels were made square" in film.facts.notes
+    assert (film.info.height, film.info.width) == (32, 64)
+    assert "its pixels were made square" in film.info.notes
 
 
 def test_odd_sizes_and_transparency_are_read(tmp_path):
@@ -110,7 +110,7 @@ def test_odd_sizes_and_transparency_are_read(tmp_path):
     pictures = [np.dstack([frame, cover]) for frame in clips.frames(2, 33, 47)]
     path = clips.clip(tmp_path / "a.mov", pictures, codec="qtrle", layout="argb")
     film, (frame, _) = read(path)
-    assert film.facts.alpha
+    assert film.info.alpha
     assert (np.rint(frame.pixels * 255) == pictures[0][:, :, :3]).all()
     assert frame.alpha == pytest.approx(128 / 255)
 
@@ -129,7 +129,7 @@ def test_a_part_is_the_same_frames(tmp_path):
     _, whole = read(path)
     film, part = read(path, start=1.45, end=3.0)
     assert len(part) == 15
-    assert film.facts.frames == 15
+    assert film.info.frames == 15
     assert all((a.pixels == b.pixels).all() for a, b in zip(whole[15:30], part, strict=True))
     assert [frame.time for frame in part[:2]] == [0, Fraction(1, 10)]
 
@@ -152,7 +152,7 @@ def test_containers_and_codecs(tmp_path, codec, layout, name):
 def test_a_film_of_one_frame(tmp_path):
     film, found = read(clips.clip(tmp_path / "a.mp4", clips.frames(1)))
     assert len(found) == 1
-    assert film.facts.frames == 1
+    assert film.info.frames == 1
 
 
 def broken(tmp_path, name):
@@ -193,7 +193,7 @@ def broken(tmp_path, name):
 )
 def test_what_is_no_film_is_told(tmp_path, name, said):
     with pytest.raises(InputError, match=said):
-        FilmFile(str(broken(tmp_path, name)))
+        VideoFile(str(broken(tmp_path, name)))
 
 
 def test_a_film_that_is_cut_off_is_read_as_far_as_it_goes(tmp_path):
@@ -208,7 +208,7 @@ def test_a_film_that_is_cut_off_is_read_as_far_as_it_goes(tmp_path):
 def test_sound_that_goes_on_makes_a_film_no_longer(tmp_path):
     whole = clips.clip(tmp_path / "a.mkv", clips.frames(20), sound="flac", heard=5)
     film, found = read(whole)
-    assert (len(found), film.facts.frames, film.remarks) == (20, 20, [])
+    assert (len(found), film.info.frames, film.remarks) == (20, 20, [])
     data = Path(whole).read_bytes()
     (tmp_path / "b.mkv").write_bytes(data[: len(data) // 3])
     film, _ = read(tmp_path / "b.mkv")
@@ -231,10 +231,10 @@ def test_damaged_frames_are_left_out_and_told(tmp_path):
 def test_a_part_beyond_the_end_is_refused(tmp_path):
     path = clips.clip(tmp_path / "a.mp4", clips.frames(10))
     with pytest.raises(InputError, match=r"no frame from 4 s on: it is 1\.00 s long"):
-        FilmFile(path, start=4)
+        VideoFile(path, start=4)
 
 
 def test_without_pyav_the_install_line_is_said(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(MissingExtraError, match=r'pip install "impasto\[video\]"'):
-        FilmFile(str(tmp_path / "a.mp4"))
+        VideoFile(str(tmp_path / "a.mp4"))

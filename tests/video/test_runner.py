@@ -9,11 +9,11 @@ import tiny_models
 
 from impasto.core.errors import InputError, KnobError
 from impasto.pictures import read, write
-from impasto.video import runner as room
-from impasto.video.open_source import opened
-from impasto.video.options import Take
-from impasto.video.output import recipe_in
-from impasto.video.runner import Job
+from impasto.stylize_video import runner as room
+from impasto.stylize_video.open_source import open_source
+from impasto.stylize_video.options import VideoOptions
+from impasto.stylize_video.output import read_recipe
+from impasto.stylize_video.runner import VideoJob
 
 
 class Counting:
@@ -48,12 +48,12 @@ class Counting:
 def job(models, monkeypatch):
     """Makes a job that is painted by a counting brush."""
 
-    def make(content, output, brush=None, **take):
+    def make(content, output, stylizer=None, **take):
         brush = brush or Counting()
-        monkeypatch.setattr(room, "make_brush", lambda *_, **__: brush)
-        made = Job(str(content), tiny_models.STYLES[0], str(output), Take(lossless=True, **take),
+        monkeypatch.setattr(room, "make_frame_stylizer", lambda *_, **__: brush)
+        made = VideoJob(str(content), tiny_models.STYLES[0], str(output), VideoOptions(lossless=True, **take),
                    method="fast", weights=models["fast"], precision="fp32")  # fmt: skip
-        assert made.brush is brush
+        assert made.stylizer is brush
         return made
 
     return make
@@ -75,11 +75,11 @@ def test_every_frame_is_painted_once_and_a_shot_begins_anew(job, tmp_path):
     made = job(two_shots(tmp_path, sound="aac"), tmp_path / "out.mp4")
     film = made.run()
     assert counts(film.path) == [*range(1, 8), *range(1, 19)]
-    assert made.brush.begun == 2
+    assert made.stylizer.begun == 2
     assert (film.frames, film.seconds, film.fps) == (25, 2.5, 10)
     assert film.recipe.film["shots"] == 2
     assert film.recipe.finished
-    assert recipe_in(str(film.path)).film == film.recipe.film
+    assert read_recipe(str(film.path)).film == film.recipe.film
     ours, theirs = (clips.packets(p, "audio") for p in (film.path, tmp_path / "in.mp4"))
     assert [d for d, _ in ours] == [d for d, _ in theirs]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
@@ -154,7 +154,7 @@ def test_without_resume_it_begins_anew_and_says_so(job, tmp_path):
     said = []
     made = job(source, tmp_path / "out.mp4")
     made.run(say=said.append)
-    assert len(made.brush.seen) == 25
+    assert len(made.stylizer.seen) == 25
     assert "is replaced" in said[0]
 
 
@@ -164,7 +164,7 @@ def test_a_stop_leaves_the_film_so_far(job, tmp_path):
     assert not film.recipe.finished
     assert film.path == tmp_path / "out.partial.mp4"
     assert counts(film.path) == [*range(1, 8), 1, 2, 3]
-    recipe = recipe_in(str(film.path))
+    recipe = read_recipe(str(film.path))
     assert not recipe.finished
     assert (film.frames, film.seconds) == (recipe.film["frames"], recipe.film["seconds"]) == (10, 1)
     last = clips.packets(film.path, "audio")[-1][1]
@@ -175,7 +175,7 @@ def test_a_stop_leaves_the_film_so_far(job, tmp_path):
 
 
 def test_a_full_disk_in_the_middle_leaves_what_fitted(job, tmp_path, monkeypatch):
-    from impasto.video import segments as video_segments
+    from impasto.stylize_video import segments as video_segments
 
     real, room_left = video_segments.write_bytes, [1]
 
@@ -197,14 +197,14 @@ def test_a_full_disk_in_the_middle_leaves_what_fitted(job, tmp_path, monkeypatch
 
 
 def test_what_is_painted_and_finds_no_room_is_only_written_later(job, tmp_path, monkeypatch):
-    from impasto.video import output as video_output
+    from impasto.stylize_video import output as video_output
 
     def full(*_):
         raise InputError("Cannot write it: the system says 'No space left on device'.")
 
     source = two_shots(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(video_output, "join", full)
+        patch.setattr(video_output, "join_segments", full)
         with pytest.raises(InputError, match=r"No space left.* --resume only writes it"):
             job(source, tmp_path / "out.mp4").run()
     brush = Counting()
@@ -214,7 +214,7 @@ def test_what_is_painted_and_finds_no_room_is_only_written_later(job, tmp_path, 
 
 
 def test_no_room_for_anything_leaves_nothing(job, tmp_path, monkeypatch):
-    from impasto.video import segments as video_segments
+    from impasto.stylize_video import segments as video_segments
 
     def full(path, data):
         raise InputError(f"Cannot write {path}: the system says 'No space left on device'.")
@@ -247,7 +247,7 @@ def test_a_loop_flows_into_its_beginning(job, tmp_path):
 def test_a_loop_of_frames_at_uneven_times_shows_none_before_its_beginning(tmp_path):
     times = [0, 4, 8, 9, 10, 11, 12, 13, 14, 15, 16, 20]
     source = clips.clip(tmp_path / "in.mp4", clips.frames(12), times=times, unit=Fraction(1, 10))
-    looped = opened(source, Take(loop=True), None)
+    looped = open_source(source, VideoOptions(loop=True), None)
     shown = [frame.time for frame in looped.frames()]
     hidden = looped.length
     assert shown == [Fraction(t - times[hidden], 10) for t in times]
@@ -275,7 +275,7 @@ def test_a_ramp_fades_in(job, tmp_path):
 def test_side_by_side_has_the_source_to_the_left(job, tmp_path):
     source = two_shots(tmp_path, 2, 2)
     film = job(source, tmp_path / "out.mp4", side_by_side=True).run()
-    frame, before = clips.decoded(film.path)[0], next(opened(source, Take(), None).frames())
+    frame, before = clips.decoded(film.path)[0], next(open_source(source, VideoOptions(), None).frames())
     assert frame.shape == (32, 96, 3)
     assert (frame[:, :48] == np.rint(before.pixels * 255)).all()
     assert (frame[:, 48:] == 8).all()
@@ -288,7 +288,7 @@ def test_pictures_in_and_out(job, tmp_path):
     film = job(source, tmp_path / "frames" / "%04d.png").run(resume=True)
     names = sorted(p.name for p in (tmp_path / "frames").iterdir())
     assert names == [*(f"{i:04d}.png" for i in range(1, 26)), "impasto-recipe.json"]
-    assert recipe_in(str(film.path)).film["frames"] == 25
+    assert read_recipe(str(film.path)).film["frames"] == 25
     again = job(tmp_path / "frames" / "%04d.png", tmp_path / "b.mp4", fps=10).run()
     assert again.frames == 25
 
@@ -314,7 +314,7 @@ def test_a_preview_is_a_sheet_of_frames_and_paintings(job, tmp_path):
     made = job(two_shots(tmp_path), tmp_path / "out.mp4", start=0.5)
     page = made.preview([2.0, 0.6])
     assert page.shape[2] == 3
-    assert made.brush.begun == 2
+    assert made.stylizer.begun == 2
     assert not (tmp_path / "out.mp4").exists()
     with pytest.raises(InputError, match="no frame at 9 s"):
         made.preview([9.0])

@@ -6,13 +6,13 @@ import moving
 import numpy as np
 import pytest
 
-from impasto.video.shot_detection import shots
-from impasto.video.source import Frame
+from impasto.stylize_video.shot_detection import detect_shots
+from impasto.stylize_video.source import Frame
 
 
 def cuts(pictures, **settings):
     film = (Frame(np.asarray(p, np.float32), Fraction(i, 25)) for i, p in enumerate(pictures))
-    return [i for i, (_, cut) in enumerate(shots(film, **settings)) if cut]
+    return [i for i, (_, cut) in enumerate(detect_shots(film, **settings)) if cut]
 
 
 def scene(seed, count):
@@ -70,4 +70,4 @@ def test_cuts_can_be_left_alone():
 
 def test_every_frame_comes_through_in_its_order():
     film = [Frame(np.zeros((8, 8, 3), np.float32), Fraction(i, 25)) for i in range(5)]
-    assert [frame for frame, _ in shots(iter(film))] == film
+    assert [frame for frame, _ in detect_shots(iter(film))] == film

@@ -8,21 +8,21 @@ import numpy as np
 import pytest
 
 from impasto.core.errors import InputError
-from impasto.video.reader import FilmFile
-from impasto.video.writer import Coding, Part, Sound, check_sound, comment_in, container_of, join
+from impasto.stylize_video.reader import VideoFile
+from impasto.stylize_video.writer import EncodingOptions, EncodedSegment, AudioTracks, check_audio, read_comment, container_of, join_segments
 
 UNIT = Fraction(1, 12800)
 
 
 def coding(container="mp4", *, lossless=False, unit=UNIT, rate=10):
-    return Coding(container, 18, lossless, Fraction(rate), unit)
+    return EncodingOptions(container, 18, lossless, Fraction(rate), unit)
 
 
 def parts_of(tmp_path, pictures, how, each=5, times=None):
     """The files of parts of so many frames."""
     files = []
     for start in range(0, len(pictures), each):
-        part = Part(how)
+        part = EncodedSegment(how)
         for i, picture in enumerate(pictures[start : start + each], start):
             time = times[i] if times else i / how.rate
             part.add(picture.astype(np.float32) / 255, Fraction(time))
@@ -39,7 +39,7 @@ def test_lossless_is_lossless(tmp_path, suffix, container):
     pictures = clips.frames(12, 33, 47)
     how = coding(container, lossless=True)
     out = tmp_path / f"out{suffix}"
-    join(parts_of(tmp_path, pictures, how), out, how, None, "")
+    join_segments(parts_of(tmp_path, pictures, how), out, how, None, "")
     assert (np.stack(clips.decoded(out)) == np.stack(pictures)).all()
 
 
@@ -51,8 +51,8 @@ def test_colors_come_back_as_they_went_in(tmp_path, suffix, container):
     pictures = [np.full((32, 48, 3), c, np.uint8) for c in ((200, 60, 40), (30, 90, 220))]
     how = coding(container)
     out = tmp_path / f"out{suffix}"
-    join(parts_of(tmp_path, pictures, how, each=1), out, how, None, "")
-    for frame, picture in zip(FilmFile(str(out)).frames(), pictures, strict=True):
+    join_segments(parts_of(tmp_path, pictures, how, each=1), out, how, None, "")
+    for frame, picture in zip(VideoFile(str(out)).frames(), pictures, strict=True):
         assert np.abs(frame.pixels * 255 - picture).max() < 4
     with av.open(str(out)) as film:
         context = film.streams.video[0].codec_context
@@ -63,7 +63,7 @@ def test_odd_sides_are_longer_by_a_copy(tmp_path):
     pictures = clips.frames(3, 33, 47)
     how = coding()
     out = tmp_path / "out.mp4"
-    join(parts_of(tmp_path, pictures, how), out, how, None, "")
+    join_segments(parts_of(tmp_path, pictures, how), out, how, None, "")
     frame = clips.decoded(out)[0].astype(int)
     assert frame.shape == (34, 48, 3)
     assert np.abs(frame[33] - frame[32]).mean() < 6
@@ -74,7 +74,7 @@ def test_times_are_kept_to_the_tick(tmp_path):
     times = [Fraction(t, 1000) for t in (0, 400, 1000, 1900, 2000, 2010, 3500)]
     how = coding(unit=unit, rate=2)
     out = tmp_path / "out.mp4"
-    join(parts_of(tmp_path, clips.frames(7), how, each=3, times=times), out, how, None, "")
+    join_segments(parts_of(tmp_path, clips.frames(7), how, each=3, times=times), out, how, None, "")
     assert [time for _, time in clips.packets(out, "video")] == times
     with av.open(str(out)) as film:
         assert film.duration / 1e6 == pytest.approx(4.0, abs=0.01)  # the last one lasts 1 / rate
@@ -101,9 +101,9 @@ def test_sound_packets_are_copied_byte_by_byte(tmp_path, codec, source, target, 
     path = clips.clip(tmp_path / source, clips.frames(20), codec=video, sound=codec)
     how = coding(container)
     out = tmp_path / target
-    film = FilmFile(path)
-    join(parts_of(tmp_path, clips.frames(20), how), out, how,
-         Sound(path, film.origin), "")  # fmt: skip
+    film = VideoFile(path)
+    join_segments(parts_of(tmp_path, clips.frames(20), how), out, how,
+         AudioTracks(path, film.origin), "")  # fmt: skip
     ours, theirs = clips.packets(out, "audio"), clips.packets(path, "audio")
     assert [data for data, _ in ours] == [data for data, _ in theirs]
     assert beside_picture(out) == pytest.approx(beside_picture(path), abs=2e-3)
@@ -111,11 +111,11 @@ def test_sound_packets_are_copied_byte_by_byte(tmp_path, codec, source, target, 
 
 def test_the_sound_of_a_part_stays_with_its_picture(tmp_path):
     path = clips.clip(tmp_path / "a.mp4", clips.frames(30), sound="aac")
-    film = FilmFile(path, start=1.0, end=2.0)
+    film = VideoFile(path, start=1.0, end=2.0)
     how = coding()
     out = tmp_path / "b.mp4"
-    sound = Sound(path, film.origin, cut=True, end=Fraction(1))
-    join(parts_of(tmp_path, clips.frames(10), how), out, how, sound, "")
+    sound = AudioTracks(path, film.origin, cut=True, end=Fraction(1))
+    join_segments(parts_of(tmp_path, clips.frames(10), how), out, how, sound, "")
     theirs = [(d, t - 1) for d, t in clips.packets(path, "audio") if 1 <= t < 2]
     ours = clips.packets(out, "audio")
     assert [d for d, _ in ours] == [d for d, _ in theirs]
@@ -125,8 +125,8 @@ def test_the_sound_of_a_part_stays_with_its_picture(tmp_path):
 def test_a_container_that_cannot_hold_the_sound_is_refused(tmp_path):
     path = clips.clip(tmp_path / "a.mp4", clips.frames(5), sound="aac")
     with pytest.raises(InputError, match=r"cannot hold the sound .* \(aac\).*\.mkv"):
-        check_sound("b.webm", FilmFile(path).facts)
-    check_sound("b.mkv", FilmFile(path).facts)
+        check_audio("b.webm", VideoFile(path).info)
+    check_audio("b.mkv", VideoFile(path).info)
 
 
 def test_a_name_that_is_no_film_is_refused():
@@ -139,8 +139,8 @@ def test_a_comment_is_kept(tmp_path):
     for suffix, container in ((".mp4", "mp4"), (".mov", "mov"), (".mkv", "matroska")):
         how = coding(container)
         out = tmp_path / f"out{suffix}"
-        join(parts_of(tmp_path, clips.frames(2), how), out, how, None, text)
-        assert comment_in(str(out)) == text
+        join_segments(parts_of(tmp_path, clips.frames(2), how), out, how, None, text)
+        assert read_comment(str(out)) == text
 
 
 class FullDisk:
@@ -163,7 +163,7 @@ class FullDisk:
 def test_a_full_disk_leaves_nothing_and_what_was_there(tmp_path, monkeypatch, room):
     import contextlib
 
-    from impasto.video import writer
+    from impasto.stylize_video import writer
 
     real = writer.atomic_write
 
@@ -178,5 +178,5 @@ def test_a_full_disk_leaves_nothing_and_what_was_there(tmp_path, monkeypatch, ro
     out.parent.mkdir()
     monkeypatch.setattr(writer, "atomic_write", full)
     with pytest.raises(InputError, match="No space left on device"):
-        join(parts, out, how, None, "x" * 3000)
+        join_segments(parts, out, how, None, "x" * 3000)
     assert list(out.parent.iterdir()) == []

@@ -24,7 +24,7 @@ from impasto.core.knobs import knobs_to_dict
 from impasto.core.recipe import Recipe
 from impasto.pipeline import load_recipe
 from impasto.pipeline.rerun import rerun_request, restore_threads
-from impasto.video.output import is_film
+from impasto.stylize_video.output import is_video_file
 
 
 @click.command("rerun", cls=ContextCommand)
@@ -46,7 +46,7 @@ def rerun(ctx: click.Context) -> int:
     The pictures are looked for where they were, and beside PICTURE.
     """
     painting, voice = ctx.params["painting"], reporter_from_flags(ctx)
-    if is_film(painting):
+    if is_video_file(painting):
         raise InputError(f"{painting} is a film: impasto show {painting} says its command.")
     recipe = load_recipe(painting)
     request = rerun_request(painting, content=ctx.params["content"], styles=ctx.params["styles"])

@@ -19,10 +19,10 @@ from impasto.core.request import BACKGROUND_MODES
 from impasto.metrics.edge_report import format_edge_report as structure_told
 from impasto.pipeline import load_recipe as recipe_in
 from impasto.pipeline.region_options import format_region
-from impasto.video.image_sequence import NUMBER
-from impasto.video.options import Take
-from impasto.video.output import is_film
-from impasto.video.output import recipe_in as film_recipe_in
+from impasto.stylize_video.image_sequence import NUMBER
+from impasto.stylize_video.options import VideoOptions
+from impasto.stylize_video.output import is_video_file
+from impasto.stylize_video.output import read_recipe as film_recipe_in
 
 COLOR_FLAGS = tuple(
     (f"--{name.replace('_', '-')}", name)
@@ -38,7 +38,7 @@ OPTIONS_SHOWN_ELSEWHERE = ("regions", "labels", "style_labels")
 def show(painting: str, as_json: bool) -> None:
     """Say how OUT was made: pictures, knobs, versions, and the command that repeats it."""
     voice = Reporter(as_json=as_json)
-    recipe = film_recipe_in(painting) if is_film(painting) else recipe_in(painting)
+    recipe = film_recipe_in(painting) if is_video_file(painting) else recipe_in(painting)
     voice.print_json(dataclasses.asdict(recipe))
     for label, text in _recipe_rows(recipe):
         voice.print_result(f"{label:<10}{text}".rstrip())
@@ -98,7 +98,7 @@ def command_line(recipe: Recipe, output: str) -> list[str]:
 def _video_args(recipe: Recipe) -> list[str]:
     """The words that say how a film is made, those that are usual left out."""
     words = []
-    for field in dataclasses.fields(Take) if recipe.film else ():
+    for field in dataclasses.fields(VideoOptions) if recipe.film else ():
         value, flag = recipe.film["take"][field.name], f"--{field.name.replace('_', '-')}"
         if value == field.default:
             continue

@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 
 from impasto.cli.flags import DEVICES, dataclass_from_flags, reporter_flags, reporter_from_flags
 from impasto.cli.knob_flags import KnobCommand, knobs_from_flags
-from impasto.train import LESSONS, find
+from impasto.train import TASKS, get_task
 from impasto.weights.model_files import MODEL_TITLES
 
 TRAIN_FLAG_SECTIONS = {
@@ -29,7 +29,7 @@ class TaskCommand(KnobCommand):
     sections: ClassVar[Mapping[str, Sequence[str]]] = TRAIN_FLAG_SECTIONS
 
     def knob_class(self, ctx: click.Context) -> type:
-        return find(str(self.name)).knobs
+        return get_task(str(self.name)).knobs
 
     def knobs_heading(self, ctx: click.Context) -> str:
         return "Lesson"
@@ -39,27 +39,27 @@ class TaskGroup(click.Group):
     """A command for each lesson; its module is imported when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(LESSONS)
+        return list(TASKS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return _make_command(cmd_name) if cmd_name in LESSONS else None
+        return _make_command(cmd_name) if cmd_name in TASKS else None
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0] not in (*LESSONS, "-h", "--help") and not ctx.resilient_parsing:
+        if args and args[0] not in (*TASKS, "-h", "--help") and not ctx.resilient_parsing:
             if args[0].startswith("-"):
-                names = ", ".join(LESSONS)
+                names = ", ".join(TASKS)
                 raise click.UsageError(
                     f"Say first what is to be trained, then the flags: there is {names}.", ctx
                 )
-            find(args[0])
+            get_task(args[0])
         return super().parse_args(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Names"):
-            formatter.write_dl([(name, f"Teach {MODEL_TITLES[name]}.") for name in LESSONS])
+            formatter.write_dl([(name, f"Teach {MODEL_TITLES[name]}.") for name in TASKS])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        return [CompletionItem(name) for name in LESSONS if name.startswith(incomplete)]
+        return [CompletionItem(name) for name in TASKS if name.startswith(incomplete)]
 
 
 @click.group("train", cls=TaskGroup, subcommand_metavar="NAME …")
@@ -82,7 +82,7 @@ FOLDER_HELP = {
 
 
 def _make_command(name: str) -> click.Command:
-    lesson = find(name)
+    lesson = get_task(name)
     about = (inspect.getdoc(lesson) or "").partition("\n\n")[0]
     first, second = lesson.flags
 

@@ -27,9 +27,9 @@ from impasto.cli.watchers import (
 from impasto.cli.words import format_duration
 from impasto.core.errors import InputError, InterruptedRun
 from impasto.pictures import atomic_write, check_writable
-from impasto.train import find
-from impasto.train.fit import checkpoint_for, prepare, teach, unreadable_anywhere
-from impasto.train.trainer import CHECKPOINT_SECONDS, Loop, Progress, Taught
+from impasto.train import get_task
+from impasto.train.fit import checkpoint_for, prepare, train, unreadable_images_of_all_ranks
+from impasto.train.trainer import CHECKPOINT_SECONDS, Trainer, Progress, TrainResult
 
 MODEL_SUFFIX = ".safetensors"
 MAX_LISTED_PICTURES = 10
@@ -133,7 +133,7 @@ def run_training(options: TrainOptions, reporter: Reporter) -> int:
 
 def _read_captions(options: TrainOptions) -> tuple[dict[str, str] | None, list[str]]:
     """Captions of the pictures, for a lesson that wants them, and what is to be said of them."""
-    if not find(options.name).wants_captions:
+    if not get_task(options.name).needs_captions:
         return None, []
     from impasto.advise.describe.captions import make_captions
 
@@ -142,7 +142,7 @@ def _read_captions(options: TrainOptions) -> tuple[dict[str, str] | None, list[s
 
 
 @contextlib.contextmanager
-def _lock_output(trainer: Loop, output: Path) -> Iterator[None]:
+def _lock_output(trainer: Trainer, output: Path) -> Iterator[None]:
     """No other training writes this model; of several processes, the one that writes asks."""
     with exclusive_run(output, "training") if trainer.accelerator.is_main_process else _no_lock():
         yield
@@ -159,7 +159,7 @@ class _TrainRun:
         self,
         options: TrainOptions,
         reporter: Reporter,
-        trainer: Loop,
+        trainer: Trainer,
         is_resumed: bool,
         notes: Sequence[str],
     ) -> None:
@@ -171,8 +171,8 @@ class _TrainRun:
             is_resumed,
         )
         self.is_main = bool(trainer.accelerator.is_main_process)
-        self.unreadable = unreadable_anywhere(trainer)
-        self.preview_every = options.preview_every or max(1, trainer.lesson.course.steps // 20)
+        self.unreadable = unreadable_images_of_all_ranks(trainer)
+        self.preview_every = options.preview_every or max(1, trainer.task.config.steps // 20)
         self.preview_writers: list[Callable[[Any, int], None]] = []
         self.tensorboard: TensorBoardWriter | None = None
 
@@ -193,7 +193,7 @@ class _TrainRun:
             self._report(taught)
         return 0 if taught.finished else InterruptedRun.exit_code
 
-    def _fit(self, bar: ProgressBar) -> Taught:
+    def _fit(self, bar: ProgressBar) -> TrainResult:
         def watch(progress: Progress) -> None:
             terms = ", ".join(f"{n} {v:.3g}" for n, v in progress.terms.items())
             left = f"{format_duration(progress.remaining)} left"
@@ -206,7 +206,7 @@ class _TrainRun:
             ):
                 self._write_previews(progress)
 
-        return teach(
+        return train(
             self.trainer, Path(self.options.output), self.options.note, watch, self.options.license
         )
 
@@ -228,10 +228,10 @@ class _TrainRun:
             self.preview_writers.append(self.tensorboard.add)
 
     def _report_pictures(self) -> None:
-        albums = self.trainer.lesson.albums
+        albums = self.trainer.task.datasets
         counts = " and ".join(f"{len(album)} {album.role}" for album in albums)
         self.reporter.info(f"Teaching {self.options.name} from {counts}.")
-        for note in (*self.notes, *self.trainer.lesson.remarks):
+        for note in (*self.notes, *self.trainer.task.notes):
             self.reporter.info(note)
         if self.is_main and self.unreadable:
             self.reporter.warn(
@@ -239,7 +239,7 @@ class _TrainRun:
             )
 
     def _report_plan(self) -> None:
-        course, loop = self.trainer.lesson.course, self.trainer
+        course, loop = self.trainer.task.config, self.trainer
         place, output = loop.checkpoint, self.options.output
         if self.is_resumed:
             self.reporter.info(f"Going on after step {loop.step} of {course.steps}.")
@@ -250,10 +250,10 @@ class _TrainRun:
         elif loop.spared:
             self.reporter.info(f"An unfinished run of {output} lies here; --resume continues it.")
         with spinner(self.reporter, "Measuring the time of a step"):
-            seconds = loop.estimate()
+            seconds = loop.estimate_seconds()
         processes = f", {loop.share.count} processes" if loop.share.count > 1 else ""
         self.reporter.info(
-            f"{course.steps - loop.step} steps of {course.batch} pictures of {course.side} px, "
+            f"{course.steps - loop.step} steps of {course.batch_size} pictures of {course.crop_size} px, "
             f"{loop.precision} on {loop.accelerator.device}{processes}: about "
             f"{format_duration(seconds)}."
         )
@@ -267,20 +267,20 @@ class _TrainRun:
 
     def _report_late_failures(self) -> None:
         """Name the pictures that only proved damaged when they were needed."""
-        now = unreadable_anywhere(self.trainer)
+        now = unreadable_images_of_all_ranks(self.trainer)
         late = {path: reason for path, reason in now.items() if path not in self.unreadable}
         self.unreadable = now
         if self.is_main and late:
             self.reporter.warn(f"Left out later, for they are damaged: {_format_unreadable(late)}.")
 
-    def _report(self, result: Taught) -> None:
-        output, steps = self.options.output, self.trainer.lesson.course.steps
+    def _report(self, result: TrainResult) -> None:
+        output, steps = self.options.output, self.trainer.task.config.steps
         if result.finished:
             early = f" of {steps}, for it was enough," if result.step < steps else ""
             self.reporter.info(
                 f"Taught {result.step} steps{early} in {format_duration(result.seconds)}."
             )
-            said, beware = self.trainer.lesson.closing()
+            said, beware = self.trainer.task.summary()
             if said:
                 (self.reporter.warn if beware else self.reporter.info)(said)
             self.reporter.print_result(output)

@@ -34,10 +34,10 @@ from impasto.core.progress import EtaEstimator, ProgressEvent
 from impasto.methods import get_method
 from impasto.metrics.video import VIDEO_METRICS
 from impasto.pictures import write
-from impasto.video.image_sequence import is_pictures, is_still
-from impasto.video.options import Take
-from impasto.video.runner import Film, Job
-from impasto.video.stylize_video import DEFAULT_METHOD, make_evaluator, plan_video
+from impasto.stylize_video.image_sequence import is_image_sequence, is_still_image
+from impasto.stylize_video.options import VideoOptions
+from impasto.stylize_video.runner import VideoResult, VideoJob
+from impasto.stylize_video.stylize_video import DEFAULT_METHOD, make_evaluator, plan_video
 from impasto.weights.registry import REGISTRY
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -185,7 +185,7 @@ def video(ctx: click.Context) -> int:
             content,
             styles,
             flags["output"],
-            dataclass_from_flags(Take, ctx),
+            dataclass_from_flags(VideoOptions, ctx),
             method=flags["method"],
             **asked,
             **knobs_from_flags(ctx),
@@ -211,12 +211,12 @@ def _split_content_and_styles(
         return content, styles
     if "prompt" not in get_method(method).card.supports:
         raise click.UsageError("Missing argument 'STYLE…'.")
-    return (DEFAULT_PROMPT_SIZE, [content]) if is_still(content) else (content, [])
+    return (DEFAULT_PROMPT_SIZE, [content]) if is_still_image(content) else (content, [])
 
 
-def _show_plan(job: Job, reporter: Reporter) -> None:
+def _show_plan(job: VideoJob, reporter: Reporter) -> None:
     """The plan in a line, then what is worth knowing before waiting."""
-    facts, plan = job.source.facts, job.plan
+    facts, plan = job.source.info, job.plan
     styles = " and ".join(Path(style.name).name for style in job.request.styles)
     manner = f"in the manner of {styles}" if styles else "from words"
     reporter.info(
@@ -232,21 +232,21 @@ def _show_plan(job: Job, reporter: Reporter) -> None:
         reporter.warn(warning)
 
 
-def _format_total_time(job: Job) -> str:
+def _format_total_time(job: VideoJob) -> str:
     """How long it takes in all, where the plan's time is that of any frame."""
     if "prompt" not in job.request.method.card.supports:
         return ""
-    return f"about {format_duration(job.source.facts.frames * job.plan.forecast.seconds)}, "
+    return f"about {format_duration(job.source.info.frames * job.plan.forecast.seconds)}, "
 
 
-def _run_job(job: Job, resume: bool, reporter: Reporter) -> Film:
+def _run_job(job: VideoJob, resume: bool, reporter: Reporter) -> VideoResult:
     with ProgressBar(reporter, "Painting") as meter:
         try:
             return job.run(
                 resume=resume,
-                watch=_FrameProgressCallback(meter),
+                callback=_FrameProgressCallback(meter),
                 gauge=make_evaluator(job),
-                say=reporter.info,
+                on_message=reporter.info,
             )
         except KeyboardInterrupt as error:  # the second one: at once
             raise InterruptedRun(
@@ -276,7 +276,7 @@ class _FrameProgressCallback:
         )
 
 
-def _report(result: Film, output: str, reporter: Reporter) -> None:
+def _report(result: VideoResult, output: str, reporter: Reporter) -> None:
     recipe = result.recipe
     if recipe.finished:
         reporter.info(
@@ -307,6 +307,6 @@ def _report(result: Film, output: str, reporter: Reporter) -> None:
 
 def _preview_path(output: Path) -> Path:
     """Where a preview of an output goes."""
-    if is_pictures(str(output)):
+    if is_image_sequence(str(output)):
         return output.parent.with_name(f"{output.parent.name}.preview.png")
     return output.with_name(f"{output.stem}.preview.png")

@@ -13,14 +13,14 @@ from pathlib import Path
 from torch import Tensor
 
 from impasto.core.errors import InputError
-from impasto.metrics.temporal import Truth
+from impasto.metrics.temporal import TrueFlow
 from impasto.metrics.video import VideoEvaluator
 from impasto.ops.flow_estimation import read_flow
 from impasto.ops.warping import compose_flows
 from impasto.pictures import as_picture
-from impasto.video.open_source import opened
-from impasto.video.options import Take
-from impasto.video.shot_detection import shots
+from impasto.stylize_video.open_source import open_source
+from impasto.stylize_video.options import VideoOptions
+from impasto.stylize_video.shot_detection import detect_shots
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,14 @@ def evaluate_video(
     several = [as_picture(style, f"style {i}") for i, style in enumerate(styles, start=1)]
     truth = _load_true_flow(flow_truth) if flow_truth else None
     gauge = VideoEvaluator(several, style_weights, flow=flow, size=size, true_flow=truth)
-    film, painting = (opened(each, Take(), None) for each in (content, result))
-    shape, other = ((f.facts.height, f.facts.width) for f in (film, painting))
+    film, painting = (open_source(each, VideoOptions(), None) for each in (content, result))
+    shape, other = ((f.info.height, f.info.width) for f in (film, painting))
     if abs(shape[0] * other[1] - shape[1] * other[0]) > 2 * max(*shape, *other):
         raise InputError(
             f"{result} has {other[1]} x {other[0]} px and {content} {shape[1]} x {shape[0]}: "
             "they are not of the same shape, so one is no painting of the other."
         )
-    painted, originals = painting.frames(), shots(film.frames())
+    painted, originals = painting.frames(), detect_shots(film.frames())
     count = more = 0
     for frame, cut in originals:
         shown = next(painted, None)
@@ -85,7 +85,7 @@ def evaluate_video(
         gauge.update(frame.pixels, shown.pixels)
         count += 1
         if callback:
-            callback(count, film.facts.frames)
+            callback(count, film.info.frames)
     if count < 2:
         raise InputError(f"{result} and {content} have {count} frame in common: nothing moves.")
     if more > 1 or next(painted, None) is not None:
@@ -96,7 +96,7 @@ def evaluate_video(
     return VideoScores(result, count, gauge.compute())
 
 
-def _load_true_flow(folder: str) -> Truth:
+def _load_true_flow(folder: str) -> TrueFlow:
     """The true flows in a folder, joined from frame to frame."""
     files = sorted(f for f in Path(folder).glob("*") if f.suffix in (".flo", ".npz"))
     if not files:

@@ -21,18 +21,18 @@ from torch import Tensor
 
 from impasto.core.picture import Pixels
 from impasto.ops.convert import as_tensor
-from impasto.ops.flow_estimation import Flow
+from impasto.ops.flow_estimation import FlowEstimator
 from impasto.ops.warping import fit_gain_offset, reliability_mask, resize_flow, warp
 from impasto.pictures import fit_long_side, resize
 
-DISTANCES = (1, 5)
+FRAME_DISTANCES = (1, 5)
 """In frames."""
 DRIFTS = 5
 """Every so many frames a painting is compared with the first one of its shot."""
-LEAST = 0.1
+MIN_VALID_FRACTION = 0.1
 """Share of the pixels that must be seen in both frames for them to be compared."""
 
-MEASURES = {
+TEMPORAL_METRICS = {
     "warping_1": "warping error at 1 frame: flicker",
     "warping_5": "warping error at 5 frames: what swims",
     "drift": "warping error against the first frame of a shot",
@@ -41,7 +41,7 @@ MEASURES = {
 }
 """What :meth:`Gauge.measures` gives. Errors are in 0..1, the range of pixels; less is steadier."""
 
-Truth: TypeAlias = "Callable[[int, int], Tensor | None]"
+TrueFlow: TypeAlias = "Callable[[int, int], Tensor | None]"
 """The flow (1, 2, H, W) from a frame to a later one, by their numbers, if it is known."""
 
 
@@ -52,7 +52,7 @@ class _Moment:
     painted: Tensor
 
 
-class Gauge:
+class TemporalError:
     """Measures a film while it is painted. Memory is that of seven frames.
 
     Args:
@@ -63,7 +63,7 @@ class Gauge:
     """
 
     def __init__(
-        self, flow: Flow, *, size: int | None = None, every: int = 1, truth: Truth | None = None
+        self, flow: FlowEstimator, *, size: int | None = None, every: int = 1, truth: TrueFlow | None = None
     ) -> None:
         self._flow, self._size, self._every, self._truth = flow, size, every, truth
         self._past: dict[int, _Moment] = {}
@@ -72,45 +72,45 @@ class Gauge:
         self._seen: list[float] = []
         self._count = 0
 
-    def begin(self) -> None:
+    def start_shot(self) -> None:
         """A new shot starts: nothing is compared across it."""
         self._past.clear()
         self._first = None
 
     @torch.inference_mode()
-    def add(self, frame: Pixels, painted: Pixels) -> None:
+    def update(self, frame: Pixels, painted: Pixels) -> None:
         """The next frame of the film (H, W, 3), and its painting, of any size of that shape."""
         number = self._count
         self._count += 1
         since = number - self._first.number if self._first else 0
         drifts = since % (DRIFTS * self._every) == 0
-        if not drifts and all((number + d) % self._every for d in (0, *DISTANCES)):
+        if not drifts and all((number + d) % self._every for d in (0, *FRAME_DISTANCES)):
             return  # nothing is compared with it
         height, width = painted.shape[:2]
         size = fit_long_side(height, width, min(self._size or 30_000, max(height, width)))
         film, seen = (np.asarray(resize(each, *size)) for each in (frame, painted))
         now = _Moment(number, film, as_tensor(seen))
         if number % self._every == 0:
-            for distance in DISTANCES:
+            for distance in FRAME_DISTANCES:
                 if number - distance in self._past:
                     self._compare(f"warping_{distance}", now, self._past[number - distance])
         if self._first is None:
             self._first = now
         elif drifts:
             self._compare("drift", now, self._first)
-        kept = (m for m in self._past.values() if m.number > number - max(DISTANCES))
+        kept = (m for m in self._past.values() if m.number > number - max(FRAME_DISTANCES))
         self._past = {m.number: m for m in (*kept, now)}
 
-    def measures(self) -> dict[str, float]:
-        """What was measured so far, of :data:`MEASURES`; what could not be is left out."""
+    def compute(self) -> dict[str, float]:
+        """What was measured so far, of :data:`TEMPORAL_METRICS`; what could not be is left out."""
         found = {
             name: math.sqrt(sum(self._squares[name]) / len(self._squares[name]))
-            for name in MEASURES
+            for name in TEMPORAL_METRICS
             if name in self._squares
         }
         if self._seen:
             found["seen"] = sum(self._seen) / len(self._seen)
-        return {name: found[name] for name in MEASURES if name in found}
+        return {name: found[name] for name in TEMPORAL_METRICS if name in found}
 
     def _compare(self, name: str, now: _Moment, then: _Moment) -> None:
         """The error of two moments of a shot, in the place of the one that the flow starts from."""
@@ -122,7 +122,7 @@ class Gauge:
             flow = resize_flow(true, *now.painted.shape[2:])
         known = reliability_mask(flow, self._flow(then.frame, now.frame))
         share = float(known.mean())
-        if share < LEAST:
+        if share < MIN_VALID_FRACTION:
             return
         film, brought = as_tensor(now.frame), warp(as_tensor(then.frame), flow)
         lit = fit_gain_offset(brought, film, known)

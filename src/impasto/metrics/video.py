@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from impasto.core.picture import Picture, Pixels
 from impasto.metrics.evaluator import Evaluator
-from impasto.metrics.temporal import MEASURES, Gauge, Truth
-from impasto.ops.flow_estimation import DIS, find
+from impasto.metrics.temporal import TEMPORAL_METRICS, TemporalError, TrueFlow
+from impasto.ops.flow_estimation import DIS, get_flow_estimator
 
 STYLE_METRICS = {
     "style_error": "style error on SqueezeNet, of a few frames; 1 is the unstyled film"
 }
-VIDEO_METRICS: Mapping[str, str] = {**MEASURES, **STYLE_METRICS}
+VIDEO_METRICS: Mapping[str, str] = {**TEMPORAL_METRICS, **STYLE_METRICS}
 """Name → what it is, in the order of a table."""
 FIRST_STYLE_FRAME = 6
 """Frame at which the style is looked at first; then after twice as many, and ever more rarely."""
@@ -42,11 +42,11 @@ class VideoEvaluator:
         flow: str = "auto",
         size: int | None = 320,
         frame_step: int = 1,
-        true_flow: Truth | None = None,
+        true_flow: TrueFlow | None = None,
     ) -> None:
         self._styles, self._style_weights = tuple(styles), tuple(style_weights)
-        self._temporal_metrics = Gauge(
-            find(flow) or DIS(), size=size, every=frame_step, truth=true_flow
+        self._temporal_metrics = TemporalError(
+            get_flow_estimator(flow) or DIS(), size=size, every=frame_step, truth=true_flow
         )
         self._evaluator: Evaluator | None = None
         self._style_errors: list[float] = []
@@ -54,11 +54,11 @@ class VideoEvaluator:
 
     def start_shot(self) -> None:
         """A new shot starts: nothing is compared across it."""
-        self._temporal_metrics.begin()
+        self._temporal_metrics.start_shot()
 
     def update(self, frame: Pixels, stylized: Pixels) -> None:
         """The next frame of the film (H, W, 3) in 0..1, and its painting, of any size."""
-        self._temporal_metrics.add(frame, stylized)
+        self._temporal_metrics.update(frame, stylized)
         if self._frame_count == self._next_style_frame:
             self._measure_style(frame, stylized)
             self._next_style_frame = max(
@@ -68,7 +68,7 @@ class VideoEvaluator:
 
     def compute(self) -> dict[str, float]:
         """What was measured so far, of :data:`VIDEO_METRICS`; what could not be is left out."""
-        found = self._temporal_metrics.measures()
+        found = self._temporal_metrics.compute()
         if self._style_errors:
             found["style_error"] = sum(self._style_errors) / len(self._style_errors)
         return found

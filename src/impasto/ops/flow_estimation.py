@@ -23,9 +23,9 @@ from impasto.ops.convert import as_tensor
 from impasto.ops.warping import resize_flow
 from impasto.pictures import fit_long_side, resize
 
-SEEN = 640
+ESTIMATION_SIDE_PX = 640
 """Long side in pixels at which motion is looked for. That of larger frames is enlarged."""
-LEAST = 24
+MIN_SIDE_PX = 24
 """Short side in pixels below which nothing moves: DIS fails there."""
 GRAY = np.array([0.299, 0.587, 0.114], np.float32)
 """Shares of the colors in what DIS looks at (BT.601)."""
@@ -35,7 +35,7 @@ RAFT_SIDE = 128
 """Shortest side in pixels that RAFT takes."""
 
 
-class Flow(Protocol):
+class FlowEstimator(Protocol):
     """Finds the motion between two frames."""
 
     @property
@@ -52,7 +52,7 @@ class Flow(Protocol):
         ...
 
 
-def find(flow: str, device: str = "cpu") -> Flow | None:
+def get_flow_estimator(flow: str, device: str = "cpu") -> FlowEstimator | None:
     """Who is asked for: "auto" or "dis", "none", or the file of a RAFT checkpoint.
 
     Raises:
@@ -89,10 +89,10 @@ class DIS:
         self._dis: Any = cv2.DISOpticalFlow.create(preset)
 
     def __call__(self, first: Pixels, second: Pixels) -> Tensor:
-        """See :class:`Flow`."""
+        """See :class:`FlowEstimator`."""
         height, width = _size(first, second)
-        small = _seen(height, width)
-        if min(small) < LEAST:
+        small = _estimation_size(height, width)
+        if min(small) < MIN_SIDE_PX:
             return torch.zeros(1, 2, height, width)
         gray = [np.uint8(np.rint(255 * (_at(f, small) @ GRAY).clip(0, 1))) for f in (first, second)]
         found = torch.from_numpy(self._dis.calc(*gray, None))
@@ -137,9 +137,9 @@ class RAFT:
 
     @torch.inference_mode()
     def __call__(self, first: Pixels, second: Pixels) -> Tensor:
-        """See :class:`Flow`."""
+        """See :class:`FlowEstimator`."""
         height, width = _size(first, second)
-        small = _seen(height, width)
+        small = _estimation_size(height, width)
         frames = torch.cat([as_tensor(_at(f, small)) for f in (first, second)]).to(self._device)
         h, w = small
         beyond = (0, max(-w % 8, RAFT_SIDE - w), 0, max(-h % 8, RAFT_SIDE - h))
@@ -191,8 +191,8 @@ def _size(first: Pixels, second: Pixels) -> tuple[int, int]:
     return first.shape[0], first.shape[1]
 
 
-def _seen(height: int, width: int) -> tuple[int, int]:
-    return fit_long_side(height, width, min(SEEN, max(height, width)))
+def _estimation_size(height: int, width: int) -> tuple[int, int]:
+    return fit_long_side(height, width, min(ESTIMATION_SIDE_PX, max(height, width)))
 
 
 def _at(frame: Pixels, size: tuple[int, int]) -> Pixels:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from impasto.core.picture import Pixels
 from impasto.ops.convert import as_tensor
-from impasto.ops.flow_estimation import Flow
+from impasto.ops.flow_estimation import FlowEstimator
 from impasto.ops.warping import (
     GainOffset,
     fit_gain_offset,
@@ -19,50 +19,50 @@ from impasto.ops.warping import (
     warp,
 )
 
-AGREE = 0.1
+MAX_FLOW_ERROR_PX = 0.1
 """Two frames that differ by this along the flow, in 0..1, are trusted 1 / e."""
 
 
 @dataclass(frozen=True)
-class Followed:
+class MotionMatch:
     """The way from a frame back to an earlier one.
 
     Attributes:
-        back: the flow, (1, 2, H, W).
-        trust: (1, 1, H, W), 0 to 1, with soft edges: the flow comes back to where it was (Ruder et
+        flow: the flow, (1, 2, H, W).
+        confidence: (1, 1, H, W), 0 to 1, with soft edges: the flow comes back to where it was (Ruder et
             al. 2016, eq. 3), and the frames then agree, but for a change of the light. It goes to
             the boundaries of motion: where they are wrong, the frames do not agree.
-        sure: the same without those boundaries (eq. 4).
-        light: how it changed.
+        reliable: the same without those boundaries (eq. 4).
+        brightness: how it changed.
     """
 
-    back: Tensor
-    trust: Tensor
-    sure: Tensor
-    light: GainOffset
+    flow: Tensor
+    confidence: Tensor
+    reliable: Tensor
+    brightness: GainOffset
 
 
-def follow(frame: Pixels, before: Pixels, flow: Flow) -> Followed:
+def match_motion(frame: Pixels, before: Pixels, flow: FlowEstimator) -> MotionMatch:
     """Find what a frame (H, W, 3) in 0..1 shows of an earlier one of the same size."""
     back, ahead = flow(frame, before), flow(before, frame)
     known = in_bounds(back) & forward_backward_consistent(back, ahead)
     inside = (known & ~motion_boundaries(back)).to(back.dtype)
     now, then = as_tensor(frame), warp(as_tensor(before), back)
     lit = fit_gain_offset(then, now, inside)
-    agree = _alike(lit(then), now)
-    return Followed(back, _soft(known) * agree, inside * agree, lit)
+    agree = _similarity(lit(then), now)
+    return MotionMatch(back, _smooth_mask(known) * agree, inside * agree, lit)
 
 
-def mean(picture: Tensor, radius: int) -> Tensor:
+def box_mean(picture: Tensor, radius: int) -> Tensor:
     """Of a square around each pixel of (N, C, H, W)."""
     return F.avg_pool2d(picture, 2 * radius + 1, 1, radius, count_include_pad=False)
 
 
-def _alike(then: Tensor, now: Tensor) -> Tensor:
+def _similarity(then: Tensor, now: Tensor) -> Tensor:
     """How far two frames agree (1, 1, H, W), 0 to 1, around each pixel: grain counts less."""
-    return (mean((then - now).abs().mean(1, keepdim=True), 2) / AGREE).square().neg().exp()
+    return (box_mean((then - now).abs().mean(1, keepdim=True), 2) / MAX_FLOW_ERROR_PX).square().neg().exp()
 
 
-def _soft(known: Tensor) -> Tensor:
+def _smooth_mask(known: Tensor) -> Tensor:
     """Trust (1, 1, H, W) in 0..1 that begins softly, a pixel inside of what is known."""
-    return mean(-F.max_pool2d(-known.float(), 3, 1, 1), 1)
+    return box_mean(-F.max_pool2d(-known.float(), 3, 1, 1), 1)

@@ -20,22 +20,22 @@ from torch import Tensor
 
 from impasto.core.errors import InputError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-DAMAGE = (
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+READ_ERRORS = (
     *(OSError, ValueError, TypeError, IndexError, SyntaxError, EOFError),
     *(struct.error, zlib.error, Image.DecompressionBombError),
 )
 """What Pillow raises on files that are damaged, or no pictures, or made to harm."""
-ZOOM = 1.5
+MAX_ZOOM = 1.5
 """The short side of what is cut out is 1 / ZOOM to 1 times that of the picture."""
 
 
-class Album:
+class ImageDataset:
     """Pictures in folders, as batches of random crops.
 
     Args:
         folders: searched with their subfolders; a file is an album of one.
-        side: of the square crops, in pixels.
+        crop_size: of the square crops, in pixels.
         seed: of the crops.
         role: "photos" or "styles": what messages call them.
 
@@ -47,15 +47,15 @@ class Album:
     """
 
     def __init__(
-        self, folders: Iterable[str | os.PathLike[str]], side: int, seed: int, role: str
+        self, folders: Iterable[str | os.PathLike[str]], crop_size: int, seed: int, role: str
     ) -> None:
-        self.side, self.role = side, role
+        self.side, self.role = crop_size, role
         self.seed = [seed, *role.encode()]
         self.unreadable: dict[Path, str] = {}
         self.files = [f for folder in folders for f in self._found(Path(folder))]
         for file in list(self.files):
-            if (reason := _why_unreadable(file)) is not None:
-                self._leave_out(file, reason)
+            if (reason := _read_error(file)) is not None:
+                self._exclude(file, reason)
         self._order: dict[int, np.ndarray[tuple[int, ...], np.dtype[np.int64]]] = {}
         self._ahead = ThreadPoolExecutor(1)
         self._next: tuple[tuple[int, int], Future[Tensor]] | None = None
@@ -81,9 +81,9 @@ class Album:
             return [folder]
         if not folder.is_dir():
             raise InputError(f"There is no folder {folder}: name one with {self.role} in it.")
-        files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES)
+        files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES)
         if not files:
-            raise InputError(f"{folder} holds no pictures ({', '.join(SUFFIXES)}).")
+            raise InputError(f"{folder} holds no pictures ({', '.join(IMAGE_SUFFIXES)}).")
         return files
 
     def _read(self, step: int, size: int) -> Tensor:
@@ -93,7 +93,7 @@ class Album:
     def _crop(self, turn: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
         """The crop of one turn; a round through the album shows every picture once."""
         rounds, place = divmod(turn, len(self.files))
-        order = self._order_of(rounds)
+        order = self._epoch_order(rounds)
         random = np.random.default_rng([*self.seed, 1, turn])
         for k in range(len(self.files)):
             file = self.files[order[(place + k) % len(self.files)]]
@@ -101,12 +101,12 @@ class Album:
                 continue
             try:
                 with Image.open(file) as picture:
-                    return _cut(picture, self.side, random)
-            except DAMAGE as error:
+                    return _crop_image(picture, self.side, random)
+            except READ_ERRORS as error:
                 self.unreadable[file] = str(error)
-        raise self._empty()
+        raise self._empty_error()
 
-    def _order_of(self, rounds: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+    def _epoch_order(self, rounds: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
         """The order of one round; the last one is kept. Two threads may ask at once."""
         order = self._order.get(rounds)
         if order is None:
@@ -114,46 +114,46 @@ class Album:
             self._order = {rounds: order}
         return order
 
-    def look_through(self) -> None:
+    def check_all(self) -> None:
         """Decode every picture once, and leave out those that are damaged further on.
 
         Raises:
             InputError: none is left.
         """
         for file in list(self.files):
-            if (reason := _why_unreadable(file, whole=True)) is not None:
-                self._leave_out(file, reason)
+            if (reason := _read_error(file, whole=True)) is not None:
+                self._exclude(file, reason)
         self._check()
 
-    def leave_out(self, file: Path, reason: str) -> None:
+    def exclude(self, file: Path, reason: str) -> None:
         """Do without a picture.
 
         Raises:
             InputError: none is left.
         """
-        self._leave_out(file, reason)
+        self._exclude(file, reason)
         self._check()
 
-    def _leave_out(self, file: Path, reason: str) -> None:
+    def _exclude(self, file: Path, reason: str) -> None:
         self.unreadable[file] = reason
         self.files.remove(file)
 
     def _check(self) -> None:
         if not self.files:
-            raise self._empty()
+            raise self._empty_error()
 
-    def _empty(self) -> InputError:
+    def _empty_error(self) -> InputError:
         named = "; ".join(f"{f}: {reason}" for f, reason in list(self.unreadable.items())[:3])
         return InputError(f"None of the {self.role} can be read ({named}).")
 
 
-def _cut(
+def _crop_image(
     picture: Image.Image, side: int, random: np.random.Generator
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     """A random square of the picture, mirrored half of the time, as (side, side, 3)."""
     picture.draft("RGB", (2 * side, 2 * side))
     picture = picture.convert("RGB")
-    edge = min(picture.size) / random.uniform(1, ZOOM)
+    edge = min(picture.size) / random.uniform(1, MAX_ZOOM)
     left, top = (random.uniform(0, length - edge) for length in picture.size)
     box = (left, top, left + edge, top + edge)
     crop = picture.resize((side, side), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
@@ -161,13 +161,13 @@ def _cut(
     return values[:, ::-1] if random.random() < 0.5 else values
 
 
-def _why_unreadable(file: Path, whole: bool = False) -> str | None:
+def _read_error(file: Path, whole: bool = False) -> str | None:
     """Why a file is no picture, by its head or by all of it; None if it is one."""
     try:
         with Image.open(file) as picture:
             width, height = picture.size
             if whole:
                 picture.load()
-    except DAMAGE as error:
+    except READ_ERRORS as error:
         return str(error)
     return None if min(width, height) > 1 else f"only {width} x {height} pixels"

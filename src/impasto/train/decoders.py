@@ -22,8 +22,8 @@ from impasto.losses.total_variation import out_of_gamut, total_variation
 from impasto.nets.decoder import INVERSION_WIDTHS, POOLED_LAYERS, Decoder, max_pool_indices
 from impasto.nets.vgg import VGG, move_network
 from impasto.ops.padding import pad, unpad
-from impasto.train.dataset import Album
-from impasto.train.task import Course, Lesson, Share
+from impasto.train.dataset import ImageDataset
+from impasto.train.task import TrainConfig, TrainingTask, Rank
 from impasto.weights import store
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -39,34 +39,34 @@ ALIGN = 16
 
 
 @dataclass(frozen=True)
-class AdaINCourse(Course):
+class AdaINDecoderConfig(TrainConfig):
     """The knobs."""
 
     encoder: str = knob("compact", "the encoder that is decoded", choices=ENCODERS)
-    judge: str = knob("oxford", "the encoder that the losses see with: a name or a file")
+    loss_network: str = knob("oxford", "the encoder that the losses see with: a name or a file")
     style_weight: float = knob(5.0, "weight of the style loss", low=0)
     identity_weight: float = knob(1.0, "weight of giving a picture back", low=0)
     tv: float = knob(0.1, "weight of the total variation", low=0)
 
 
-class AdaIN(Lesson):
+class AdaINDecoderTask(TrainingTask):
     """Teaches a decoder to paint content features that have the style's means and deviations."""
 
     name: ClassVar[str] = "adain"
-    knobs = AdaINCourse
-    wants_styles = True
+    knobs = AdaINDecoderConfig
+    needs_styles = True
 
     def __init__(
-        self, course: AdaINCourse, photos: Sequence[str], styles: Sequence[str], start: str
+        self, config: AdaINDecoderConfig, photos: Sequence[str], styles: Sequence[str], start: str
     ) -> None:
-        self.course: AdaINCourse = course
-        self.photos = Album(photos, course.side, course.seed, "photos")
-        self.styles = Album(styles, course.side, course.seed, "styles")
-        self.albums = (self.photos, self.styles)
-        self.encoder = VGG(store.load_encoder(course.encoder), map_features=False)
-        self.judge = VGG(store.load_encoder(course.judge))
-        torch.manual_seed(course.seed)
-        self.network = _drawn(Decoder(self.encoder.channels("conv4_1"), ADAIN_WIDTHS))
+        self.config: AdaINDecoderConfig = config
+        self.photos = ImageDataset(photos, config.crop_size, config.seed, "photos")
+        self.styles = ImageDataset(styles, config.crop_size, config.seed, "styles")
+        self.datasets = (self.photos, self.styles)
+        self.encoder = VGG(store.load_encoder(config.encoder), map_features=False)
+        self.judge = VGG(store.load_encoder(config.loss_network))
+        torch.manual_seed(config.seed)
+        self.network = _initialized(Decoder(self.encoder.channels("conv4_1"), ADAIN_WIDTHS))
         if start:
             self.network.load_state_dict(store.load_model(start, "adain").tensors)
 
@@ -75,8 +75,8 @@ class AdaIN(Lesson):
         move_network(self.encoder, device, precision)
         move_network(self.judge, device, precision)
 
-    def loss(self, network: nn.Module, step: int, share: Share) -> dict[str, Tensor]:
-        turn, size = step * share.count + share.index, self.course.batch
+    def loss(self, network: nn.Module, step: int, rank: Rank) -> dict[str, Tensor]:
+        turn, size = step * rank.count + rank.index, self.config.batch_size
         content, style = (a.batch(turn, size).to(self.device) for a in (self.photos, self.styles))
         frames = pad(content, ALIGN)
         with torch.no_grad():
@@ -94,10 +94,10 @@ class AdaIN(Lesson):
         unlike = [unexplained_variance(found[n][size:], f[:half]) for n, f in seen.items()]
         return {
             "content": unexplained_variance(again, wanted),
-            "style": self.course.style_weight * torch.stack(style_errors).mean(),
-            "identity": self.course.identity_weight
+            "style": self.config.style_weight * torch.stack(style_errors).mean(),
+            "identity": self.config.identity_weight
             * (PIXELS * F.mse_loss(same, content[:half]) + torch.stack(unlike).mean()),
-            "tv": self.course.tv * total_variation(painted),
+            "tv": self.config.tv * total_variation(painted),
             "gamut": 10 * out_of_gamut(painted),
         }
 
@@ -112,11 +112,11 @@ class AdaIN(Lesson):
         for style in styles[:, None]:
             wanted = adain(plain, self.encoder(style, ["conv4_1"])["conv4_1"].expand(6, -1, -1, -1))
             rows.append(torch.cat([style, unpad(self.network(wanted), *size)]))
-        return grid(rows)
+        return image_grid(rows)
 
-    def product(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
+    def model_tensors(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
         return self.network.state_dict(), {
-            "encoder": self.course.encoder,
+            "encoder": self.config.encoder,
             "encoder sha256": next(iter(self.encoder.digests.values())),
             "channels": self.network.channels,
             "widths": self.network.widths,
@@ -124,28 +124,28 @@ class AdaIN(Lesson):
 
 
 @dataclass(frozen=True)
-class WCTCourse(Course):
+class WCTDecoderConfig(TrainConfig):
     """The knobs."""
 
     encoder: str = knob("compact", "the encoder that is decoded", choices=ENCODERS)
 
 
-class WCT(Lesson):
+class WCTDecoderTask(TrainingTask):
     """Teaches five decoders, one for each level, to give pictures back."""
 
     name: ClassVar[str] = "wct"
-    knobs = WCTCourse
+    knobs = WCTDecoderConfig
 
     def __init__(
-        self, course: WCTCourse, photos: Sequence[str], styles: Sequence[str], start: str
+        self, config: WCTDecoderConfig, photos: Sequence[str], styles: Sequence[str], start: str
     ) -> None:
-        self.course: WCTCourse = course
-        self.photos = Album([*photos, *styles], course.side, course.seed, "photos")
-        self.albums = (self.photos,)
-        self.encoder = VGG(store.load_encoder(course.encoder), map_features=False)
-        self.judge = VGG(store.load_encoder(course.encoder))
-        torch.manual_seed(course.seed)
-        self.network: Decoders = _drawn(Decoders([self.encoder.channels(n) for n in LEVELS]))
+        self.config: WCTDecoderConfig = config
+        self.photos = ImageDataset([*photos, *styles], config.crop_size, config.seed, "photos")
+        self.datasets = (self.photos,)
+        self.encoder = VGG(store.load_encoder(config.encoder), map_features=False)
+        self.judge = VGG(store.load_encoder(config.encoder))
+        torch.manual_seed(config.seed)
+        self.network: DecoderBank = _initialized(DecoderBank([self.encoder.channels(n) for n in LEVELS]))
         if start:
             self.network.load_state_dict(store.load_model(start, "wct").tensors)
 
@@ -154,8 +154,8 @@ class WCT(Lesson):
         move_network(self.encoder, device, precision)
         move_network(self.judge, device, precision)
 
-    def loss(self, network: nn.Module, step: int, share: Share) -> dict[str, Tensor]:
-        turn, size = step * share.count + share.index, self.course.batch
+    def loss(self, network: nn.Module, step: int, rank: Rank) -> dict[str, Tensor]:
+        turn, size = step * rank.count + rank.index, self.config.batch_size
         pictures = self.photos.batch(turn, size).to(self.device)
         with torch.no_grad():
             features = self.encoder(pad(pictures, ALIGN), LEVELS)
@@ -173,24 +173,24 @@ class WCT(Lesson):
         """Pictures, and under them what each decoder made of them."""
         pictures = self.photos.batch(0, 6).to(self.device)
         drawn = self.network(self.encoder(pad(pictures, ALIGN), LEVELS))
-        return grid([pictures, *(unpad(d, *pictures.shape[2:]) for d in drawn)])
+        return image_grid([pictures, *(unpad(d, *pictures.shape[2:]) for d in drawn)])
 
-    def product(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
+    def model_tensors(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
         return self.network.state_dict(), {
-            "encoder": self.course.encoder,
+            "encoder": self.config.encoder,
             "encoder sha256": next(iter(self.encoder.digests.values())),
             "channels": [d.channels for d in self.network.levels],
         }
 
 
 @dataclass(frozen=True)
-class PhotoWCTCourse(WCTCourse):
+class PhotoWCTDecoderConfig(WCTDecoderConfig):
     """The knobs."""
 
     sharpness: float = knob(20.0, "weight of the pixels beside the features", low=0)
 
 
-class PhotoWCT(Lesson):
+class PhotoWCTDecoderTask(TrainingTask):
     """Teaches four decoders that unpool, one for each level, to give pictures back.
 
     Li, Liu, Li, Yang & Kautz, "A Closed-form Solution to Photorealistic Image Stylization", ECCV
@@ -198,19 +198,19 @@ class PhotoWCT(Lesson):
     """
 
     name: ClassVar[str] = "photowct"
-    knobs = PhotoWCTCourse
-    grows_from = ("wct",)
+    knobs = PhotoWCTDecoderConfig
+    init_kinds = ("wct",)
 
     def __init__(
-        self, course: PhotoWCTCourse, photos: Sequence[str], styles: Sequence[str], start: str
+        self, config: PhotoWCTDecoderConfig, photos: Sequence[str], styles: Sequence[str], start: str
     ) -> None:
-        self.course: PhotoWCTCourse = course
-        self.photos = Album([*photos, *styles], course.side, course.seed, "photos")
-        self.albums = (self.photos,)
-        self.encoder = VGG(store.load_encoder(course.encoder), map_features=False)
-        torch.manual_seed(course.seed)
+        self.config: PhotoWCTDecoderConfig = config
+        self.photos = ImageDataset([*photos, *styles], config.crop_size, config.seed, "photos")
+        self.datasets = (self.photos,)
+        self.encoder = VGG(store.load_encoder(config.encoder), map_features=False)
+        torch.manual_seed(config.seed)
         channels = [self.encoder.channels(n) for n in LEVELS[:4]]
-        self.network: Unpooling = _drawn(Unpooling(channels))
+        self.network: UnpoolingDecoders = _initialized(UnpoolingDecoders(channels))
         if start:
             known = self.start_model(start).tensors
             self.network.load_state_dict({n: known[n] for n in self.network.state_dict()})
@@ -219,8 +219,8 @@ class PhotoWCT(Lesson):
         self.device = device
         move_network(self.encoder, device, precision)
 
-    def loss(self, network: nn.Module, step: int, share: Share) -> dict[str, Tensor]:
-        turn, size = step * share.count + share.index, self.course.batch
+    def loss(self, network: nn.Module, step: int, rank: Rank) -> dict[str, Tensor]:
+        turn, size = step * rank.count + rank.index, self.config.batch_size
         pictures = self.photos.batch(turn, size).to(self.device)
         with torch.no_grad():
             features = self.encoder(pad(pictures, ALIGN), [*LEVELS[:4], *POOLED_LAYERS])
@@ -230,7 +230,7 @@ class PhotoWCT(Lesson):
             back = unpad(drawn.float(), *pictures.shape[2:])
             found = self.encoder(back, LEVELS[:level])
             unlike = [unexplained_variance(found[n], seen[n]) for n in LEVELS[:level]]
-            pixels = self.course.sharpness * F.mse_loss(back, pictures)
+            pixels = self.config.sharpness * F.mse_loss(back, pictures)
             terms[f"conv{level}_1"] = pixels + torch.stack(unlike).mean()
         return terms
 
@@ -238,17 +238,17 @@ class PhotoWCT(Lesson):
         """Pictures, and under them what each decoder made of them."""
         pictures = self.photos.batch(0, 6).to(self.device)
         drawn = self.network(self.encoder(pad(pictures, ALIGN), [*LEVELS[:4], *POOLED_LAYERS]))
-        return grid([pictures, *(unpad(d, *pictures.shape[2:]) for d in drawn)])
+        return image_grid([pictures, *(unpad(d, *pictures.shape[2:]) for d in drawn)])
 
-    def product(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
+    def model_tensors(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
         return self.network.state_dict(), {
-            "encoder": self.course.encoder,
+            "encoder": self.config.encoder,
             "encoder sha256": next(iter(self.encoder.digests.values())),
             "channels": [d.channels for d in self.network.levels],
         }
 
 
-class Unpooling(nn.Module):
+class UnpoolingDecoders(nn.Module):
     """A decoder for each level from conv1_1 to conv4_1 that puts maxima back to their places."""
 
     def __init__(self, channels: Sequence[int]) -> None:
@@ -265,7 +265,7 @@ class Unpooling(nn.Module):
         ]
 
 
-class Decoders(nn.Module):
+class DecoderBank(nn.Module):
     """A decoder for each level, from conv1_1 on."""
 
     def __init__(self, channels: Sequence[int]) -> None:
@@ -279,7 +279,7 @@ class Decoders(nn.Module):
         return [d(features[name]) for d, name in zip(self.levels, LEVELS, strict=True)]
 
 
-def _drawn(network: Network) -> Network:
+def _initialized(network: Network) -> Network:
     """Random weights with which activations keep their size (He et al. 2015); a gray picture."""
     for name, weight in network.named_parameters():
         if name.endswith("bias"):
@@ -298,6 +298,6 @@ def adain(content: Tensor, style: Tensor) -> Tensor:
     return F.group_norm(content, content.shape[1]) * (spread + 1e-5).sqrt() + mean
 
 
-def grid(rows: Sequence[Tensor]) -> Tensor:
+def image_grid(rows: Sequence[Tensor]) -> Tensor:
     """Rows of pictures (n, 3, H, W) as one picture."""
     return torch.cat([torch.cat(list(r.float()), dim=2) for r in rows], dim=1).clamp(0, 1)

@@ -17,31 +17,31 @@ from torch import Tensor, nn
 
 from impasto.core.knobs import knob
 from impasto.nets.vgg import VGG, move_network
-from impasto.train.dataset import Album
-from impasto.train.task import Course, Lesson, Share
+from impasto.train.dataset import ImageDataset
+from impasto.train.task import TrainConfig, TrainingTask, Rank
 from impasto.weights import store
 from impasto.weights.loading import LoadedWeights, Preprocessing
 from impasto.weights.vgg_layers import block_index, conv_names
 
 LAYERS = conv_names("vgg19")[: conv_names("vgg19").index("conv5_1") + 1]
-FITTED = 3
+FIT_IMAGES = 3
 """Batches that the maps of a known encoder are fitted on."""
-SPARSE = {1: 8, 2: 4, 3: 2}
+SPARSITY_WEIGHT = {1: 8, 2: 4, 3: 2}
 """Block → every how many rows and columns of its maps are compared; all of them elsewhere."""
 
 
 @dataclass(frozen=True)
-class CompactCourse(Course):
+class DistillationConfig(TrainConfig):
     """The knobs."""
 
     steps: int = knob(6_000, "steps of the optimizer", low=1, high=100_000_000)
-    batch: int = knob(8, "pictures in a step, on each device", low=1, high=4096)
-    side: int = knob(192, "side of the square crops", low=64, high=4096, unit="px")
+    batch_size: int = knob(8, "pictures in a step, on each device", low=1, high=4096)
+    crop_size: int = knob(192, "side of the square crops", low=64, high=4096, unit="px")
     learning_rate: float = knob(2e-3, "step length of Adam", low=1e-8, high=1)
-    narrower: int = knob(4, "times fewer channels than VGG-19 has", low=1, high=16)
+    width_divisor: int = knob(4, "times fewer channels than VGG-19 has", low=1, high=16)
 
 
-class Narrow(nn.Module):
+class NarrowVGG(nn.Module):
     """A narrow VGG-19 up to conv5_1, with the linear map of each layer to the full features."""
 
     def __init__(self, teacher: VGG, narrower: int, seed: int) -> None:
@@ -70,13 +70,13 @@ class Narrow(nn.Module):
             }
         )
 
-    def take(self, tensors: Mapping[str, Tensor]) -> None:
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
         """The convolutions of a known encoder."""
         known = {n: t for n, t in tensors.items() if not n.endswith(".map")}
         self.encoder.load_state_dict({**self.encoder.state_dict(), **known})
 
     @torch.no_grad()
-    def revive(self, pictures: Tensor, seed: int) -> None:
+    def reinitialize_dead_channels(self, pictures: Tensor, seed: int) -> None:
         """Draw anew the filters that never fire; no other activation changes by it."""
         random = torch.Generator().manual_seed(seed)
         for name, after in zip(LAYERS, (*LAYERS[1:], None), strict=True):
@@ -113,64 +113,64 @@ class Narrow(nn.Module):
 
 def _sparse(name: str, features: Tensor, step: int) -> Tensor:
     """Some rows and columns of a large map, other ones at every step."""
-    every = SPARSE.get(block_index(name), 1)
+    every = SPARSITY_WEIGHT.get(block_index(name), 1)
     top, left = step % every, (step // every) % every
     return features[:, :, top::every, left::every].contiguous(memory_format=torch.channels_last)
 
 
-class Compact(Lesson):
+class DistillationTask(TrainingTask):
     """Distills the full encoder into the narrow one."""
 
     name: ClassVar[str] = "compact"
-    knobs = CompactCourse
+    knobs = DistillationConfig
 
     def __init__(
-        self, course: CompactCourse, photos: Sequence[str], styles: Sequence[str], start: str
+        self, config: DistillationConfig, photos: Sequence[str], styles: Sequence[str], start: str
     ) -> None:
-        self.course = course
-        self.album = Album([*photos, *styles], course.side, course.seed, "photos")
-        self.albums = (self.album,)
+        self.config = config
+        self.album = ImageDataset([*photos, *styles], config.crop_size, config.seed, "photos")
+        self.datasets = (self.album,)
         self.teacher = VGG(store.load_encoder("oxford"))
-        self.network: Narrow = Narrow(self.teacher, course.narrower, course.seed)
+        self.network: NarrowVGG = NarrowVGG(self.teacher, config.width_divisor, config.seed)
         self.scales = dict.fromkeys(LAYERS, 1.0)
         self.known = store.load_model(start, self.name).tensors if start else {}
-        self.network.take(self.known)
+        self.network.load(self.known)
 
     def to(self, device: str, precision: str) -> None:
         self.device = device
         move_network(self.teacher, device, precision)
         # One scale a layer, from a first batch: the maps' task is then of order one everywhere.
-        pictures = self.album.batch(0, self.course.batch).to(device)
+        pictures = self.album.batch(0, self.config.batch_size).to(device)
         full = self.teacher(pictures, LAYERS)
         self.scales = {name: float(f.float().square().mean().sqrt()) for name, f in full.items()}
         if self.known:
             self.network.to(device)
-            self.network.revive(pictures, self.course.seed)
-            pictures = torch.cat([self.album.batch(k, self.course.batch) for k in range(FITTED)])
+            self.network.reinitialize_dead_channels(pictures, self.config.seed)
+            pictures = torch.cat([self.album.batch(k, self.config.batch_size) for k in range(FIT_IMAGES)])
             full = self.teacher(pictures.to(device), LAYERS)
             self.network.fit(pictures.to(device), full, self.scales)
 
-    def loss(self, network: nn.Module, step: int, share: Share) -> dict[str, Tensor]:
-        pictures = self.album.batch(step * share.count + share.index, self.course.batch)
+    def loss(self, network: nn.Module, step: int, rank: Rank) -> dict[str, Tensor]:
+        pictures = self.album.batch(step * rank.count + rank.index, self.config.batch_size)
         pictures = pictures.to(self.device)
         with torch.no_grad():
             full = self.teacher(pictures, LAYERS)
         mapped = network(pictures, step)
         return {
-            name: _unlike(mapped[name].float(), _sparse(name, full[name], step).float() / scale)
+            name: _feature_distance(mapped[name].float(), _sparse(name, full[name], step).float() / scale)
             for name, scale in self.scales.items()
         }
 
     @torch.no_grad()
     def preview(self) -> Tensor:
         """The energy missed, as a bar for each layer."""
-        terms = self.loss(self.network, 0, Share())
+        terms = self.loss(self.network, 0, Rank())
         bars = torch.zeros(3, 100, 10 * len(terms))
         for i, value in enumerate(terms.values()):
             bars[:, 100 - int(100 * float(value)) :, 10 * i : 10 * i + 8] = 1
         return bars
 
-    def product(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
+    def model_tensors(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
         """Convolutions, and for each layer S^½ with S = MᵀM of its map M.
 
         ‖M(f - g)‖ = ‖S^½(f - g)‖, so that S^½ gives the losses of the mapped features from
@@ -187,6 +187,6 @@ class Compact(Lesson):
         return tensors, {"backbone": "vgg19", "mean": mean.mean, "std": mean.std}
 
 
-def _unlike(mapped: Tensor, full: Tensor) -> Tensor:
+def _feature_distance(mapped: Tensor, full: Tensor) -> Tensor:
     """Share of the full features' energy that the mapped narrow ones miss."""
     return F.mse_loss(mapped, full) / full.square().mean()

@@ -15,10 +15,10 @@ import torch
 from impasto.core.errors import InputError, WeightsError
 from impasto.core.knobs import knobs_from_dict, knobs_to_args, knobs_to_dict
 from impasto.pictures import atomic_write
-from impasto.train import find
-from impasto.train.dataset import Album
-from impasto.train.task import Lesson, Sources
-from impasto.train.trainer import Loop, Taught, Watch
+from impasto.train import get_task
+from impasto.train.dataset import ImageDataset
+from impasto.train.task import TrainingTask, DataSpec
+from impasto.train.trainer import Trainer, TrainResult, Watch
 
 LICENSE = "Apache-2.0 (weights)"
 """Of the models that come with the package."""
@@ -41,7 +41,7 @@ def prepare(
     device: str = "auto",
     resume: bool = False,
     warn: Callable[[str], None] = lambda _: None,
-) -> Loop:
+) -> Trainer:
     """Read the pictures and build what is to be trained.
 
     Args:
@@ -59,12 +59,12 @@ def prepare(
     Raises:
         ImpastoError: whatever cannot be used.
     """
-    kind = find(name)
-    if kind.wants_styles and not styles:
+    kind = get_task(name)
+    if kind.needs_styles and not styles:
         raise InputError(f"Training {name} needs style pictures: --styles DIR.")
-    sources = Sources(tuple(photos), tuple(styles), start, captions or {})
-    lesson = _lesson(kind, knobs_from_dict(kind.knobs, knobs), sources)
-    loop = Loop(lesson, checkpoint_for(output), device, sources, warn)
+    sources = DataSpec(tuple(photos), tuple(styles), start, captions or {})
+    lesson = _make_task(kind, knobs_from_dict(kind.knobs, knobs), sources)
+    loop = Trainer(lesson, checkpoint_for(output), device, sources, warn)
     if start:  # which may be gone in the end
         loop.earlier = kind.start_model(start).card
     if resume:
@@ -72,7 +72,7 @@ def prepare(
     return loop
 
 
-def teach(loop: Loop, output: Path, note: str, watch: Watch, license: str = LICENSE) -> Taught:
+def train(loop: Trainer, output: Path, note: str, watch: Watch, license: str = LICENSE) -> TrainResult:
     """Run the loop to its end, or until it is stopped, and write the model with its card.
 
     Args:
@@ -88,72 +88,72 @@ def teach(loop: Loop, output: Path, note: str, watch: Watch, license: str = LICE
     """
     taught = loop.run(watch)
     if taught.finished and loop.accelerator.is_main_process:
-        tensors, about = loop.product()
-        text = card(loop, taught, note, license, output)
+        tensors, about = loop.model_tensors()
+        text = make_card(loop, taught, note, license, output)
         with atomic_write(output) as file:
-            loop.lesson.write(file, tensors, about, text)
+            loop.task.write(file, tensors, about, text)
         loop.checkpoint.unlink(missing_ok=True)
     return taught
 
 
-def card(loop: Loop, taught: Taught, note: str, license: str, output: Path) -> dict[str, Any]:
+def make_card(loop: Trainer, taught: TrainResult, note: str, license: str, output: Path) -> dict[str, Any]:
     """What a model's file says of how it was made. Of paths, it has the last name alone."""
-    lesson = loop.lesson
+    lesson = loop.task
     return {
         "command": command_line(lesson, loop.sources, note, license, output),
-        "knobs": _nameless(knobs_to_dict(lesson.course)),
-        "pictures": {album.role: len(album) for album in lesson.albums},
+        "knobs": _without_paths(knobs_to_dict(lesson.config)),
+        "pictures": {album.role: len(album) for album in lesson.datasets},
         "data": note,
         "license": license,
         "steps": taught.step,
         "seconds": round(taught.seconds),
-        "machine": _machine(loop),
+        "machine": _machine_description(loop),
         "losses": {name: round(value, 4) for name, value in taught.terms.items()},
-        **({"started from": loop.earlier} if loop.sources.start else {}),
+        **({"started from": loop.earlier} if loop.sources.init_from else {}),
     }
 
 
-def command_line(lesson: Lesson, sources: Sources, note: str, license: str, output: Path) -> str:
+def command_line(lesson: TrainingTask, sources: DataSpec, note: str, license: str, output: Path) -> str:
     """The command that repeats a training; of paths, it has the last name alone."""
     words = ["impasto", "train", lesson.name]
     for flag, given in zip(lesson.flags, (sources.photos, sources.styles), strict=True):
         words += [word for path in given for word in (f"--{flag}", _last(path))]
-    if sources.start:
-        words += ["--init-from", _last(sources.start)]
+    if sources.init_from:
+        words += ["--init-from", _last(sources.init_from)]
     words += [
         w for flag, text in (("--note", note), ("--license", license)) if text for w in (flag, text)
     ]
-    words += knobs_to_args(type(lesson.course), _nameless(knobs_to_dict(lesson.course)))
+    words += knobs_to_args(type(lesson.config), _without_paths(knobs_to_dict(lesson.config)))
     return shlex.join([*words, "-o", output.name])
 
 
-def unreadable(albums: Sequence[Album]) -> dict[Path, str]:
+def unreadable_images(albums: Sequence[ImageDataset]) -> dict[Path, str]:
     """Every picture that could not be read so far, with the reason."""
     return {path: reason for album in albums for path, reason in list(album.unreadable.items())}
 
 
-def unreadable_anywhere(loop: Loop) -> dict[Path, str]:
+def unreadable_images_of_all_ranks(loop: Trainer) -> dict[Path, str]:
     """The same of all processes; each of them must ask."""
-    mine = unreadable(loop.lesson.albums)
+    mine = unreadable_images(loop.task.datasets)
     if loop.share.count == 1:
         return mine
     gather = importlib.import_module("accelerate.utils").gather_object
     return {path: reason for theirs in gather([mine]) for path, reason in theirs.items()}
 
 
-def _lesson(kind: type[Lesson], course: Any, sources: Sources) -> Lesson:
+def _make_task(kind: type[TrainingTask], course: Any, sources: DataSpec) -> TrainingTask:
     try:
-        return kind.of(course, sources)
+        return kind.from_sources(course, sources)
     except RuntimeError as error:  # torch's word for tensors of other names or shapes
-        if not sources.start:
+        if not sources.init_from:
             raise
         raise WeightsError(
-            f"{sources.start} is a network of other widths than is trained here, and cannot be "
+            f"{sources.init_from} is a network of other widths than is trained here, and cannot be "
             "started from."
         ) from error
 
 
-def _nameless(knobs: Mapping[str, Any]) -> dict[str, Any]:
+def _without_paths(knobs: Mapping[str, Any]) -> dict[str, Any]:
     """Knobs without the folders of the files they name."""
     return {n: _last(v) if isinstance(v, str) and _is_path(v) else v for n, v in knobs.items()}
 
@@ -169,7 +169,7 @@ def _last(path: str) -> str:
     return Path(path).resolve().name if path in (".", "..") else Path(path).name
 
 
-def _machine(loop: Loop) -> str:
+def _machine_description(loop: Trainer) -> str:
     device = loop.accelerator.device
     if device.type == "cuda":
         one = torch.cuda.get_device_name(device)

@@ -25,7 +25,7 @@ from impasto.ops.warping import in_bounds, warp
 
 SHIFT, TURN, ZOOM, BEND = 20.0, 0.1, 0.08, 2.5
 """Of the largest motion: pixels, radians, share, and pixels (as a standard deviation)."""
-LEAST = 0.03
+MIN_VISIBLE_FRACTION = 0.03
 """Share of the largest motion that the smallest has; between them it is spread evenly in log."""
 STILL, WHOLE = 0.25, 0.45
 """Share of the backgrounds that stand still; up to WHOLE they move by whole pixels."""
@@ -38,31 +38,31 @@ GAIN, OFFSET = 0.12, 0.04
 
 
 @dataclass(frozen=True)
-class Pair:
+class FramePair:
     """Two frames, and how one comes from the other.
 
     Attributes:
         first, second: pictures (N, 3, H, W) in 0..1.
         flow: (N, 2, H, W), in pixels to the right and down: the second frame shows at (x, y) what
             the first has at (x, y) + flow.
-        seen: (N, 1, H, W), 1 where the first frame has what the second shows, else 0.
-        relit: (N,) bool: whether the light is another one.
+        visible: (N, 1, H, W), 1 where the first frame has what the second shows, else 0.
+        brightness_changed: (N,) bool: whether the light is another one.
     """
 
     first: Tensor
     second: Tensor
     flow: Tensor
-    seen: Tensor
-    relit: Tensor
+    visible: Tensor
+    brightness_changed: Tensor
 
 
-def pairs(pictures: Tensor, random: np.random.Generator) -> Pair:
+def make_frame_pairs(pictures: Tensor, random: np.random.Generator) -> FramePair:
     """Set photographs (N, 3, H, W) in motion; the same generator, the same pairs.
 
     The first frames are the photographs with, in half of them, a piece of the batch's next one.
     """
     size, _, height, width = pictures.shape
-    parts = [_Scene(height, width, random) for _ in range(size)]
+    parts = [RandomMotion(height, width, random) for _ in range(size)]
     ground, patch, shape = (
         torch.stack([torch.from_numpy(getattr(part, name)) for part in parts]).to(pictures.device)
         for name in ("ground", "patch", "shape")
@@ -70,21 +70,21 @@ def pairs(pictures: Tensor, random: np.random.Generator) -> Pair:
     others = pictures.roll(1, 0).flip(3)
     first = torch.lerp(pictures, others, shape)
     moved = warp(shape, patch)
-    second = torch.lerp(_moved(pictures, ground), _moved(others, patch), moved)
+    second = torch.lerp(_warp(pictures, ground), _warp(others, patch), moved)
     flow = torch.where(moved > 0.5, patch, ground)
     edge = (moved > 0.01) & (moved < 0.99)
     hidden = (moved < 0.5) & (warp(shape, ground) > 0.01)
-    seen = _eroded((in_bounds(flow) & ~edge & ~hidden).to(pictures.dtype))
+    seen = _erode((in_bounds(flow) & ~edge & ~hidden).to(pictures.dtype))
     for picture, part in zip(second, parts, strict=True):
         picture.mul_(torch.from_numpy(part.gain).to(picture))
         picture.add_(torch.from_numpy(part.offset).to(picture))
         if part.noise:
             picture.add_(_noise(picture, part, random))
     relit = torch.tensor([part.relit for part in parts], device=pictures.device)
-    return Pair(first, second.clamp_(0, 1), flow, seen, relit)
+    return FramePair(first, second.clamp_(0, 1), flow, seen, relit)
 
 
-def unsteadiness(first: Tensor, second: Tensor, pair: Pair) -> Tensor:
+def temporal_difference(first: Tensor, second: Tensor, pair: FramePair) -> Tensor:
     """Mean squared difference of two frames' paintings where both show the same.
 
     0 for a painter that moves with what it paints. Where the light is another one, the painting
@@ -95,7 +95,7 @@ def unsteadiness(first: Tensor, second: Tensor, pair: Pair) -> Tensor:
         second: of the second ones.
         pair: the frames.
     """
-    expected, seen = warp(first.float(), pair.flow, "bicubic"), pair.seen
+    expected, seen = warp(first.float(), pair.flow, "bicubic"), pair.visible
     second = second.float()
     weight = seen / seen.sum((2, 3), keepdim=True).clamp_min(1)
     with torch.no_grad():  # at the best fit the loss does not change with the fit
@@ -103,14 +103,14 @@ def unsteadiness(first: Tensor, second: Tensor, pair: Pair) -> Tensor:
         apart = expected - means[0]
         spread = (weight * apart.square()).sum((2, 3), keepdim=True)
         both = (weight * apart * (second - means[1])).sum((2, 3), keepdim=True)
-        relit = pair.relit[:, None, None, None]
+        relit = pair.brightness_changed[:, None, None, None]
         factor = torch.where(relit, both / spread.clamp_min(1e-6), 1.0)
         summand = torch.where(relit, means[1] - factor * means[0], 0.0)
     missed = (factor * expected + summand - second).square()
     return (seen * missed).sum() / (missed.shape[1] * seen.sum().clamp_min(1))
 
 
-class _Scene:
+class RandomMotion:
     """What is drawn by lot for one pair.
 
     ``ground`` and ``patch`` are flows (2, H, W), ``shape`` (1, H, W) is 1 where the first frame
@@ -119,7 +119,7 @@ class _Scene:
 
     def __init__(self, height: int, width: int, random: np.random.Generator) -> None:
         kind, patched, relit, noisy = random.random(4)
-        scale = LEAST ** random.random()
+        scale = MIN_VISIBLE_FRACTION ** random.random()
         shift = scale * random.uniform(-SHIFT, SHIFT, (2, 2))
         if kind < WHOLE:
             shift = np.round(shift)
@@ -152,7 +152,7 @@ class _Scene:
         self.coarse = bool(random.random() < 0.5)
 
 
-def _noise(picture: Tensor, part: _Scene, random: np.random.Generator) -> Tensor:
+def _noise(picture: Tensor, part: RandomMotion, random: np.random.Generator) -> Tensor:
     """Gaussian noise for a picture (3, H, W): of single pixels, or of grains twice as wide."""
     height, width = picture.shape[1:]
     if part.coarse:
@@ -172,12 +172,12 @@ def _smooth(
     return fine[0].numpy()
 
 
-def _eroded(mask: Tensor) -> Tensor:
+def _erode(mask: Tensor) -> Tensor:
     """Without the two pixels at its edges, from beyond which a cubic takes a little."""
     return -F.max_pool2d(-F.pad(mask, (2, 2, 2, 2)), 5, 1)
 
 
-def _moved(pictures: Tensor, flow: Tensor) -> Tensor:
+def _warp(pictures: Tensor, flow: Tensor) -> Tensor:
     """The flow's frame, from pictures that are mirrored beyond their edges."""
     around = F.pad(flow, (PADDING_PX,) * 4, mode="replicate")
     height, width = flow.shape[2:]

@@ -26,20 +26,20 @@ from impasto.core.errors import InputError, MissingExtraError, ResourceError, Tr
 from impasto.core.interrupt import InterruptHandler
 from impasto.core.knobs import knobs_to_dict
 from impasto.pictures import atomic_write
-from impasto.train.task import Lesson, Share, Sources
+from impasto.train.task import TrainingTask, Rank, DataSpec
 
-WARM_UP = 100
+WARMUP_FRACTION = 100
 """Steps in which the learning rate rises to its full value."""
-SETTLED = 20
+SETTLING_STEPS = 20
 """Steps after which the smoothed loss says whether a run goes astray."""
-LAST_RATE = 0.01
+FINAL_LR_FRACTION = 0.01
 """Share of the learning rate that is left at the end of its cosine."""
-EMA = 0.998
+EMA_DECAY = 0.998
 """Decay of the average of the weights that is the product."""
-CLIP = 3.0
+MAX_GRADIENT_NORM = 3.0
 """Longest gradient that is followed, in units of the running mean of its length."""
-SMOOTH = 0.98
-DIVERGED = 4.0
+LOSS_SMOOTHING = 0.98
+DIVERGENCE_FACTOR = 4.0
 """How often the smoothed loss may lie above its best before the run is called diverged."""
 CHECKPOINT_SECONDS = 60.0
 
@@ -68,7 +68,7 @@ Watch = Callable[[Progress], None]
 
 
 @dataclass
-class Taught:
+class TrainResult:
     """How a run went: ``finished`` is False if it was stopped; ``seconds`` counts earlier parts."""
 
     step: int
@@ -77,11 +77,11 @@ class Taught:
     finished: bool
 
 
-class Loop:
+class Trainer:
     """Teaches a lesson.
 
     Args:
-        lesson: what is taught.
+        task: what is taught.
         checkpoint: where the state is kept; removed by whoever has saved the product.
         device: "auto", "cpu", "cuda" …; several GPUs are used under ``torchrun``.
         sources: where the lesson's pictures and its start come from.
@@ -98,17 +98,17 @@ class Loop:
 
     def __init__(
         self,
-        lesson: Lesson,
+        task: TrainingTask,
         checkpoint: Path,
         device: str = "auto",
-        sources: Sources | None = None,
+        sources: DataSpec | None = None,
         warn: Callable[[str], None] = lambda _: None,
     ) -> None:
         accelerate = _accelerate()
-        self.lesson, self.checkpoint, self.warn = lesson, checkpoint, warn
-        self.sources = sources or Sources()
+        self.task, self.checkpoint, self.warn = task, checkpoint, warn
+        self.sources = sources or DataSpec()
         where = choose_device(device)
-        precision = lesson.course.precision
+        precision = task.config.precision
         if precision == "auto":
             precision = "bf16" if has_fast_bf16(where) else "fp32"
         self.precision = precision
@@ -121,13 +121,13 @@ class Loop:
             mixed_precision="bf16" if precision == "bf16" else "no", cpu=where == "cpu"
         )
         keep_freed_memory()
-        lesson.to(str(self.accelerator.device), precision)
-        lesson.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimizer = lesson.optimizer()
-        self.average = copy.deepcopy(lesson.network).requires_grad_(False)
+        task.to(str(self.accelerator.device), precision)
+        task.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimizer = task.optimizer()
+        self.average = copy.deepcopy(task.network).requires_grad_(False)
         self.average.to(self.accelerator.device)
-        self.network, self.optimizer = self.accelerator.prepare(lesson.network, optimizer)
-        self.share = Share(self.accelerator.process_index, self.accelerator.num_processes)
+        self.network, self.optimizer = self.accelerator.prepare(task.network, optimizer)
+        self.share = Rank(self.accelerator.process_index, self.accelerator.num_processes)
         self.step = 0
         self.seconds = 0.0
         self.terms: dict[str, float] = {}
@@ -153,18 +153,18 @@ class Loop:
             raise InputError(
                 f"{self.checkpoint} is no checkpoint of ours, or damaged: delete it."
             ) from error
-        theirs = {"start": self.identity()["start"], **theirs}  # unknown in the first checkpoints
-        differs = [k for k, v in self.identity().items() if theirs.get(k) != v]
+        theirs = {"start": self.fingerprint()["start"], **theirs}  # unknown in the first checkpoints
+        differs = [k for k, v in self.fingerprint().items() if theirs.get(k) != v]
         if differs:
             raise InputError(
                 f"{self.checkpoint} is of another run: {', '.join(differs)} differ. Delete it to "
                 "start anew, or repeat the command it came from."
             )
         try:
-            self.lesson.network.load_state_dict(state["network"])
+            self.task.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.lesson.recall(state.get("lesson", {}))
+            self.task.load_state_dict(state.get("lesson", {}))
         except (RuntimeError, ValueError) as error:
             raise InputError(
                 f"{self.checkpoint} is of another network: delete it to start anew."
@@ -173,22 +173,22 @@ class Loop:
         self.terms, self.best, self.length = state["terms"], state["best"], state["length"]
         self.kept = True
 
-    def identity(self) -> dict[str, Any]:
+    def fingerprint(self) -> dict[str, Any]:
         """What makes two runs the same."""
         albums = {
             a.role: [f"{f.name}, {f.stat().st_size} bytes" for f in a.files]
-            for a in self.lesson.albums
+            for a in self.task.datasets
         }
         return {
-            "lesson": self.lesson.name,
-            **knobs_to_dict(self.lesson.course),
+            "lesson": self.task.name,
+            **knobs_to_dict(self.task.config),
             **albums,
             "processes": self.share.count,
-            "start": Path(self.sources.start).name,
-            **self.lesson.marks(),
+            "start": Path(self.sources.init_from).name,
+            **self.task.fingerprint(),
         }
 
-    def estimate(self, passes: int = 3) -> float:
+    def estimate_seconds(self, passes: int = 3) -> float:
         """Seconds of the whole course, from a few passes that teach nothing."""
         times = []
         for _ in range(passes):
@@ -196,21 +196,21 @@ class Loop:
             self._backward(self.step)
             times.append(time.monotonic() - start)
         self.optimizer.zero_grad(set_to_none=True)
-        return min(times) * (self.lesson.course.steps - self.step)
+        return min(times) * (self.task.config.steps - self.step)
 
-    def run(self, watch: Watch) -> Taught:
-        """Teach to the end; Ctrl-C (or KeyboardInterrupt from ``watch``) stops without loss.
+    def run(self, callback: Watch) -> TrainResult:
+        """Teach to the end; Ctrl-C (or KeyboardInterrupt from ``callback``) stops without loss.
 
         Raises:
             TrainingError: it diverged. The checkpoint is of before.
             KeyboardInterrupt: a second Ctrl-C: stopped at once. The checkpoint is of before.
         """
-        steps, before = self.lesson.course.steps, self.seconds
+        steps, before = self.task.config.steps, self.seconds
         begun = saved = time.monotonic()
         from_step = self.step
         with InterruptHandler(ignore_repeats=self.share.count > 1) as stop:
             while self.step < steps:
-                self._teach()
+                self._train_step()
                 try:
                     ended = self._enough()
                     now = time.monotonic()
@@ -218,20 +218,20 @@ class Loop:
                     self.seconds = before + ran
                     left = ran / (self.step - from_step) * (steps - self.step)
                     tick = Progress(self.step, steps, dict(self.terms), ran, left, self.preview)
-                    stopped = self._stopped(watch, tick, stop)
+                    stopped = self._stopped(callback, tick, stop)
                 except ResourceError:  # the step itself went well
                     self._try_save()
                     raise
                 if stopped and not ended:
                     self.save()
-                    return Taught(self.step, self.terms, self.seconds, finished=False)
+                    return TrainResult(self.step, self.terms, self.seconds, finished=False)
                 if ended:
                     break
                 if now - saved > CHECKPOINT_SECONDS:
                     self._try_save()
                     saved = time.monotonic()
         self._try_save()
-        return Taught(self.step, self.terms, self.seconds, finished=True)
+        return TrainResult(self.step, self.terms, self.seconds, finished=True)
 
     def _stopped(self, watch: Watch, tick: Progress, stop: InterruptHandler) -> bool:
         """Call the callback, and see whether anybody wants to stop; processes stop together."""
@@ -243,16 +243,16 @@ class Loop:
             if stop.is_forced:
                 raise
             asked = True
-        return self._anybody(asked)
+        return self._any_rank(asked)
 
     def _enough(self) -> bool:
         """Whether the lesson ends the run early; it is asked now and then."""
-        if not self.lesson.looks(self.step):
+        if not self.task.should_evaluate(self.step):
             return False
-        with self._averaged(), torch.no_grad(), self.accelerator.autocast():
-            return self._anybody(self.lesson.enough(self.step))
+        with self._ema_weights(), torch.no_grad(), self.accelerator.autocast():
+            return self._any_rank(self.task.should_stop(self.step))
 
-    def _anybody(self, asks: bool) -> bool:
+    def _any_rank(self, asks: bool) -> bool:
         """Whether any of the processes asks for something."""
         if self.share.count == 1:
             return asks
@@ -268,8 +268,8 @@ class Loop:
         if not self.accelerator.is_main_process or time.monotonic() < self.spared:
             return
         state = {
-            "identity": self.identity(),
-            "network": self.lesson.network.state_dict(),
+            "identity": self.fingerprint(),
+            "network": self.task.network.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
@@ -277,7 +277,7 @@ class Loop:
             "terms": self.terms,
             "best": self.best,
             "length": self.length,
-            "lesson": self.lesson.memory(),
+            "lesson": self.task.state_dict(),
         }
         with atomic_write(self.checkpoint) as file:
             try:
@@ -295,82 +295,82 @@ class Loop:
 
     def preview(self) -> Tensor:
         """Examples of the averaged network, (3, H, W) in 0..1."""
-        with self._averaged(), torch.no_grad(), self.accelerator.autocast():
-            return self.lesson.preview()
+        with self._ema_weights(), torch.no_grad(), self.accelerator.autocast():
+            return self.task.preview()
 
-    def product(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
+    def model_tensors(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
         """Of the averaged network; see :meth:`Lesson.product`."""
-        with self._averaged(), torch.no_grad():
-            return self.lesson.product()
+        with self._ema_weights(), torch.no_grad():
+            return self.task.model_tensors()
 
-    def _averaged(self) -> _Swapped:
-        return _Swapped(self.lesson.network, self.average)
+    def _ema_weights(self) -> _SwappedWeights:
+        return _SwappedWeights(self.task.network, self.average)
 
-    def _teach(self) -> None:
+    def _train_step(self) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = self.lesson.course.learning_rate * self._rate() * group["times"]
+            group["lr"] = self.task.config.learning_rate * self._learning_rate() * group["times"]
         terms = self._backward(self.step)
         total = sum(terms.values())
         if not math.isfinite(total):
             raise self._diverged(f"the loss became {total}")
-        limit = CLIP * self.length if self.step else math.inf
+        limit = MAX_GRADIENT_NORM * self.length if self.step else math.inf
         length = float(self.accelerator.clip_grad_norm_(self.network.parameters(), limit))
         if not math.isfinite(length):
             raise self._diverged("the gradient is not finite")
-        self.length += (min(length, limit) - self.length) * (1 - SMOOTH if self.step else 1)
+        self.length += (min(length, limit) - self.length) * (1 - LOSS_SMOOTHING if self.step else 1)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self._follow(terms)
+        self._update_terms(terms)
         self.step += 1
 
-    def _follow(self, terms: Mapping[str, float]) -> None:
+    def _update_terms(self, terms: Mapping[str, float]) -> None:
         """Smooth the terms and the weights, and see whether it still goes the right way."""
-        keep = min(SMOOTH, self.step / (self.step + 1))
+        keep = min(LOSS_SMOOTHING, self.step / (self.step + 1))
         self.terms = {
             name: keep * self.terms.get(name, value) + (1 - keep) * value
             for name, value in terms.items()
         }
-        decay = min(EMA, (self.step + 1) / (self.step + 10))
+        decay = min(EMA_DECAY, (self.step + 1) / (self.step + 10))
         for mean, now in zip(
-            self.average.parameters(), self.lesson.network.parameters(), strict=True
+            self.average.parameters(), self.task.network.parameters(), strict=True
         ):
             if now.requires_grad:
                 mean.lerp_(now.detach(), 1 - decay)
         smooth = sum(self.terms.values())
-        if self.step > SETTLED:
+        if self.step > SETTLING_STEPS:
             self.best = min(self.best, smooth)
-            if smooth > DIVERGED * self.best:
+            if smooth > DIVERGENCE_FACTOR * self.best:
                 raise self._diverged(f"the loss rose to {smooth / self.best:.1f} times its best")
 
     def _diverged(self, why: str) -> TrainingError:
         found = ", ".join(f"{name} {value:.4g}" for name, value in self.terms.items())
         return TrainingError(
             f"The training diverged at step {self.step + 1}: {why} (before it: {found or 'none'}). "
-            f"Try --learning-rate {self.lesson.course.learning_rate / 3:.1g}, or --precision fp32. "
+            f"Try --learning-rate {self.task.config.learning_rate / 3:.1g}, or --precision fp32. "
             + (f"The last good state is in {self.checkpoint}." if self.kept else "")
         )
 
     def _backward(self, step: int) -> dict[str, float]:
         try:
             with self.accelerator.autocast():
-                terms = self.lesson.loss(self.network, step, self.share)
+                terms = self.task.loss(self.network, step, self.share)
             self.accelerator.backward(torch.stack(list(terms.values())).sum())
         except torch.OutOfMemoryError as error:
-            course = self.lesson.course
+            course = self.task.config
             raise ResourceError(
-                f"Too little memory for {course.batch} pictures of {course.side} px a step: "
+                f"Too little memory for {course.batch_size} pictures of {course.crop_size} px a step: "
                 "try a smaller --batch-size or --crop-size."
             ) from error
         return {name: float(term.detach()) for name, term in terms.items()}
 
-    def _rate(self) -> float:
+    def _learning_rate(self) -> float:
         """Share of the learning rate at this step: a linear rise, then a cosine."""
-        rise = min(1.0, (self.step + 1) / min(WARM_UP, self.lesson.course.steps))
-        turn = math.pi * self.step / self.lesson.course.steps
-        return rise * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(turn)))
+        rise = min(1.0, (self.step + 1) / min(WARMUP_FRACTION, self.task.config.steps))
+        turn = math.pi * self.step / self.task.config.steps
+        return rise * (FINAL_LR_FRACTION + (1 - FINAL_LR_FRACTION) * 0.5 * (1 + math.cos(turn)))
 
 
-class _Swapped:
+class _SwappedWeights:
     """For a block, a network has the weights of another; then its own again."""
 
     def __init__(self, network: nn.Module, other: nn.Module) -> None:

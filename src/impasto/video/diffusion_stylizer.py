@@ -27,8 +27,8 @@ from impasto.engines.diffusion.video_shot import ShotSampler
 from impasto.methods.animatediff import AnimateDiff
 from impasto.pictures import fit_long_side, resize
 from impasto.pipeline import color_preservation
-from impasto.video.shot_detection import shots
-from impasto.video.source import Facts, Frame, Source, exact
+from impasto.stylize_video.shot_detection import detect_shots
+from impasto.stylize_video.source import VideoInfo, Frame, VideoSource, as_fraction
 
 FPS = Fraction(8)
 """Frames a second of motion as the adapters have learnt it."""
@@ -42,7 +42,7 @@ def is_size(content: str) -> bool:
     return bool(SIZE.fullmatch(content)) and not Path(content).exists()
 
 
-class Blank(Source):
+class EmptySource(VideoSource):
     """A film of which there is only a size and a length, to be made from words.
 
     Args:
@@ -61,9 +61,9 @@ class Blank(Source):
         width, height = int(match[1]), int(match[2])
         height, width = fit_long_side(height, width, size or max(height, width))
         rate = fps or FPS
-        count = max(1, round(exact(SECONDS if seconds is None else seconds) * rate))
+        count = max(1, round(as_fraction(SECONDS if seconds is None else seconds) * rate))
         self.picture = blank_picture(width, height)
-        self.facts = Facts(
+        self.info = VideoInfo(
             name=name,
             sha256=self.picture.sha256,
             height=height,
@@ -77,11 +77,11 @@ class Blank(Source):
     def frames(self) -> Iterator[Frame]:
         pixels = np.array(self.picture.pixels)
         for i in range(self._count):
-            yield Frame(pixels, i / self.facts.rate)
+            yield Frame(pixels, i / self.info.rate)
 
 
-class Animated:
-    """Paints a film; see :class:`impasto.video.runner.Brush`.
+class DiffusionStylizer:
+    """Paints a film; see :class:`impasto.stylize_video.runner.FrameStylizer`.
 
     Args:
         request: whose content is any frame of the film.
@@ -90,7 +90,7 @@ class Animated:
         find: whether the film's cuts are looked for.
     """
 
-    def __init__(self, request: Request, plan: Plan, *, source: Source, find: bool) -> None:
+    def __init__(self, request: Request, plan: Plan, *, source: VideoSource, find: bool) -> None:
         assert isinstance(request.method, AnimateDiff)
         self._request, self._plan, self._method = (
             color_preservation.preprocess(request),
@@ -101,7 +101,7 @@ class Animated:
         self._size = plan.setting.height, plan.setting.width
         self._painted, self._start, self._windows = 0, 0, 0
         self._most: int | None = None
-        self._film: _Ahead | None = None
+        self._film: _LookAhead | None = None
         self._shot: ShotSampler | None = None
         self._kept: AnimateDiffModel | None = None
         self._tick: Callable[[float], None] = lambda _: None
@@ -111,15 +111,15 @@ class Animated:
         """The weights in use, name → sha256; fetched if need be, but not loaded."""
         return {} if self._method.returns_content(self._request) else self._animator.files
 
-    def listen(self, tick: Callable[[float], None]) -> None:
+    def set_callback(self, tick: Callable[[float], None]) -> None:
         """Call this after every window, with the share of the work that is done."""
         self._tick = tick
 
-    def still(self, number: int, frame: Pixels) -> Pixels:
+    def preview_frame(self, number: int, frame: Pixels) -> Pixels:
         """Paint the frame of that number as the first of a film that is a single window."""
-        self.restore({})
+        self.load_state_dict({})
         self._painted, self._most = number, self._method.window
-        self.begin()
+        self.start_shot()
         return self(frame)
 
     @property
@@ -128,7 +128,7 @@ class Animated:
             self._kept = AnimateDiffModel(self._method.animation_config(self._request, self._plan))
         return self._kept
 
-    def begin(self) -> None:
+    def start_shot(self) -> None:
         """A new shot starts."""
         self._start, self._shot = self._painted, None
 
@@ -151,26 +151,26 @@ class Animated:
     def _begun(self) -> ShotSampler:
         """The shot that is at hand."""
         if self._film is None or self._film.at != self._start:
-            self._film = _Ahead(self._source, self._find, self._start)
+            self._film = _LookAhead(self._source, self._find, self._start)
         self._film.open(self._most)
         return ShotSampler(
-            self._animator, self._start, self._film.more, self._film.frame, self._window_done
+            self._animator, self._start, self._film.read_until, self._film.frame, self._window_done
         )
 
     def _window_done(self) -> None:
         self._windows += 1
         stride = self._method.window - self._method.overlap
-        expected = self._animator.steps * max(1, -(-self._source.facts.frames // stride))
+        expected = self._animator.steps * max(1, -(-self._source.info.frames // stride))
         self._tick(min(1.0, self._windows / expected))
 
-    def state(self) -> Mapping[str, Any]:
+    def state_dict(self) -> Mapping[str, Any]:
         """All that the next frame needs: tensors and numbers."""
         found: dict[str, Any] = {
             "painted": self._painted, "start": self._start, "windows": self._windows
         }  # fmt: skip
         return found | ({"shot": self._shot.state()} if self._shot else {})
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a :meth:`state`; of an empty one: begin the film anew."""
         self._painted, self._start = state.get("painted", 0), state.get("start", 0)
         self._windows, self._most = state.get("windows", 0), None
@@ -180,11 +180,11 @@ class Animated:
             self._shot.restore(state["shot"])
 
 
-class _Ahead:
+class _LookAhead:
     """The frames of a film from a number on, shot by shot, read as far as they are asked for."""
 
-    def __init__(self, source: Source, find: bool, start: int) -> None:
-        self._frames = islice(shots(source.frames(), find), start, None)
+    def __init__(self, source: VideoSource, find: bool, start: int) -> None:
+        self._frames = islice(detect_shots(source.frames(), find), start, None)
         self._next: tuple[Frame, bool] | None = next(self._frames, None)
         self.at, self.taken = start, 0
         self._read: list[Pixels] = []
@@ -195,7 +195,7 @@ class _Ahead:
         """The shot of the next frame begins; it has so many frames at most."""
         self.taken, self._read, self._most, self._first = 0, [], most, True
 
-    def more(self, number: int) -> bool:
+    def read_until(self, number: int) -> bool:
         """Whether the shot has a frame of that number."""
         if self._most is not None and number >= self._most:
             return False
@@ -210,15 +210,15 @@ class _Ahead:
 
     def frame(self, number: int) -> Pixels:
         """A frame of the shot; each is asked for once, in order."""
-        if number != self.taken or not self.more(number):
+        if number != self.taken or not self.read_until(number):
             raise InputError(f"The film changed while it was painted: frame {number} is missing.")
         self.taken += 1
         return self._read.pop(0)
 
 
-def animated(
-    request: Request, plan: Plan, source: Source, find: bool, stability: float, flow: str
-) -> Animated:
+def make_diffusion_stylizer(
+    request: Request, plan: Plan, source: VideoSource, find: bool, stability: float, flow: str
+) -> DiffusionStylizer:
     """The brush, if the settings fit it.
 
     Raises:
@@ -226,4 +226,4 @@ def animated(
     """
     if stability != 1 or flow not in ("auto", "none"):
         raise KnobError("animatediff finds the motion itself: leave --stability and --flow.")
-    return Animated(request, plan, source=source, find=find)
+    return DiffusionStylizer(request, plan, source=source, find=find)

@@ -30,20 +30,20 @@ from impasto.core.request import Request
 from impasto.engines.feedforward.base import DeviceSpec, FeedForwardMethod
 from impasto.engines.feedforward.tiling import run_tiled
 from impasto.ops.convert import as_pixels, as_tensor
-from impasto.ops.flow_estimation import Flow
-from impasto.ops.motion_compensation import Followed, follow, mean
+from impasto.ops.flow_estimation import FlowEstimator
+from impasto.ops.motion_compensation import MotionMatch, match_motion, box_mean
 from impasto.ops.warping import fit_gain_offset, warp
 from impasto.pictures import resize
 from impasto.pictures.resize import thumbnail
 from impasto.pipeline import color_preservation
-from impasto.video.running_statistics import Remembering, Remembers
+from impasto.stylize_video.running_statistics import RunningStatistics, KeepsStatistics
 
-HELD = 0.95
+KEPT_DETAIL = 0.95
 """Share of the last painting in the next one where the flow is trusted, at stability 1."""
 NEWEST = 0.15
 """Share of the newest frame in the average of statistics, at stability 1."""
 DETAIL = ((1, 0.9, 1.1), (3, 1.0, 1.15))
-"""Bands of detail, from the finest: its radius in pixels; its share of :data:`HELD`, for grain may
+"""Bands of detail, from the finest: its radius in pixels; its share of :data:`KEPT_DETAIL`, for grain may
 change sooner than strokes; and by how much it is raised at most from one frame to the next."""
 LOST = 0.1
 """Mean trust below which a frame begins anew."""
@@ -51,8 +51,8 @@ AROUND = 4
 """Pixels around a pixel, at least, among which detail is compared."""
 
 
-class Steady:
-    """Paints a film frame by frame; see :class:`impasto.video.runner.Brush`.
+class FeedForwardStylizer:
+    """Paints a film frame by frame; see :class:`impasto.stylize_video.runner.FrameStylizer`.
 
     Args:
         request: whose content is any frame of the film.
@@ -71,7 +71,7 @@ class Steady:
         plan: Plan,
         *,
         stability: float,
-        flow: Flow | None,
+        flow: FlowEstimator | None,
         averaged: bool = True,
     ) -> None:
         keep_freed_memory()
@@ -84,12 +84,12 @@ class Steady:
         self.files: Mapping[str, str] = dict(painter.files)
         self._averaged = bool(stability) and averaged
         if self._averaged:
-            painter = painter if isinstance(painter, Remembers) else Remembering(painter)
+            painter = painter if isinstance(painter, KeepsStatistics) else RunningStatistics(painter)
             painter.steady(1 + stability * (NEWEST - 1))
         self._painter, self._stability = painter, stability
         self._last: tuple[Pixels, Tensor] | None = None
 
-    def begin(self) -> None:
+    def start_shot(self) -> None:
         """A new shot starts: forget everything."""
         self._last = None
         if self._averaged:
@@ -100,9 +100,9 @@ class Steady:
         """Paint a frame (H, W, 3) in 0..1, at the plan's size."""
         if frame.shape[:2] != self._size:
             frame = np.asarray(resize(frame, *self._size))
-        way = follow(frame, self._last[0], self._flow) if self._last and self._flow else None
-        if way and way.trust.mean() < LOST:  # a cut that nobody saw
-            self.begin()
+        way = match_motion(frame, self._last[0], self._flow) if self._last and self._flow else None
+        if way and way.confidence.mean() < LOST:  # a cut that nobody saw
+            self.start_shot()
         painted = as_tensor(self._painted(frame))
         if way and self._last:
             painted = self._held(painted, self._last[1], way)
@@ -110,15 +110,15 @@ class Steady:
             self._last = frame, painted
         return as_pixels(painted)
 
-    def still(self, number: int, frame: Pixels) -> Pixels:
+    def preview_frame(self, number: int, frame: Pixels) -> Pixels:
         """Paint a frame by itself."""
-        self.begin()
+        self.start_shot()
         return self(frame)
 
-    def listen(self, tick: Callable[[float], None]) -> None:
+    def set_callback(self, tick: Callable[[float], None]) -> None:
         """No frame is worked at ahead."""
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """All that the next frame needs, as tensors by name."""
         states = self._painter.state() if self._averaged else {}
         known = {f"statistics.{n}": t.clone() for n, t in states.items()}
@@ -127,13 +127,13 @@ class Steady:
         frame, painted = self._last
         return {**known, "frame": torch.from_numpy(frame), "painted": painted.contiguous()}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a :meth:`state`; of an empty one: begin the film anew.
 
         Raises:
             InputError: it is of another method.
         """
-        self.begin()
+        self.start_shot()
         tensors = {name: torch.as_tensor(value) for name, value in state.items()}
         head = "statistics."
         known = {n[len(head) :]: t for n, t in tensors.items() if n.startswith(head)}
@@ -149,14 +149,14 @@ class Steady:
         now = replace(self._request, content=Picture(frame))
         return np.asarray(color_preservation.postprocess(target, now))
 
-    def _held(self, fresh: Tensor, painted: Tensor, way: Followed) -> Tensor:
+    def _held(self, fresh: Tensor, painted: Tensor, way: MotionMatch) -> Tensor:
         """A fresh painting (1, 3, H, W) mixed with the last one where that can be followed."""
-        carried = warp(painted, way.back, "bicubic")
-        carried = fit_gain_offset(carried, fresh, way.trust).clamp_to(way.light)(carried)
-        return mixed(fresh, carried, HELD * self._stability * way.trust).clamp(0, 1)
+        carried = warp(painted, way.flow, "bicubic")
+        carried = fit_gain_offset(carried, fresh, way.confidence).clamp_to(way.brightness)(carried)
+        return blend(fresh, carried, KEPT_DETAIL * self._stability * way.confidence).clamp(0, 1)
 
 
-def mixed(fresh: Tensor, carried: Tensor, share: Tensor) -> Tensor:
+def blend(fresh: Tensor, carried: Tensor, share: Tensor) -> Tensor:
     """A fresh painting (1, C, H, W) and one that was carried along, with the detail of the fresh.
 
     They are mixed band by band. A mixture of strokes that do not meet is blurred, and so is what
@@ -170,18 +170,18 @@ def mixed(fresh: Tensor, carried: Tensor, share: Tensor) -> Tensor:
     """
     bands = torch.zeros_like(fresh)
     for radius, held, most in DETAIL:
-        broad = _broad(fresh, radius), _broad(carried, radius)
+        broad = _blurred(fresh, radius), _blurred(carried, radius)
         wanted = fresh - broad[0]
         band = torch.lerp(wanted, carried - broad[1], held * share)
         near = max(AROUND, 2 * radius)
         want, have = (
-            _broad(each.square().mean(1, keepdim=True), near) + 1e-6 for each in (wanted, band)
+            _blurred(each.square().mean(1, keepdim=True), near) + 1e-6 for each in (wanted, band)
         )
         bands += band * (want / have).sqrt().clamp(1, most)
         fresh, carried = broad
     return bands + torch.lerp(fresh, carried, share)
 
 
-def _broad(picture: Tensor, radius: int) -> Tensor:
+def _blurred(picture: Tensor, radius: int) -> Tensor:
     """A picture without detail of this radius."""
-    return mean(mean(picture, radius), radius)
+    return box_mean(box_mean(picture, radius), radius)

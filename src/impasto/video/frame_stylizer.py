@@ -10,27 +10,27 @@ from impasto.core.request import BuiltInStyles, Request
 from impasto.engines.feedforward.base import FeedForwardMethod
 from impasto.engines.optimization.base import OptimizationMethod
 from impasto.methods.animatediff import AnimateDiff
-from impasto.ops.flow_estimation import find
-from impasto.video.diffusion_stylizer import Animated, animated
-from impasto.video.feedforward_stylizer import Steady
-from impasto.video.optimization_stylizer import Optimized
-from impasto.video.source import Source
+from impasto.ops.flow_estimation import get_flow_estimator
+from impasto.stylize_video.diffusion_stylizer import DiffusionStylizer, make_diffusion_stylizer
+from impasto.stylize_video.feedforward_stylizer import FeedForwardStylizer
+from impasto.stylize_video.optimization_stylizer import Optimized
+from impasto.stylize_video.source import VideoSource
 from impasto.weights.store import load_model
 
 
-def make_brush(
+def make_frame_stylizer(
     request: Request,
     plan: Plan,
     *,
     stability: float,
     flow: str,
-    source: Callable[[], Source],
+    source: Callable[[], VideoSource],
     find_shots: bool = True,
-) -> Steady | Optimized | Animated:
+) -> FeedForwardStylizer | Optimized | DiffusionStylizer:
     """What paints the frames of a film, one after another.
 
     Its frames are at the plan's size, and in the content's colors if the request asks for that.
-    Beside :class:`impasto.video.runner.Brush` it has ``files``: the weights in use, name → sha256.
+    Beside :class:`impasto.stylize_video.runner.FrameStylizer` it has ``files``: the weights in use, name → sha256.
 
     Args:
         request: whose content is a frame of the film, as the first one.
@@ -52,16 +52,16 @@ def make_brush(
         raise KnobError("A film has no regions: their masks are those of one frame.")
     method = request.method
     if isinstance(method, AnimateDiff):
-        return animated(request, plan, source(), find_shots, stability, flow)
+        return make_diffusion_stylizer(request, plan, source(), find_shots, stability, flow)
     if isinstance(method, FeedForwardMethod):
         stable = _stable(request, method)
         if flow == "auto" and stable:
             flow = "none"
-        found = find(flow, plan.setting.device) if stability else None
+        found = get_flow_estimator(flow, plan.setting.device) if stability else None
         averaged = not stable or found is not None
-        return Steady(request, plan, stability=stability, flow=found, averaged=averaged)
+        return FeedForwardStylizer(request, plan, stability=stability, flow=found, averaged=averaged)
     if isinstance(method, OptimizationMethod):
-        found = find(flow, plan.setting.device) if stability else None
+        found = get_flow_estimator(flow, plan.setting.device) if stability else None
         return Optimized(request, plan, stability=stability, flow=found)
     raise KnobError(
         f"The method {method.name} paints no films: take fast, adain, wct, gatys or animatediff."

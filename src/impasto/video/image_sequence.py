@@ -14,7 +14,7 @@ import numpy as np
 from impasto.core.errors import InputError, KnobError
 from impasto.core.picture import Picture, Pixels
 from impasto.pictures import fit_long_side, read, resize
-from impasto.video.source import Facts, Frame, Source, exact
+from impasto.stylize_video.source import VideoInfo, Frame, VideoSource, as_fraction
 
 NUMBER = re.compile(r"%0?(\d*)d")
 """Where the number stands in a pattern, as in "%05d.png"."""
@@ -23,7 +23,7 @@ FPS = Fraction(25)
 """Frames a second where nothing says otherwise."""
 
 
-class Pictures(Source):
+class ImageSequence(VideoSource):
     """Pictures, one after another, or a still.
 
     Args:
@@ -50,13 +50,13 @@ class Pictures(Source):
     ) -> None:
         super().__init__()
         rate = FPS if fps is None else fps
-        files = files_of(name)
-        if is_still(name):
+        files = list_frames(name)
+        if is_still_image(name):
             if seconds is None:
                 raise KnobError(f"{name} is a still: say how long the film is to be, --seconds 4.")
-            files = files * max(1, round(exact(seconds) * rate))
-        first = math.ceil(exact(start) * rate)
-        until = len(files) if end is None else math.ceil(exact(end) * rate)
+            files = files * max(1, round(as_fraction(seconds) * rate))
+        first = math.ceil(as_fraction(start) * rate)
+        until = len(files) if end is None else math.ceil(as_fraction(end) * rate)
         self._files = files[first:until]
         if not self._files:
             length = float(len(files) / rate)
@@ -65,7 +65,7 @@ class Pictures(Source):
         picture = self._read(self._files[0])
         shape = picture.height, picture.width
         self._size = fit_long_side(*shape, max(shape) if size is None else size)
-        self.facts = Facts(
+        self.info = VideoInfo(
             name=name,
             sha256=_digest(files),
             height=self._size[0],
@@ -87,7 +87,7 @@ class Pictures(Source):
                     f"{path} is {picture.width} x {picture.height} px, and the first picture "
                     f"{self._shape[1]} x {self._shape[0]}: they must be alike."
                 )
-            yield Frame(self._sized(picture.pixels), i / self.facts.rate, self._alpha(picture))
+            yield Frame(self._sized(picture.pixels), i / self.info.rate, self._alpha(picture))
 
     def _read(self, path: Path) -> Picture:
         """A picture; a still is read once."""
@@ -99,24 +99,24 @@ class Pictures(Source):
         return np.asarray(resize(np.asarray(pixels, np.float32), *self._size))
 
     def _alpha(self, picture: Picture) -> Pixels | None:
-        if not self.facts.alpha:
+        if not self.info.alpha:
             return None
         if picture.alpha is None:
             return np.ones(self._size, np.float32)
         return self._sized(picture.alpha)
 
 
-def is_pictures(name: str) -> bool:
+def is_image_sequence(name: str) -> bool:
     """Whether a name means pictures instead of a film."""
-    return bool(NUMBER.search(Path(name).name)) or Path(name).is_dir() or is_still(name)
+    return bool(NUMBER.search(Path(name).name)) or Path(name).is_dir() or is_still_image(name)
 
 
-def is_still(name: str) -> bool:
+def is_still_image(name: str) -> bool:
     """Whether a name is that of a single picture."""
     return Path(name).suffix.lower() in SUFFIXES and not NUMBER.search(Path(name).name)
 
 
-def files_of(name: str) -> list[Path]:
+def list_frames(name: str) -> list[Path]:
     """The pictures that a name means, in the order of their numbers.
 
     Raises:
@@ -127,7 +127,7 @@ def files_of(name: str) -> list[Path]:
         found = [p for p in path.iterdir() if p.suffix.lower() in SUFFIXES]
         if not found:
             raise InputError(f"There are no pictures in {name}: give a film or numbered pictures.")
-        return sorted(found, key=_by_numbers)
+        return sorted(found, key=_number_key)
     if not (match := NUMBER.search(path.name)):
         return [path]
     wanted = _names(path.name, match)
@@ -138,7 +138,7 @@ def files_of(name: str) -> list[Path]:
     return [p for _, p in sorted(numbered)]
 
 
-def counts(pattern: str, picture: Path) -> bool:
+def has_frame_number(pattern: str, picture: Path) -> bool:
     """Whether the name of a picture is one of those that a pattern stands for."""
     name = Path(pattern).name
     match = NUMBER.search(name)
@@ -151,7 +151,7 @@ def _names(name: str, match: re.Match[str]) -> re.Pattern[str]:
     return re.compile(re.escape(name[: match.start()]) + digits + re.escape(name[match.end() :]))
 
 
-def numbered(pattern: str, number: int) -> Path:
+def frame_path(pattern: str, number: int) -> Path:
     """The picture of a number in a pattern."""
     path = Path(pattern)
     match = NUMBER.search(path.name)
@@ -160,7 +160,7 @@ def numbered(pattern: str, number: int) -> Path:
     return path.with_name(path.name[: match.start()] + digits + path.name[match.end() :])
 
 
-def _by_numbers(path: Path) -> list[tuple[int, str]]:
+def _number_key(path: Path) -> list[tuple[int, str]]:
     """A key that puts 9 before 10."""
     parts = re.split(r"(\d+)", path.name)
     return [(int(p), "") if p.isdigit() else (-1, p) for p in parts]

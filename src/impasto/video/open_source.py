@@ -6,14 +6,14 @@ from fractions import Fraction
 from typing import Any
 
 from impasto.core.errors import InputError, KnobError
-from impasto.video.diffusion_stylizer import Blank, is_size
-from impasto.video.image_sequence import Pictures, is_pictures, is_still
-from impasto.video.options import Take
-from impasto.video.reader import FilmFile
-from impasto.video.source import Loop, Source
+from impasto.stylize_video.diffusion_stylizer import EmptySource, is_size
+from impasto.stylize_video.image_sequence import ImageSequence, is_image_sequence, is_still_image
+from impasto.stylize_video.options import VideoOptions
+from impasto.stylize_video.reader import VideoFile
+from impasto.stylize_video.source import LoopedSource, VideoSource
 
 
-def opened(content: str, take: Take, size: int | None) -> Source:
+def open_source(content: str, take: VideoOptions, size: int | None) -> VideoSource:
     """The source of that name, with its frames at ``size`` pixels on the long side.
 
     Raises:
@@ -22,7 +22,7 @@ def opened(content: str, take: Take, size: int | None) -> Source:
     """
     if not content:  # which would be the folder at hand
         raise InputError("The film has no name: give a file, numbered pictures or a folder.")
-    source: Source
+    source: VideoSource
     fps = None if take.fps is None else Fraction(take.fps).limit_denominator(1001)
     part: dict[str, Any] = {"start": take.start, "end": take.end, "size": size}
     if is_size(content):
@@ -32,13 +32,13 @@ def opened(content: str, take: Take, size: int | None) -> Source:
                 f"are "
                 "for films."
             )
-        source = Blank(content, fps=fps, seconds=take.seconds, size=size)
-    elif is_pictures(content):
-        if take.seconds is not None and not is_still(content):
+        source = EmptySource(content, fps=fps, seconds=take.seconds, size=size)
+    elif is_image_sequence(content):
+        if take.seconds is not None and not is_still_image(content):
             raise KnobError("--seconds says how long a still is seen; for a film, say --end.")
-        source = Pictures(content, fps=fps, seconds=take.seconds, **part)
+        source = ImageSequence(content, fps=fps, seconds=take.seconds, **part)
     elif take.fps is not None or take.seconds is not None:
         raise KnobError("--fps and --seconds are for pictures: a film has its own.")
     else:
-        source = FilmFile(content, **part)
-    return Loop(source) if take.loop else source
+        source = VideoFile(content, **part)
+    return LoopedSource(source) if take.loop else source

@@ -25,23 +25,23 @@ from impasto.core.request import Request, TemporalConstraint
 from impasto.losses.temporal import long_term_weights, merge_targets
 from impasto.ops.color import fit_color_transfer
 from impasto.ops.convert import as_pixels, as_tensor
-from impasto.ops.flow_estimation import Flow
-from impasto.ops.motion_compensation import follow
+from impasto.ops.flow_estimation import FlowEstimator
+from impasto.ops.motion_compensation import match_motion
 from impasto.ops.warping import GainOffset, warp
 from impasto.pictures import resize
 from impasto.pipeline import color_preservation
 
-REFERENCES = (1, 2, 4)
+REFERENCE_FRAMES = (1, 2, 4)
 """Frames back to the paintings that a frame holds on to. The authors have 1, 10, 20 and 40, which
 needs as many frames of film in memory."""
-SHARE = 0.5
+STEPS_FRACTION = 0.5
 """Steps of a frame that starts from the painting before it, relative to the first one's."""
-PRICE = 2.0
+TEMPORAL_WEIGHT = 2.0
 """Of the temporal loss at stability 1; see :class:`impasto.core.request.TemporalConstraint`."""
 
 
 class Optimized:
-    """Paints a film frame by frame; see :class:`impasto.video.runner.Brush`.
+    """Paints a film frame by frame; see :class:`impasto.stylize_video.runner.FrameStylizer`.
 
     Args:
         request: whose content is any frame of the film.
@@ -54,12 +54,12 @@ class Optimized:
     """
 
     def __init__(
-        self, request: Request, plan: Plan, *, stability: float, flow: Flow | None
+        self, request: Request, plan: Plan, *, stability: float, flow: FlowEstimator | None
     ) -> None:
         self._request, self._plan = color_preservation.preprocess(request), plan
         self._stability, self._flow = stability, flow
         self._size = plan.setting.height, plan.setting.width
-        self._past: deque[tuple[Pixels, Pixels]] = deque(maxlen=max(REFERENCES))
+        self._past: deque[tuple[Pixels, Pixels]] = deque(maxlen=max(REFERENCE_FRAMES))
         self.files: Mapping[str, str] = {}
 
     def begin(self) -> None:
@@ -109,7 +109,7 @@ class Optimized:
     @staticmethod
     def _shorter(method: Any) -> Any:
         """The knobs for a frame that starts where it nearly ends: few steps, at its full size."""
-        steps = max(1, round(SHARE * method.steps))
+        steps = max(1, round(STEPS_FRACTION * method.steps))
         return replace(method, steps=steps, min_size=0, warmup_steps=0)
 
     @torch.inference_mode()
@@ -119,7 +119,7 @@ class Optimized:
             painted = self._past[0][1]
             return TemporalConstraint(painted, painted, np.zeros(self._size, np.float32), 0.0)
         targets, weights = [], []
-        for back in REFERENCES:
+        for back in REFERENCE_FRAMES:
             if back <= len(self._past):
                 target, weight = self._brought(frame, *self._past[back - 1], self._flow)
                 targets.append(target)
@@ -130,16 +130,16 @@ class Optimized:
         start = torch.lerp(as_tensor(ground), target, weight.clamp(0, 1))
         trust = weight[0, 0].contiguous().numpy()
         return TemporalConstraint(
-            as_pixels(start), as_pixels(target), trust, PRICE * self._stability
+            as_pixels(start), as_pixels(target), trust, TEMPORAL_WEIGHT * self._stability
         )
 
     @staticmethod
     def _brought(
-        frame: Pixels, before: Pixels, painted: Pixels, flow: Flow
+        frame: Pixels, before: Pixels, painted: Pixels, flow: FlowEstimator
     ) -> tuple[Tensor, Tensor]:
         """An earlier painting in this frame's place and light, and where it can be trusted."""
-        way = follow(frame, before, flow)
-        brought = warp(as_tensor(painted), way.back, "bicubic")
+        way = match_motion(frame, before, flow)
+        brought = warp(as_tensor(painted), way.flow, "bicubic")
         mean = brought.mean((2, 3), keepdim=True)
-        lit = GainOffset(way.light.gain, mean, mean + way.light.mean_after - way.light.mean_before)
-        return lit(brought), way.sure
+        lit = GainOffset(way.brightness.gain, mean, mean + way.brightness.mean_after - way.brightness.mean_before)
+        return lit(brought), way.reliable

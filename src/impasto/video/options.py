@@ -9,7 +9,7 @@ from impasto.core.errors import KnobError
 
 
 @dataclass(frozen=True)
-class Take:
+class VideoOptions:
     """How a film is made, beside what :func:`impasto.pipeline.make_request` takes.
 
     Attributes:

@@ -16,35 +16,35 @@ from impasto.pictures import check_writable, write
 from impasto.pictures import write_bytes as put
 from impasto.pictures.formats import max_bits
 from impasto.pictures.write import check_file_writable
-from impasto.video.image_sequence import NUMBER, is_pictures, numbered
-from impasto.video.options import Take
-from impasto.video.source import Frame, Source, exact
-from impasto.video.writer import (
+from impasto.stylize_video.image_sequence import NUMBER, is_image_sequence, frame_path
+from impasto.stylize_video.options import VideoOptions
+from impasto.stylize_video.source import Frame, VideoSource, as_fraction
+from impasto.stylize_video.writer import (
     CONTAINERS,
-    Coding,
-    Part,
-    Sound,
-    check_sound,
-    comment_in,
+    EncodingOptions,
+    EncodedSegment,
+    AudioTracks,
+    check_audio,
+    read_comment,
     container_of,
-    join,
+    join_segments,
 )
 
 SIDECAR = "impasto-recipe.json"
 """Where the recipe of numbered pictures is, beside them."""
 
 
-class Out(ABC):
+class VideoOutput(ABC):
     """Where painted frames go.
 
     Attributes:
         path: the file, or the pattern of the pictures.
-        coding: what decides how they are written.
+        encoding: what decides how they are written.
         notes: what will be lost, one sentence each.
     """
 
     path: Path
-    coding: object
+    encoding: object
     notes: tuple[str, ...] = ()
 
     @abstractmethod
@@ -59,22 +59,22 @@ class Out(ABC):
     def finish(self, parts: Sequence[Path], recipe: Recipe, seconds: float) -> Path:
         """All is painted."""
 
-    def partial(self, parts: Sequence[Path], recipe: Recipe, seconds: float) -> Path | None:
+    def finish_partial(self, parts: Sequence[Path], recipe: Recipe, seconds: float) -> Path | None:
         """It was stopped: where what there is can be seen, if anything can."""
         return None
 
-    def beyond(self, frames: int) -> Path | None:
+    def leftover_files(self, frames: int) -> Path | None:
         """What an earlier, longer film left there and would be taken for a part of this one."""
         return None
 
 
-class FilmOut(Out):
+class FileOutput(VideoOutput):
     """A film file."""
 
-    def __init__(self, path: str, source: Source, coding: Coding, sound: Sound | None) -> None:
-        self.path, self.coding, self._sound = Path(path), coding, sound
-        self._part: Part | None = None
-        facts = source.facts
+    def __init__(self, path: str, source: VideoSource, coding: EncodingOptions, sound: AudioTracks | None) -> None:
+        self.path, self.encoding, self._sound = Path(path), coding, sound
+        self._part: EncodedSegment | None = None
+        facts = source.info
         odd = facts.height % 2 or facts.width % 2
         if odd and not coding.lossless:
             self.notes += (
@@ -84,8 +84,8 @@ class FilmOut(Out):
             self.notes += ("its transparency is lost: only pictures keep it, as out/%05d.png",)
 
     def add(self, painted: Pixels, frame: Frame, number: int) -> None:
-        assert isinstance(self.coding, Coding)
-        self._part = self._part or Part(self.coding)
+        assert isinstance(self.encoding, EncodingOptions)
+        self._part = self._part or EncodedSegment(self.encoding)
         self._part.add(painted, frame.time)
 
     def close(self) -> bytes | None:
@@ -100,7 +100,7 @@ class FilmOut(Out):
             left.unlink()
         return self.path
 
-    def partial(self, parts: Sequence[Path], recipe: Recipe, seconds: float) -> Path | None:
+    def finish_partial(self, parts: Sequence[Path], recipe: Recipe, seconds: float) -> Path | None:
         """The finished parts as ``OUT.partial.mp4``; None if there are none, or no room."""
         if not parts:
             return None
@@ -119,36 +119,36 @@ class FilmOut(Out):
         seconds: float,
         all_sound: bool = True,
     ) -> None:
-        assert isinstance(self.coding, Coding)
+        assert isinstance(self.encoding, EncodingOptions)
         sound = self._sound
         if sound is not None and not (all_sound and sound.whole):
-            sound = replace(sound, end=exact(seconds))
-        join(parts, path, self.coding, sound, recipe.to_json())
+            sound = replace(sound, end=as_fraction(seconds))
+        join_segments(parts, path, self.encoding, sound, recipe.to_json())
 
 
-class PicturesOut(Out):
+class SequenceOutput(VideoOutput):
     """Numbered pictures, from 1 on, in a folder that is made if it is missing."""
 
-    def __init__(self, pattern: str, source: Source) -> None:
+    def __init__(self, pattern: str, source: VideoSource) -> None:
         self.path = Path(pattern)
-        self._bits = min(source.facts.bits, max_bits(pattern))
-        self.coding = ("pictures", self.path.suffix, self._bits)
-        if source.facts.sound:
+        self._bits = min(source.info.bits, max_bits(pattern))
+        self.encoding = ("pictures", self.path.suffix, self._bits)
+        if source.info.sound:
             self.notes = ("pictures have no sound: only a film keeps it",)
         folder = self.path.parent
-        first = numbered(pattern, 1)
+        first = frame_path(pattern, 1)
         check_writable(first if folder.is_dir() else folder.with_name(first.name), self._bits)
 
     def add(self, painted: Pixels, frame: Frame, number: int) -> None:
         self.path.parent.mkdir(exist_ok=True)
-        path = numbered(str(self.path), number)
-        write(painted, path, alpha=_wide(frame.alpha, painted), bits=self._bits)
+        path = frame_path(str(self.path), number)
+        write(painted, path, alpha=_widened_alpha(frame.alpha, painted), bits=self._bits)
 
     def close(self) -> None:
         return None
 
-    def beyond(self, frames: int) -> Path | None:
-        next_one = numbered(str(self.path), frames + 1)
+    def leftover_files(self, frames: int) -> Path | None:
+        next_one = frame_path(str(self.path), frames + 1)
         return next_one if next_one.exists() else None
 
     def finish(self, parts: Sequence[Path], recipe: Recipe, seconds: float) -> Path:
@@ -157,49 +157,49 @@ class PicturesOut(Out):
         return self.path
 
 
-def made_for(output: str, source: Source, take: Take) -> Out:
+def make_output(output: str, source: VideoSource, take: VideoOptions) -> VideoOutput:
     """What writes to ``output``.
 
     Raises:
         InputError: it cannot be written there, or cannot hold the sound.
     """
-    if is_pictures(output):
+    if is_image_sequence(output):
         if not NUMBER.search(Path(output).name):
             raise InputError(
                 f"{output} is one picture: name a film, as out.mp4, or pictures, as out/%05d.png."
             )
-        return PicturesOut(output, source)
-    facts = source.facts
-    coding = Coding(
+        return SequenceOutput(output, source)
+    facts = source.info
+    coding = EncodingOptions(
         container_of(output), take.encoding_quality, take.lossless, facts.rate, facts.unit
     )
     check_file_writable(output)
     sound = None
     if take.audio and facts.sound:
-        check_sound(output, facts)
+        check_audio(output, facts)
         whole = take.end is None and not take.loop
         cut = bool(take.start) or take.loop
-        sound = Sound(facts.name, source.origin, cut=cut, whole=whole)
-    return FilmOut(output, source, coding, sound)
+        sound = AudioTracks(facts.name, source.origin, cut=cut, whole=whole)
+    return FileOutput(output, source, coding, sound)
 
 
-def is_film(path: str) -> bool:
+def is_video_file(path: str) -> bool:
     """Whether a name is that of a film or of numbered pictures, as this room writes them."""
     return Path(path).suffix.lower() in CONTAINERS or bool(NUMBER.search(Path(path).name))
 
 
-def recipe_in(path: str) -> Recipe:
+def read_recipe(path: str) -> Recipe:
     """The recipe of a film, or of numbered pictures.
 
     Raises:
         InputError: no film, or one without a recipe.
     """
-    if is_pictures(path):
+    if is_image_sequence(path):
         place = Path(path).parent / SIDECAR
         if not place.is_file():
             raise InputError(f"There is no {place}: these pictures have no recipe.")
         return Recipe.from_json(place.read_text("utf-8"), str(place))
-    text = comment_in(path)
+    text = read_comment(path)
     if text is None or '"knobs"' not in text:
         raise InputError(
             f"{path} holds no recipe: it was not made by Impasto, or another program saved it anew."
@@ -214,12 +214,12 @@ def _partial(path: Path) -> Path:
 def _finished(path: Path) -> bool:
     """Whether a film is anything but what a run of ours left when it was stopped."""
     try:
-        return recipe_in(str(path)).finished
+        return read_recipe(str(path)).finished
     except InputError:
         return True
 
 
-def _wide(alpha: Pixels | None, painted: Pixels) -> Pixels | None:
+def _widened_alpha(alpha: Pixels | None, painted: Pixels) -> Pixels | None:
     """The transparency of a frame, also of what is shown beside it."""
     if alpha is None or alpha.shape == painted.shape[:2]:
         return alpha

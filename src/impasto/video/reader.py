@@ -15,8 +15,8 @@ from impasto.core.errors import InputError
 from impasto.core.picture import Pixels
 from impasto.pictures import fit_long_side
 from impasto.pictures.decode import stream_sha256
-from impasto.video._av import pyav
-from impasto.video.source import Facts, Frame, Source, exact
+from impasto.stylize_video._av import pyav
+from impasto.stylize_video.source import VideoInfo, Frame, VideoSource, as_fraction
 
 FORMATS = {
     (8, False): "rgb24",
@@ -27,7 +27,7 @@ FORMATS = {
 """(bits, alpha) → the layout in which frames leave libswscale."""
 MATRICES = {1: "ITU709", 4: "FCC", 5: "ITU601", 6: "ITU601", 7: "SMPTE240M", 9: "BT2020"}
 """Color matrix as a file has it (H.273, table 4) → libswscale's name."""
-HDR = {16: "PQ", 18: "HLG"}
+HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 """Transfer functions of more than sRGB's range (H.273, table 3)."""
 EXACT = 0x40000 | 0x2000
 """SWS_ACCURATE_RND and SWS_FULL_CHR_H_INT of libswscale, which PyAV before 18 has no names for."""
@@ -37,7 +37,7 @@ SHORT = 0.5
 """Seconds that may be missing at the end of a film before it counts as cut off."""
 
 
-class FilmFile(Source):
+class VideoFile(VideoSource):
     """A film file.
 
     Rotation and mirroring are applied, pixels are made square, and the matrix and range that the
@@ -60,7 +60,7 @@ class FilmFile(Source):
     ) -> None:
         super().__init__()
         self.path = path
-        self._start, self._end = exact(start), None if end is None else exact(end)
+        self._start, self._end = as_fraction(start), None if end is None else as_fraction(end)
         with _readable(path), Path(path).open("rb", buffering=0) as file:
             digest = stream_sha256(file)
         with self._opened() as (container, stream):
@@ -69,7 +69,7 @@ class FilmFile(Source):
             rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
             zero = (stream.start_time or 0) * unit
             aspect = Fraction(stream.sample_aspect_ratio or 1)
-            whole = _length(container, stream)
+            whole = _duration(container, stream)
         with contextlib.closing(self._decoded()) as decoded:
             found = next(decoded, None)
         if found is None:
@@ -79,14 +79,14 @@ class FilmFile(Source):
             )
         time, frame = found
         self._first, self.origin = time, zero + time
-        self._turn = _turning(frame)
+        self._turn = _rotation_of(frame)
         bits = 16 if any(c.bits > 8 for c in frame.format.components) else 8
         alpha = any(c.is_alpha for c in frame.format.components) or frame.format.name == "pal8"
         self._layout = FORMATS[bits, alpha]
         self._scaled = _size_of(frame, aspect, size, self._turn)
         height, width = self._scaled[::-1] if self._turn[0] else self._scaled
         until = whole if self._end is None else min(whole, self._end)
-        self.facts = Facts(
+        self.info = VideoInfo(
             name=path,
             sha256=digest,
             height=height,
@@ -105,11 +105,11 @@ class FilmFile(Source):
         for time, frame in self._decoded():
             time -= self._first
             if time <= last:  # two frames at one time, or a clock that ran back
-                time = last + self.facts.unit
+                time = last + self.info.unit
             last = time
             pixels, alpha = self._pixels(frame)
             yield Frame(pixels, time, alpha)
-        missing = self.facts.seconds - last - 1 / self.facts.rate
+        missing = self.info.seconds - last - 1 / self.info.rate
         if missing > SHORT:
             self.remarks.append(
                 f"The last frame of {self.path} comes {float(missing):.1f} s before the end that "
@@ -142,7 +142,7 @@ class FilmFile(Source):
             step = 1 / Fraction(stream.average_rate or 25)
             time = self._start - step
             damaged = 0
-            for packet in _as_far_as_it_goes(container.demux(stream)):
+            for packet in _until_error(container.demux(stream)):
                 try:
                     found = packet.decode()
                 except (av.error.InvalidDataError, av.error.EOFError):
@@ -169,13 +169,13 @@ class FilmFile(Source):
             height=self._scaled[0],
             width=self._scaled[1],
             format=self._layout,
-            src_colorspace=_matrix(frame),
+            src_colorspace=_color_matrix(frame),
             src_color_range="JPEG" if _is_full(frame) else "MPEG",
             dst_color_range="JPEG",
             interpolation=int(way.BICUBIC if sizes[0] == sizes[1] else way.LANCZOS) | EXACT,
         ).to_ndarray()
         top = np.float32(65535 if array.dtype == np.uint16 else 255)
-        upright = np.ascontiguousarray(_turned(array, self._turn)).astype(np.float32) / top
+        upright = np.ascontiguousarray(_rotate(array, self._turn)).astype(np.float32) / top
         if array.shape[2] == 3:
             return upright, None
         return np.ascontiguousarray(upright[:, :, :3]), upright[:, :, 3]
@@ -201,7 +201,7 @@ def _readable(path: str) -> Iterator[None]:
         raise InputError(f"Cannot read {path}: the system says {error.strerror!r}.") from error
 
 
-def _as_far_as_it_goes(packets: Iterator[Any]) -> Iterator[Any]:
+def _until_error(packets: Iterator[Any]) -> Iterator[Any]:
     """The packets up to where the file is cut off."""
     av = pyav()
     with contextlib.suppress(av.error.InvalidDataError, av.error.EOFError):
@@ -217,7 +217,7 @@ def _is_cover(stream: Any) -> bool:
     return bool(stream.disposition & type(stream.disposition).attached_pic)
 
 
-def _length(container: Any, stream: Any) -> Fraction:
+def _duration(container: Any, stream: Any) -> Fraction:
     """Seconds of video, as the file says, or as its packets do."""
     unit = Fraction(stream.time_base)
     if stream.duration:
@@ -226,7 +226,7 @@ def _length(container: Any, stream: Any) -> Fraction:
     if named and len(container.streams) == 1:
         return named
     ends: dict[int, Fraction] = {}
-    for packet in _as_far_as_it_goes(container.demux()):
+    for packet in _until_error(container.demux()):
         if packet.pts is not None:
             end = (packet.pts + (packet.duration or 0)) * Fraction(packet.time_base)
             ends[packet.stream.index] = max(end, ends.get(packet.stream.index, end))
@@ -235,7 +235,7 @@ def _length(container: Any, stream: Any) -> Fraction:
     return ends.get(stream.index, Fraction(0)) - (stream.start_time or 0) * unit
 
 
-def _turning(frame: Any) -> tuple[bool, bool, bool]:
+def _rotation_of(frame: Any) -> tuple[bool, bool, bool]:
     """From the display matrix: swap the axes, then mirror left and right, then top and bottom.
 
     A pixel at (x, y) is to be seen at (a x + c y, b x + d y), y downwards.
@@ -248,7 +248,7 @@ def _turning(frame: Any) -> tuple[bool, bool, bool]:
     return (True, c < 0, b < 0) if swap else (False, a < 0, d < 0)
 
 
-def _turned(array: Any, turn: tuple[bool, bool, bool]) -> Any:
+def _rotate(array: Any, turn: tuple[bool, bool, bool]) -> Any:
     swap, across, down = turn
     array = array.swapaxes(0, 1) if swap else array
     return array[:: -1 if down else 1, :: -1 if across else 1]
@@ -270,7 +270,7 @@ def _size_of(
     return fit_long_side(height, width, size)
 
 
-def _matrix(frame: Any) -> str:
+def _color_matrix(frame: Any) -> str:
     """The color matrix that the frame names, or the usual one of its size."""
     usual = frame.width >= HD_WIDTH or frame.height > HD_HEIGHT
     return MATRICES.get(int(frame.colorspace), "ITU709" if usual else "ITU601")
@@ -289,5 +289,5 @@ def _notes(frame: Any, turn: tuple[bool, bool, bool], aspect: Fraction) -> Itera
         yield "its pixels were made square"
     if frame.interlaced_frame:
         yield "it is interlaced, and its combs will be painted: deinterlace it first"
-    if (curve := HDR.get(int(frame.color_trc))) is not None:
+    if (curve := HDR_TRANSFERS.get(int(frame.color_trc))) is not None:
         yield f"it is HDR ({curve}) and read as if it were not, so it may look flat"

@@ -14,28 +14,28 @@ from impasto.engines.feedforward.tiling import TiledModel
 
 
 @runtime_checkable
-class Remembers(Protocol):
+class KeepsStatistics(Protocol):
     """A painter that averages what it knows of whole pictures over the frames of a film."""
 
-    def steady(self, share: float) -> None:
+    def set_momentum(self, share: float) -> None:
         """From now on; ``share`` of the newest frame in the average, over 0 to 1."""
         ...
 
-    def begin(self) -> None:
+    def start_shot(self) -> None:
         """A new shot: forget what was averaged."""
         ...
 
-    def state(self) -> Mapping[str, Tensor]:
+    def state_dict(self) -> Mapping[str, Tensor]:
         """The averages so far."""
         ...
 
-    def restore(self, state: Mapping[str, Tensor]) -> None:
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go on with the averages of :meth:`state`."""
         ...
 
 
-class Remembering:
-    """Gives any painter a memory for its statistics; see :class:`Remembers`.
+class RunningStatistics:
+    """Gives any painter a memory for its statistics; see :class:`KeepsStatistics`.
 
     What is averaged are all the numbers in them: means, covariances, or the maps made of those.
     """
@@ -46,16 +46,16 @@ class Remembering:
         self._share = 1.0
         self._known: list[Tensor] = []
 
-    def steady(self, share: float) -> None:
+    def set_momentum(self, share: float) -> None:
         self._share = share
 
-    def begin(self) -> None:
+    def start_shot(self) -> None:
         self._known = []
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         return {str(index): value for index, value in enumerate(self._known)}
 
-    def restore(self, state: Mapping[str, Tensor]) -> None:
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         self._known = [state[str(index)] for index in range(len(state))]
 
     def statistics(self, frame: Tensor) -> Any:

@@ -19,12 +19,12 @@ from impasto.pipeline.checkpoint import Checkpoint
 NAME = re.compile(r"part-(\d{6})\.nut")
 
 
-def folder_for(output: Path) -> Path:
+def segments_folder(output: Path) -> Path:
     """The folder of parts that belongs to an output."""
     return output.with_name(f"{output.name}.impasto-parts")
 
 
-class Parts:
+class SegmentStore:
     """The parts of one output.
 
     Args:

@@ -16,15 +16,15 @@ from itertools import pairwise
 import numpy as np
 
 from impasto.core.picture import Pixels
-from impasto.video.source import Frame
+from impasto.stylize_video.source import Frame
 
 SIDE = 24
 """Long side in pixels of what is compared."""
-AHEAD = 2
+LOOKAHEAD_FRAMES = 2
 """Frames after a cut that must stay away from those before it."""
-FLOOR = 0.35
+MIN_DISTANCE = 0.35
 """Least difference of a cut; that of two pictures that have nothing in common is about 1."""
-ABOVE = 3.0
+CUT_FACTOR = 3.0
 """How many times the usual difference of neighbors a cut is."""
 USUAL = 0.2
 """Share of the newest difference in the usual one."""
@@ -33,22 +33,22 @@ FLAT = 0.02
 
 
 @dataclass(frozen=True)
-class Seen:
+class FrameSignature:
     """A frame in small: luminance of zero mean and unit contrast, and colors."""
 
     light: Pixels
     color: Pixels
 
 
-def shots(frames: Iterator[Frame], find: bool = True) -> Generator[tuple[Frame, bool], None, None]:
+def detect_shots(frames: Iterator[Frame], find: bool = True) -> Generator[tuple[Frame, bool], None, None]:
     """Every frame, and whether it begins a shot; the first always does.
 
     Args:
         frames: of a film.
         find: whether cuts are looked for.
     """
-    waiting: deque[tuple[Frame, Seen]] = deque()
-    before: Seen | None = None
+    waiting: deque[tuple[Frame, FrameSignature]] = deque()
+    before: FrameSignature | None = None
     usual = 0.0
 
     def judged() -> tuple[Frame, bool]:
@@ -58,12 +58,12 @@ def shots(frames: Iterator[Frame], find: bool = True) -> Generator[tuple[Frame, 
             before = seen
             return frame, True
         ahead = [seen, *(s for _, s in waiting)]
-        steps = [apart(before, other) for other in ahead]
-        far = max(FLOOR, ABOVE * usual)
+        steps = [signature_distance(before, other) for other in ahead]
+        far = max(MIN_DISTANCE, CUT_FACTOR * usual)
         if min(steps) <= far < steps[0]:  # a flash: what comes is compared with before it
             return frame, False
-        motion = [apart(one, other) for one, other in pairwise(ahead)]
-        cut = min(steps) > max(far, ABOVE * sum(motion) / max(1, len(motion)))
+        motion = [signature_distance(one, other) for one, other in pairwise(ahead)]
+        cut = min(steps) > max(far, CUT_FACTOR * sum(motion) / max(1, len(motion)))
         usual = 0.0 if cut else usual + USUAL * (steps[0] - usual)
         before = seen
         return frame, cut
@@ -72,14 +72,14 @@ def shots(frames: Iterator[Frame], find: bool = True) -> Generator[tuple[Frame, 
         if not find:
             yield frame, i == 0
             continue
-        waiting.append((frame, look(frame.pixels)))
-        if len(waiting) > AHEAD:
+        waiting.append((frame, frame_signature(frame.pixels)))
+        if len(waiting) > LOOKAHEAD_FRAMES:
             yield judged()
     while waiting:
         yield judged()
 
 
-def look(pixels: Pixels) -> Seen:
+def frame_signature(pixels: Pixels) -> FrameSignature:
     """A frame (H, W, 3) in small."""
     height, width = pixels.shape[:2]
     step = max(1, -(-max(height, width) // SIDE))
@@ -91,10 +91,10 @@ def look(pixels: Pixels) -> Seen:
     light = small @ np.array([0.299, 0.587, 0.114], np.float32)
     color = small / np.maximum(small.sum(axis=2, keepdims=True), FLAT)
     centered = light - light.mean()
-    return Seen(centered / max(float(light.std()), FLAT), color)
+    return FrameSignature(centered / max(float(light.std()), FLAT), color)
 
 
-def apart(one: Seen, other: Seen) -> float:
+def signature_distance(one: FrameSignature, other: FrameSignature) -> float:
     """How far two frames are apart: 0 for the same scene in any light, about 1 for two scenes."""
     if one.light.shape != other.light.shape:
         return 1.0

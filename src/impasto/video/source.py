@@ -18,7 +18,7 @@ LOOP = Fraction(1, 2)
 """Seconds at the end of a loop that cross over to its beginning."""
 
 
-def exact(seconds: float) -> Fraction:
+def as_fraction(seconds: float) -> Fraction:
     """A time as it was written, to the microsecond."""
     return Fraction(seconds).limit_denominator(1_000_000)
 
@@ -40,7 +40,7 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Facts:
+class VideoInfo:
     """What is known of a source before it is read to its end.
 
     Attributes:
@@ -74,16 +74,16 @@ class Facts:
         return max(1, round(self.seconds * self.rate))
 
 
-class Source(ABC):
+class VideoSource(ABC):
     """Something with frames.
 
     Attributes:
-        facts: what is known of it.
+        info: what is known of it.
         remarks: what was found wrong while it was read, one sentence each.
         origin: the time of its first frame in the clock of its sound, in seconds.
     """
 
-    facts: Facts
+    info: VideoInfo
     origin = Fraction(0)
 
     def __init__(self) -> None:
@@ -98,22 +98,22 @@ class Source(ABC):
         """
 
 
-class Loop(Source):
+class LoopedSource(VideoSource):
     """A source whose end flows into its beginning.
 
     The first half second is not shown. Over the last half second it is faded in, so that after
     the last frame the one that is shown first comes as it came in the source.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: VideoSource) -> None:
         super().__init__()
         self._source, self.remarks = source, source.remarks
-        facts = source.facts
+        facts = source.info
         self.length = max(1, min(round(LOOP * facts.rate), (facts.frames - 1) // 2))
         usual = self.length / facts.rate
         self._lead = next((f.time for f in islice(source.frames(), self.length, None)), usual)
         self.origin = source.origin + self._lead
-        self.facts = dataclasses.replace(facts, seconds=facts.seconds - self._lead)
+        self.info = dataclasses.replace(facts, seconds=facts.seconds - self._lead)
 
     def frames(self) -> Iterator[Frame]:
         first: list[Frame] = []

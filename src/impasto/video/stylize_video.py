@@ -1,4 +1,4 @@
-"""``impasto.video``: a film in, a steady one out, with its sound and its measures."""
+"""``impasto.stylize_video``: a film in, a steady one out, with its sound and its measures."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from impasto.core.progress import ProgressCallback, ignore_progress
 from impasto.metrics.video import VideoEvaluator
-from impasto.video.options import Take
-from impasto.video.runner import Film, Job
+from impasto.stylize_video.options import VideoOptions
+from impasto.stylize_video.runner import VideoResult, VideoJob
 
 DEFAULT_METHOD = "fast"
 """What paints a film unless another is asked for."""
@@ -19,7 +19,7 @@ METRIC_FRAME_STEP = 12
 """Every so many frames are measured."""
 
 
-def video(
+def stylize_video(
     content: str | os.PathLike[str],
     styles: object | Sequence[object],
     output: str | os.PathLike[str],
@@ -41,7 +41,7 @@ def video(
     resume: bool = False,
     callback: ProgressCallback = ignore_progress,
     **request_options: Any,
-) -> Film:
+) -> VideoResult:
     """Restyle a film.
 
     Args:
@@ -74,7 +74,7 @@ def video(
     Raises:
         ImpastoError: a film, picture or setting that cannot be used, or a disk that is full.
     """
-    take = Take(
+    take = VideoOptions(
         start=start,
         end=end,
         fps=fps,
@@ -92,19 +92,19 @@ def video(
     job = plan_video(
         os.fspath(content), styles, os.fspath(output), take, method=method, **request_options
     )
-    return job.run(resume=resume, watch=callback, gauge=make_evaluator(job))
+    return job.run(resume=resume, callback=callback, gauge=make_evaluator(job))
 
 
 def plan_video(
-    content: str, styles: object, output: str, options: Take, **request_options: Any
-) -> Job:
+    content: str, styles: object, output: str, options: VideoOptions, **request_options: Any
+) -> VideoJob:
     """The job, with the weights that a film is best painted with unless others are asked for."""
     stable = STABLE_WEIGHTS.get(request_options["method"], "") if options.stability > 0 else ""
     weights = request_options.pop("weights", "") or stable
-    return Job(content, styles, output, options, weights=weights, **request_options)
+    return VideoJob(content, styles, output, options, weights=weights, **request_options)
 
 
-def make_evaluator(job: Job) -> VideoEvaluator | None:
+def make_evaluator(job: VideoJob) -> VideoEvaluator | None:
     """What measures a film while it is painted; None where there is nothing to compare it with."""
     if job.request.content.is_blank or not job.request.styles:
         return None

@@ -22,8 +22,8 @@ import numpy as np
 from impasto.core.errors import InputError
 from impasto.core.picture import Pixels
 from impasto.pictures import atomic_write
-from impasto.video._av import pyav
-from impasto.video.source import Facts
+from impasto.stylize_video._av import pyav
+from impasto.stylize_video.source import VideoInfo
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 """Suffix → what PyAV calls the container."""
@@ -32,7 +32,7 @@ BT709, LIMITED = 1, 1
 
 
 @dataclass(frozen=True)
-class Coding:
+class EncodingOptions:
     """How frames become a film.
 
     Attributes:
@@ -74,10 +74,10 @@ class Coding:
         return {**usual, **({"qp": "0"} if self.lossless else {"crf": str(self.quality)})}
 
 
-class Part:
+class EncodedSegment:
     """A piece of film that is being encoded, in memory."""
 
-    def __init__(self, coding: Coding) -> None:
+    def __init__(self, coding: EncodingOptions) -> None:
         self._coding, self._data = coding, io.BytesIO()
         self._container = pyav().open(self._data, "w", format="nut")
         self._stream: Any = None
@@ -125,7 +125,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Sound:
+class AudioTracks:
     """The sound tracks of a film, copied packet by packet.
 
     Attributes:
@@ -158,7 +158,7 @@ def container_of(path: str) -> str:
     return found
 
 
-def check_sound(path: str, facts: Facts) -> None:
+def check_audio(path: str, facts: VideoInfo) -> None:
     """Refuse a container that cannot hold the sound, before the work.
 
     Raises:
@@ -177,8 +177,8 @@ def check_sound(path: str, facts: Facts) -> None:
         )
 
 
-def join(
-    parts: Sequence[Path], path: Path, coding: Coding, sound: Sound | None, comment: str
+def join_segments(
+    parts: Sequence[Path], path: Path, coding: EncodingOptions, sound: AudioTracks | None, comment: str
 ) -> None:
     """Make one film of the parts, beside the target and renamed into place.
 
@@ -187,7 +187,7 @@ def join(
         path: the film.
         coding: of the parts.
         sound: what is heard with it.
-        comment: kept inside, where :func:`comment_in` finds it.
+        comment: kept inside, where :func:`read_comment` finds it.
 
     Raises:
         InputError: the film cannot be written; what was there before is untouched.
@@ -209,23 +209,23 @@ def join(
 
 
 def _interleaved(
-    output: Any, parts: Sequence[Path], coding: Coding, sound: Sound | None, stack: Any
+    output: Any, parts: Sequence[Path], coding: EncodingOptions, sound: AudioTracks | None, stack: Any
 ) -> Iterator[Any]:
     """The packets of picture and sound by their time, each with its stream of the output."""
     av = pyav()
     with av.open(str(parts[0])) as first:
         picture = output.add_stream_from_template(first.streams.video[0])
     picture.time_base = coding.unit
-    streams = [_timed(_frames(parts, coding), picture)]
+    streams = [_with_timestamps(_frames(parts, coding), picture)]
     if sound is not None:
         source = stack.enter_context(av.open(sound.path, metadata_errors="replace"))
         tracks = {s.index: output.add_stream_from_template(s) for s in source.streams.audio}
-        streams.append(_heard(source, tracks, sound))
+        streams.append(_audio_packets(source, tracks, sound))
     for _, packet in heapq.merge(*streams, key=lambda each: each[0]):
         yield packet
 
 
-def comment_in(path: str) -> str | None:
+def read_comment(path: str) -> str | None:
     """The comment in a film, or None.
 
     Raises:
@@ -248,7 +248,7 @@ def _even(steps: Any) -> Any:
     return np.pad(steps, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
 
 
-def _frames(parts: Sequence[Path], coding: Coding) -> Iterator[Any]:
+def _frames(parts: Sequence[Path], coding: EncodingOptions) -> Iterator[Any]:
     """The packets of all parts, each lasting until the next one."""
     last = None
     for part in parts:
@@ -265,13 +265,13 @@ def _frames(parts: Sequence[Path], coding: Coding) -> Iterator[Any]:
         yield last
 
 
-def _timed(packets: Iterator[Any], stream: Any) -> Iterator[tuple[float, Any]]:
+def _with_timestamps(packets: Iterator[Any], stream: Any) -> Iterator[tuple[float, Any]]:
     for packet in packets:
         packet.stream = stream
         yield float(packet.pts * packet.time_base), packet
 
 
-def _heard(source: Any, tracks: dict[int, Any], sound: Sound) -> Iterator[tuple[float, Any]]:
+def _audio_packets(source: Any, tracks: dict[int, Any], sound: AudioTracks) -> Iterator[tuple[float, Any]]:
     """The packets of the sound, with their time in the new film."""
     for packet in source.demux(source.streams.audio):
         if not packet.size or packet.pts is None:

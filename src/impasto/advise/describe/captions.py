@@ -18,7 +18,7 @@ from impasto.advise.describe.vocabulary import ART_TERMS, ARTIST_NAMES, STYLE_WO
 from impasto.core.errors import InputError, MissingExtraError, WeightsError
 from impasto.metrics.object_names import OBJECTS
 from impasto.pictures import read
-from impasto.train.dataset import Album
+from impasto.train.dataset import ImageDataset
 from impasto.train.lora.dataset import read_captions
 
 PROMPT_TEMPLATES = ("a picture of a {}", "an artwork that shows a {}")
@@ -85,7 +85,7 @@ def make_captions(
     """Captions of the pictures in folders.
 
     Args:
-        folders: as for :class:`impasto.train.dataset.Album`.
+        folders: as for :class:`impasto.train.dataset.ImageDataset`.
         source: "auto": from the .txt files beside the pictures, and from CLIP for the others, if
         it is
             on this machine; "clip": the same, and CLIP has to be there; "files": from the .txt
@@ -98,7 +98,7 @@ def make_captions(
     Raises:
         ImpastoError: a folder or .txt that cannot be used, or no CLIP where it was asked for.
     """
-    album = Album(folders, 64, 0, "pictures")
+    album = ImageDataset(folders, 64, 0, "pictures")
     files = [str(file) for file in album.files]
     told = read_captions(album) if source != "none" else {}
     captions = dict.fromkeys(files, "") | told

@@ -27,9 +27,9 @@ from impasto.core.picture import Picture
 from impasto.core.request import RemoteWeights
 from impasto.pictures import as_picture
 from impasto.pipeline import make_request
-from impasto.video.image_sequence import is_pictures, is_still
-from impasto.video.open_source import opened
-from impasto.video.options import Take
+from impasto.stylize_video.image_sequence import is_image_sequence, is_still_image
+from impasto.stylize_video.open_source import open_source
+from impasto.stylize_video.options import VideoOptions
 
 PLACEHOLDERS = ("CONTENT", "STYLE")
 """What a command calls pictures that came from memory."""
@@ -215,7 +215,7 @@ class CandidateFinder:
 
 def _is_video(content: object) -> bool:
     """Whether a content is the name of a film, or of a film's numbered pictures."""
-    return isinstance(content, (str, os.PathLike)) and not is_still(os.fspath(content))
+    return isinstance(content, (str, os.PathLike)) and not is_still_image(os.fspath(content))
 
 
 def _first_frame(path: Any) -> Picture:
@@ -224,9 +224,9 @@ def _first_frame(path: Any) -> Picture:
     Raises:
         InputError: it cannot be read.
     """
-    source = opened(os.fspath(path), Take(), None)
+    source = open_source(os.fspath(path), VideoOptions(), None)
     pixels = next(source.frames()).pixels
-    return Picture(pixels, name=source.facts.name, sha256=source.facts.sha256)
+    return Picture(pixels, name=source.info.name, sha256=source.info.sha256)
 
 
 def _format_argument(source: object, placeholder: str) -> str:
@@ -241,7 +241,7 @@ def _unused_name(content: str, method: str, extension: str) -> str:
     ``extension`` is its suffix.
     """
     path = Path(content)
-    if is_pictures(content) and not is_still(content) and not path.is_dir():
+    if is_image_sequence(content) and not is_still_image(content) and not path.is_dir():
         path = path.absolute().parent  # of numbered pictures, whose own name has no end but %05d
     stem = (
         f"{path.stem}-{method}" if content not in (PLACEHOLDERS[0], VIDEO_PLACEHOLDER) else method

@@ -28,7 +28,7 @@ def recommend(
 
     Args:
         content: a path, a PIL image, an array (H, W, 3) or a tensor (3, H, W); for
-            "video" a film as :func:`impasto.video` takes it, or a frame of one.
+            "video" a film as :func:`impasto.stylize_video` takes it, or a frame of one.
         style: one such picture, or a list of them; or the name of a style that ``fast`` has learnt.
         purpose: a name among ``impasto.advise.recommend.scenario.PURPOSES``: "picture", "preview",
         "live",

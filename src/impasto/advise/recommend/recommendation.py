@@ -82,7 +82,7 @@ class Recommendation:
         """What paints the best candidate.
 
         As in ``impasto.stylize(content, **arguments)``; of a film,
-        ``impasto.video(film, output="out.mp4", **arguments)``.
+        ``impasto.stylize_video(film, output="out.mp4", **arguments)``.
         """
         if self.best is None:
             return {}

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from impasto.core.errors import InputError, MissingExtraError
-from impasto.train.dataset import Album
+from impasto.train.dataset import ImageDataset
 from impasto.train.lora.aspect_buckets import (
     AspectBuckets,
     bucket_sizes,
@@ -65,7 +65,7 @@ def caption_path(picture: Path) -> Path:
     return picture.with_suffix(".txt")
 
 
-def read_captions(dataset: Album) -> dict[str, str]:
+def read_captions(dataset: ImageDataset) -> dict[str, str]:
     """Path of a picture → what the .txt file beside it says; pictures without one are left out.
 
     Raises:
@@ -92,7 +92,7 @@ def prepend_trigger(trigger: str, caption: str) -> str:
 
 
 def encode_dataset(
-    base: FrozenDiffusionModel, dataset: Album, captions: Mapping[str, str], crop_size: int
+    base: FrozenDiffusionModel, dataset: ImageDataset, captions: Mapping[str, str], crop_size: int
 ) -> tuple[list[CachedLatents], int]:
     """The latents of an album; a picture that cannot be read is left out of it.
 
@@ -114,7 +114,7 @@ def encode_dataset(
         try:
             whole = read_on_white(file)
         except (InputError, MissingExtraError) as error:
-            dataset.leave_out(file, str(error))
+            dataset.exclude(file, str(error))
             continue
         height, width = whole.shape[:2]
         size = nearest_size(sizes, height, width)

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from impasto.core.errors import KnobError, MissingExtraError, ResourceError
 from impasto.core.knobs import knob
 from impasto.losses.min_snr import min_snr_weight, signal_to_noise
-from impasto.train.dataset import Album
+from impasto.train.dataset import ImageDataset
 from impasto.train.lora.dataset import (
     CachedLatents,
     LatentDataset,
@@ -35,7 +35,7 @@ from impasto.train.lora.dataset import (
 from impasto.train.lora.frozen_base import FrozenDiffusionModel, require_diffusion_extra
 from impasto.train.lora.network import LoraNetwork
 from impasto.train.lora.validation import DEFAULT_SAMPLE_PROMPTS, LoraValidator
-from impasto.train.task import Course, Lesson, Share, Sources
+from impasto.train.task import TrainConfig, TrainingTask, Rank, DataSpec
 from impasto.weights.lora import read_lora_header, read_matrices, training_metadata, write_lora
 from impasto.weights.model_files import FORMAT_VERSION, TrainedModel
 
@@ -45,12 +45,12 @@ PRIOR_SAMPLING_STEPS = 20
 
 
 @dataclass(frozen=True)
-class LoraTrainConfig(Course):
+class LoraTrainConfig(TrainConfig):
     """The knobs."""
 
     steps: int = knob(1000, "steps of the optimizer", low=1, high=100_000_000)
-    batch: int = knob(1, "pictures in a step, on each device", low=1, high=4096)
-    side: int = knob(
+    batch_size: int = knob(1, "pictures in a step, on each device", low=1, high=4096)
+    crop_size: int = knob(
         0, "side of the square whose area the pictures get; 0: the base's", low=0, high=4096,
         unit="px",
     )  # fmt: skip
@@ -103,7 +103,7 @@ class LoraTrainConfig(Course):
     evaluations: int = knob(10, "how often it looks", low=1, high=1000)
 
 
-class LoraTask(Lesson):
+class LoraTask(TrainingTask):
     """Teaches a diffusion model a style, as a LoRA for SD 1.5 or SDXL.
 
     Args:
@@ -117,57 +117,57 @@ class LoraTask(Lesson):
     name: ClassVar[str] = "lora"
     knobs = LoraTrainConfig
     flags: ClassVar[tuple[str, str]] = ("pictures", "prior-pictures")
-    wants_captions: ClassVar[bool] = True
+    needs_captions: ClassVar[bool] = True
 
     def __init__(
         self,
-        course: LoraTrainConfig,
+        config: LoraTrainConfig,
         photos: Sequence[str],
         styles: Sequence[str],
         start: str,
         captions: Mapping[str, str] | None = None,
     ) -> None:
         require_diffusion_extra()
-        self.dataset = Album(photos, course.side, course.seed, "pictures")
-        self.dataset.look_through()
+        self.dataset = ImageDataset(photos, config.crop_size, config.seed, "pictures")
+        self.dataset.check_all()
         self.prior_dataset = (
-            Album(styles, course.side, course.seed, "prior pictures") if styles else None
+            ImageDataset(styles, config.crop_size, config.seed, "prior pictures") if styles else None
         )
         if self.prior_dataset:
-            self.prior_dataset.look_through()
-        self.albums = (self.dataset, self.prior_dataset) if self.prior_dataset else (self.dataset,)
+            self.prior_dataset.check_all()
+        self.datasets = (self.dataset, self.prior_dataset) if self.prior_dataset else (self.dataset,)
         if captions is None:
-            captions = read_captions(self.dataset) if course.captions != "none" else {}
+            captions = read_captions(self.dataset) if config.captions != "none" else {}
         self.plain_captions = {str(f): captions.get(str(f), "") for f in self.dataset.files}
-        self._check_knobs(course)
-        self.base = FrozenDiffusionModel(course.model, course.accept_license)
-        side = course.side or self.base.native_size
+        self._check_knobs(config)
+        self.base = FrozenDiffusionModel(config.model, config.accept_license)
+        side = config.crop_size or self.base.native_size
         if side < self.base.size_multiple:
             raise KnobError(f"side = {side}: it must be at least {self.base.size_multiple} px.")
-        self.alpha = course.alpha or float(course.rank)
-        self.course: LoraTrainConfig = dataclasses.replace(course, side=side, alpha=self.alpha)
+        self.alpha = config.alpha or float(config.rank)
+        self.config: LoraTrainConfig = dataclasses.replace(config, side=side, alpha=self.alpha)
         self.captions = {
-            f: prepend_trigger(course.trigger, text) for f, text in self.plain_captions.items()
+            f: prepend_trigger(config.trigger, text) for f, text in self.plain_captions.items()
         }
         self.network: LoraNetwork = LoraNetwork(
             self.base,
-            course.rank,
+            config.rank,
             self.alpha,
-            course.blocks,
-            course.train_text_encoders,
-            course.seed,
+            config.blocks,
+            config.train_text_encoders,
+            config.seed,
         )
         self.init_from = start
         if start:
             header = read_lora_header(Path(start))
             self.init_matrices = read_matrices(header)
-        self.validator = LoraValidator(self.base, self.network, self.course)
-        self.remarks = self._remarks()
+        self.validator = LoraValidator(self.base, self.network, self.config)
+        self.notes = self._remarks()
 
     @classmethod
-    def of(cls, course: Any, sources: Sources) -> LoraTask:
+    def from_sources(cls, config: Any, sources: DataSpec) -> LoraTask:
         told = sources.captions or None
-        return cls(course, sources.photos, sources.styles, sources.start, told)
+        return cls(config, sources.photos, sources.styles, sources.init_from, told)
 
     @classmethod
     def start_model(cls, start: str) -> TrainedModel:
@@ -209,7 +209,7 @@ class LoraTask(Lesson):
         license = self.base.license or "not stated"
         layers = len(self.network.target_layers)
         said = [f"The base is {self.base.name}, license {license}; {layers} layers learn."]
-        if lacking and (told or not self.course.trigger):
+        if lacking and (told or not self.config.trigger):
             said.append(
                 f"{lacking} of {len(self.plain_captions)} pictures have no caption, and what "
                 f"they show may "
@@ -217,22 +217,22 @@ class LoraTask(Lesson):
             )
         return said + ([self.validator.disabled_reason] if self.validator.disabled_reason else [])
 
-    def groups(self) -> list[dict[str, Any]]:
-        return self.network.param_groups(self.course.text_encoder_lr_factor)
+    def param_groups(self) -> list[dict[str, Any]]:
+        return self.network.param_groups(self.config.text_encoder_lr_factor)
 
     def optimizer(self) -> torch.optim.Optimizer:
-        wanted = self.course.optimizer
+        wanted = self.config.optimizer
         if wanted == "adam8bit" or (
             wanted == "auto" and "cuda" in self.device and _has_bitsandbytes()
         ):
             small = importlib.import_module("bitsandbytes").optim.Adam8bit
             made_small: torch.optim.Optimizer = small(
-                self.groups(), lr=self.course.learning_rate, betas=(0.9, 0.99)
+                self.param_groups(), lr=self.config.learning_rate, betas=(0.9, 0.99)
             )
             return made_small
         return super().optimizer()
 
-    def marks(self) -> dict[str, Any]:
+    def fingerprint(self) -> dict[str, Any]:
         text = json.dumps(list(self.captions.values()))
         return {
             "captions": hashlib.sha256(text.encode()).hexdigest()[:16],
@@ -249,13 +249,13 @@ class LoraTask(Lesson):
             self._prepare(device, precision)
         except torch.OutOfMemoryError as error:
             raise ResourceError(
-                f"Too little memory on {device} for {self.base.name} at {self.course.side} px: try "
+                f"Too little memory on {device} for {self.base.name} at {self.config.crop_size} px: try "
                 "a smaller --crop-size, or --model with an SD 1.5."
             ) from error
 
     def _prepare(self, device: str, precision: str) -> None:
         self.device = self.base.device = device
-        base, course = self.base, self.course
+        base, course = self.base, self.config
         base.vae.to(device)
         kept = self._encode_dataset(self.dataset, self.captions)
         self.style_latents = self._make_latent_dataset(kept, course.seed, course.caption_dropout)
@@ -301,14 +301,14 @@ class LoraTask(Lesson):
     def _make_latent_dataset(
         self, kept: Sequence[CachedLatents], seed: int, dropped: float = 0.0
     ) -> LatentDataset:
-        return LatentDataset(kept, self.course.batch, seed, len(self.base.alphas_cumprod), dropped)
+        return LatentDataset(kept, self.config.batch_size, seed, len(self.base.alphas_cumprod), dropped)
 
-    def _encode_dataset(self, dataset: Album, captions: Mapping[str, str]) -> list[CachedLatents]:
-        side = self.course.side
+    def _encode_dataset(self, dataset: ImageDataset, captions: Mapping[str, str]) -> list[CachedLatents]:
+        side = self.config.crop_size
         found, small = encode_dataset(self.base, dataset, captions, side)
         if small:
-            self.remarks = [
-                *self.remarks,
+            self.notes = [
+                *self.notes,
                 f"{small} of the {dataset.role} are smaller than {side} px and are scaled up, "
                 f"which "
                 "makes a soft style: take larger ones, or a smaller --crop-size.",
@@ -317,24 +317,24 @@ class LoraTask(Lesson):
 
     def _generate_prior(self) -> list[CachedLatents]:
         """What the base paints before it is taught; the size is that of every bucket in turn."""
-        prompt, sizes = self.course.prior_prompt, list(self.style_latents.buckets.members)
+        prompt, sizes = self.config.prior_prompt, list(self.style_latents.buckets.members)
         texts = [prompt] if prompt else [t for t in self.plain_captions.values() if t]
         found = []
-        for number in range(self.course.num_prior_images):
+        for number in range(self.config.num_prior_images):
             text, size = texts[number % len(texts)], sizes[number % len(sizes)]
-            seed = self.course.seed + 1 + number
-            live = self.course.train_text_encoders
+            seed = self.config.seed + 1 + number
+            live = self.config.train_text_encoders
             latents = self.base.sample(text, size, seed, PRIOR_SAMPLING_STEPS, live).cpu()
             ids = (*size, 0, 0, *size)
             found.append(CachedLatents(latents, torch.zeros_like(latents), ids, text))
         return found
 
-    def loss(self, network: nn.Module, step: int, share: Share) -> dict[str, Tensor]:
-        turn = step * share.count + share.index
+    def loss(self, network: nn.Module, step: int, rank: Rank) -> dict[str, Tensor]:
+        turn = step * rank.count + rank.index
         terms = {"style": self._denoising_loss(network, self.style_latents.batch(turn))}
         if self.prior_latents:
             held = self._denoising_loss(network, self.prior_latents.batch(turn))
-            terms["num_prior_images"] = self.course.prior_weight * held
+            terms["num_prior_images"] = self.config.prior_weight * held
         return terms
 
     def _denoising_loss(self, network: nn.Module, batch: Any) -> Tensor:
@@ -353,20 +353,20 @@ class LoraTask(Lesson):
         weighted: Tensor = self.snr_weights[steps] * errors
         return weighted.mean()
 
-    def looks(self, step: int) -> bool:
+    def should_evaluate(self, step: int) -> bool:
         return self.validator.should_evaluate(step)
 
-    def enough(self, step: int) -> bool:
+    def should_stop(self, step: int) -> bool:
         with self._explain_out_of_memory():
             return self.validator.should_stop(step)
 
-    def closing(self) -> tuple[str, bool]:
+    def summary(self) -> tuple[str, bool]:
         return self.validator.early_stopping.summary
 
-    def memory(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         return self.validator.state_dict()
 
-    def recall(self, memory: Mapping[str, Any]) -> None:
+    def load_state_dict(self, memory: Mapping[str, Any]) -> None:
         self.validator.load_state_dict(memory)
 
     def preview(self) -> Tensor:
@@ -380,21 +380,21 @@ class LoraTask(Lesson):
             yield
         except torch.OutOfMemoryError as error:
             raise ResourceError(
-                f"Too little memory for a sample picture of {self.course.side} px. What was taught "
+                f"Too little memory for a sample picture of {self.config.crop_size} px. What was taught "
                 "is kept: --resume goes on, without --preview. Or begin anew with a smaller "
                 "--crop-size "
                 "or, if it was CLIP's look, with --no-early-stop."
             ) from error
 
-    def product(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
+    def model_tensors(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
         about = {
             "base": self.base.name,
             "base_sha256": self.base.sha256,
             "base_license": self.base.license,
             "family": "sdxl" if self.base.is_xl else "sd15",
-            "rank": self.course.rank,
-            "alpha": self.course.alpha,
-            "trigger": self.course.trigger,
+            "rank": self.config.rank,
+            "alpha": self.config.alpha,
+            "trigger": self.config.trigger,
             **self.validator.metadata(),
         }
         return self.validator.best_tensors() or self.network.kohya_state_dict(), about
@@ -413,12 +413,12 @@ class LoraTask(Lesson):
             "impasto": json.dumps(ours, ensure_ascii=False),
             "modelspec.sai_model_spec": "1.0.0",
             "modelspec.architecture": f"stable-diffusion-{'xl-v1-base' if xl else 'v1'}/lora",
-            "modelspec.title": self.course.trigger or "style",
+            "modelspec.title": self.config.trigger or "style",
             "modelspec.prediction_type": self.base.prediction_type.split("_")[0],
             "modelspec.license": str(card.get("license", "")),
-            "modelspec.trigger_phrase": self.course.trigger,
+            "modelspec.trigger_phrase": self.config.trigger,
             "ss_network_module": "networks.lora",
-            "ss_network_dim": str(self.course.rank),
+            "ss_network_dim": str(self.config.rank),
             "ss_network_alpha": str(self.alpha),
             "ss_base_model_version": "sdxl_base_v1-0" if xl else "sd_v1",
             "ss_sd_model_name": self.base.name,
