@@ -32,8 +32,8 @@ import numpy as np
 
 from impasto.evaluation.video import evaluate_video
 from impasto.pictures import fit_long_side, resize
-from impasto.stylize_video.options import VideoOptions
-from impasto.stylize_video.runner import open_source
+from impasto.video.options import VideoOptions
+from impasto.video.runner import open_source
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "build" / "video"

@@ -7,8 +7,8 @@ from tiny_models import picture
 import impasto
 from impasto.engines.diffusion.animatediff import AnimateDiffModel
 from impasto.pipeline import make_plan, make_request
-from impasto.stylize_video.options import VideoOptions
-from impasto.stylize_video.runner import VideoJob
+from impasto.video.options import VideoOptions
+from impasto.video.runner import VideoJob
 
 STYLE = picture(48, 64, 1)
 HOUSE = "a house"

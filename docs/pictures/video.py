@@ -15,8 +15,8 @@ import numpy as np
 
 import impasto
 from impasto.pictures import resize, write, write_animation
-from impasto.stylize_video.options import VideoOptions
-from impasto.stylize_video.runner import open_source
+from impasto.video.options import VideoOptions
+from impasto.video.runner import open_source
 
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE.parents[1] / "examples"

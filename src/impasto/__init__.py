@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from impasto.pictures import read
     from impasto.pipeline import make_plan as plan
     from impasto.pipeline.rerun import load_recipe, rerun
-    from impasto.stylize_video.runner import VideoResult
-    from impasto.stylize_video.stylize_video import stylize_video
+    from impasto.video.runner import VideoResult
+    from impasto.video.stylize_video import stylize_video
 
 _EXPORTS = {
-    "VideoResult": "impasto.stylize_video.runner:VideoResult",
+    "VideoResult": "impasto.video.runner:VideoResult",
     "ImpastoError": "impasto.core.errors:ImpastoError",
     "Picture": "impasto.core.picture:Picture",
     "Plan": "impasto.core.plan:Plan",
@@ -55,11 +55,10 @@ _EXPORTS = {
     "load_recipe": "impasto.pipeline:load_recipe",
     "stylize": "impasto.advise.recommend.auto:stylize",
     "tune": "impasto.advise.tune.tune:tune",
-    "stylize_video": "impasto.stylize_video.stylize_video:stylize_video",
+    "stylize_video": "impasto.video.stylize_video:stylize_video",
 }
 
 __all__ = [
-    "VideoResult",
     "ImpastoError",
     "Picture",
     "Plan",
@@ -67,6 +66,7 @@ __all__ = [
     "Recipe",
     "Request",
     "Result",
+    "VideoResult",
     "compare",
     "describe",
     "evaluate",
@@ -78,8 +78,8 @@ __all__ = [
     "request",
     "rerun",
     "stylize",
-    "tune",
     "stylize_video",
+    "tune",
 ]
 
 

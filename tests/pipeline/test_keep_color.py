@@ -159,7 +159,7 @@ def test_a_painting_on_disk_is_recolored_there(folder):
     spool[:, :] = painted
     assert color_preservation.postprocess(spool, request) is spool
     assert np.allclose(
-        np.asarray(array), color_preservation.postprocess(painted, request), atol=1e-3
+        np.asarray(spool), color_preservation.postprocess(painted, request), atol=1e-3
     )
 
 

@@ -72,7 +72,9 @@ def test_a_new_style_is_learnt_beside_the_known_ones(loop_of, taught, tmp_path, 
     taught(first)
     Image.open(album_folders[0] / "photo-0.jpg").save(tmp_path / "mine.png")
     start = str(output_of(first))
-    loop = loop_of(start=start, sources={"styles": [str(tmp_path / "mine.png")]}, style_table_only=True)
+    loop = loop_of(
+        start=start, sources={"styles": [str(tmp_path / "mine.png")]}, style_table_only=True
+    )
     before = {n: t.clone() for n, t in loop.lesson.network.state_dict().items()}
     taught(loop)
     model = read_model(output_of(loop), "out", "", "fast")

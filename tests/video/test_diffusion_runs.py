@@ -17,7 +17,7 @@ from impasto.core.errors import KnobError, WeightsError
 from impasto.engines.diffusion import controlnet, memory, pipelines, temporal_windows
 from impasto.engines.diffusion.video_shot import ShotSampler
 from impasto.pipeline import make_plan, make_request
-from impasto.stylize_video import diffusion_stylizer
+from impasto.video import diffusion_stylizer
 
 pytest.importorskip("diffusers")
 pytest.importorskip("av")

@@ -16,10 +16,10 @@ from impasto.metrics.temporal import TemporalError
 from impasto.ops.flow_estimation import DIS
 from impasto.ops.warping import warp
 from impasto.pipeline import make_request
-from impasto.stylize_video import frame_stylizer as brushes
-from impasto.stylize_video.feedforward_stylizer import FeedForwardStylizer, blend
-from impasto.stylize_video.optimization_stylizer import Optimized
-from impasto.stylize_video.running_statistics import RunningStatistics
+from impasto.video import frame_stylizer as brushes
+from impasto.video.feedforward_stylizer import FeedForwardStylizer, blend
+from impasto.video.optimization_stylizer import Optimized
+from impasto.video.running_statistics import RunningStatistics
 
 pytest.importorskip("cv2")
 

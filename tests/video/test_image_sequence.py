@@ -7,7 +7,12 @@ import pytest
 
 from impasto.core.errors import InputError, KnobError
 from impasto.pictures import write
-from impasto.stylize_video.image_sequence import ImageSequence, list_frames, is_image_sequence, frame_path
+from impasto.video.image_sequence import (
+    ImageSequence,
+    frame_path,
+    is_image_sequence,
+    list_frames,
+)
 
 
 @pytest.fixture

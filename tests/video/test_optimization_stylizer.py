@@ -9,8 +9,8 @@ from impasto.core.plan import ExecutionSettings, Forecast, Plan
 from impasto.metrics.temporal import TemporalError
 from impasto.ops.flow_estimation import DIS
 from impasto.pipeline import make_request
-from impasto.stylize_video import optimization_stylizer
-from impasto.stylize_video.optimization_stylizer import Optimized
+from impasto.video import optimization_stylizer
+from impasto.video.optimization_stylizer import Optimized
 
 pytest.importorskip("cv2")
 PLAN = Plan(ExecutionSettings(48, 64, "cpu", "fp32"), Forecast(0, 0), 0)
@@ -73,7 +73,7 @@ def test_what_was_hidden_is_taken_from_older_frames(brush):
     painter._size = (96, 128)
     for i, frame in enumerate(frames[:-1]):
         painter._past.appendleft((frame, np.full_like(frame, 0.1 * i)))
-    last = painter._memory(frames[-1])
+    last = painter._temporal_constraint(frames[-1])
     # At column 68 was the square in frame 3 and ground in frames 0 and 1.
     here = np.s_[40:56, 66:72]
     assert last.weights[here].mean() > 0.9
@@ -95,7 +95,7 @@ def test_goes_on_to_the_same_frames(brush):
 def test_without_flow_a_frame_starts_from_the_one_before_as_it_is(brush):
     painter = brush(1, flow=False, steps=1)
     before = painter(film(1)[0])
-    memory = painter._memory(film(2)[1])
+    memory = painter._temporal_constraint(film(2)[1])
     assert np.array_equal(memory.start, before)
     assert not memory.weights.any()
 

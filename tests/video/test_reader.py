@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from impasto.core.errors import InputError, MissingExtraError
-from impasto.stylize_video.reader import VideoFile
+from impasto.video.reader import VideoFile
 
 
 def read(path, **part):

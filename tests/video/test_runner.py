@@ -9,11 +9,11 @@ import tiny_models
 
 from impasto.core.errors import InputError, KnobError
 from impasto.pictures import read, write
-from impasto.stylize_video import runner as room
-from impasto.stylize_video.open_source import open_source
-from impasto.stylize_video.options import VideoOptions
-from impasto.stylize_video.output import read_recipe
-from impasto.stylize_video.runner import VideoJob
+from impasto.video import runner as room
+from impasto.video.open_source import open_source
+from impasto.video.options import VideoOptions
+from impasto.video.output import read_recipe
+from impasto.video.runner import VideoJob
 
 
 class Counting:
@@ -49,7 +49,7 @@ def job(models, monkeypatch):
     """Makes a job that is painted by a counting brush."""
 
     def make(content, output, stylizer=None, **take):
-        brush = brush or Counting()
+        brush = stylizer or Counting()
         monkeypatch.setattr(room, "make_frame_stylizer", lambda *_, **__: brush)
         made = VideoJob(str(content), tiny_models.STYLES[0], str(output), VideoOptions(lossless=True, **take),
                    method="fast", weights=models["fast"], precision="fp32")  # fmt: skip
@@ -175,7 +175,7 @@ def test_a_stop_leaves_the_film_so_far(job, tmp_path):
 
 
 def test_a_full_disk_in_the_middle_leaves_what_fitted(job, tmp_path, monkeypatch):
-    from impasto.stylize_video import segments as video_segments
+    from impasto.video import segments as video_segments
 
     real, room_left = video_segments.write_bytes, [1]
 
@@ -197,7 +197,7 @@ def test_a_full_disk_in_the_middle_leaves_what_fitted(job, tmp_path, monkeypatch
 
 
 def test_what_is_painted_and_finds_no_room_is_only_written_later(job, tmp_path, monkeypatch):
-    from impasto.stylize_video import output as video_output
+    from impasto.video import output as video_output
 
     def full(*_):
         raise InputError("Cannot write it: the system says 'No space left on device'.")
@@ -214,7 +214,7 @@ def test_what_is_painted_and_finds_no_room_is_only_written_later(job, tmp_path, 
 
 
 def test_no_room_for_anything_leaves_nothing(job, tmp_path, monkeypatch):
-    from impasto.stylize_video import segments as video_segments
+    from impasto.video import segments as video_segments
 
     def full(path, data):
         raise InputError(f"Cannot write {path}: the system says 'No space left on device'.")
@@ -275,7 +275,10 @@ def test_a_ramp_fades_in(job, tmp_path):
 def test_side_by_side_has_the_source_to_the_left(job, tmp_path):
     source = two_shots(tmp_path, 2, 2)
     film = job(source, tmp_path / "out.mp4", side_by_side=True).run()
-    frame, before = clips.decoded(film.path)[0], next(open_source(source, VideoOptions(), None).frames())
+    frame, before = (
+        clips.decoded(film.path)[0],
+        next(open_source(source, VideoOptions(), None).frames()),
+    )
     assert frame.shape == (32, 96, 3)
     assert (frame[:, :48] == np.rint(before.pixels * 255)).all()
     assert (frame[:, 48:] == 8).all()

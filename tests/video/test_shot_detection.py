@@ -6,8 +6,8 @@ import moving
 import numpy as np
 import pytest
 
-from impasto.stylize_video.shot_detection import detect_shots
-from impasto.stylize_video.source import Frame
+from impasto.video.shot_detection import detect_shots
+from impasto.video.source import Frame
 
 
 def cuts(pictures, **settings):

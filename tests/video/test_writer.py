@@ -8,8 +8,16 @@ import numpy as np
 import pytest
 
 from impasto.core.errors import InputError
-from impasto.stylize_video.reader import VideoFile
-from impasto.stylize_video.writer import EncodingOptions, EncodedSegment, AudioTracks, check_audio, read_comment, container_of, join_segments
+from impasto.video.reader import VideoFile
+from impasto.video.writer import (
+    AudioTracks,
+    EncodedSegment,
+    EncodingOptions,
+    check_audio,
+    container_of,
+    join_segments,
+    read_comment,
+)
 
 UNIT = Fraction(1, 12800)
 
@@ -163,7 +171,7 @@ class FullDisk:
 def test_a_full_disk_leaves_nothing_and_what_was_there(tmp_path, monkeypatch, room):
     import contextlib
 
-    from impasto.stylize_video import writer
+    from impasto.video import writer
 
     real = writer.atomic_write
 

@@ -24,7 +24,7 @@ from impasto.core.knobs import knobs_to_dict
 from impasto.core.recipe import Recipe
 from impasto.pipeline import load_recipe
 from impasto.pipeline.rerun import rerun_request, restore_threads
-from impasto.stylize_video.output import is_video_file
+from impasto.video.output import is_video_file
 
 
 @click.command("rerun", cls=ContextCommand)

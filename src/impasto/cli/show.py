@@ -19,10 +19,10 @@ from impasto.core.request import BACKGROUND_MODES
 from impasto.metrics.edge_report import format_edge_report as structure_told
 from impasto.pipeline import load_recipe as recipe_in
 from impasto.pipeline.region_options import format_region
-from impasto.stylize_video.image_sequence import NUMBER
-from impasto.stylize_video.options import VideoOptions
-from impasto.stylize_video.output import is_video_file
-from impasto.stylize_video.output import read_recipe as film_recipe_in
+from impasto.video.image_sequence import NUMBER
+from impasto.video.options import VideoOptions
+from impasto.video.output import is_video_file
+from impasto.video.output import read_recipe as film_recipe_in
 
 COLOR_FLAGS = tuple(
     (f"--{name.replace('_', '-')}", name)

@@ -29,7 +29,7 @@ from impasto.core.errors import InputError, InterruptedRun
 from impasto.pictures import atomic_write, check_writable
 from impasto.train import get_task
 from impasto.train.fit import checkpoint_for, prepare, train, unreadable_images_of_all_ranks
-from impasto.train.trainer import CHECKPOINT_SECONDS, Trainer, Progress, TrainResult
+from impasto.train.trainer import CHECKPOINT_SECONDS, Progress, Trainer, TrainResult
 
 MODEL_SUFFIX = ".safetensors"
 MAX_LISTED_PICTURES = 10
@@ -253,7 +253,8 @@ class _TrainRun:
             seconds = loop.estimate_seconds()
         processes = f", {loop.share.count} processes" if loop.share.count > 1 else ""
         self.reporter.info(
-            f"{course.steps - loop.step} steps of {course.batch_size} pictures of {course.crop_size} px, "
+            f"{course.steps - loop.step} steps of {course.batch_size} pictures of "
+            f"{course.crop_size} px, "
             f"{loop.precision} on {loop.accelerator.device}{processes}: about "
             f"{format_duration(seconds)}."
         )

@@ -34,10 +34,10 @@ from impasto.core.progress import EtaEstimator, ProgressEvent
 from impasto.methods import get_method
 from impasto.metrics.video import VIDEO_METRICS
 from impasto.pictures import write
-from impasto.stylize_video.image_sequence import is_image_sequence, is_still_image
-from impasto.stylize_video.options import VideoOptions
-from impasto.stylize_video.runner import VideoResult, VideoJob
-from impasto.stylize_video.stylize_video import DEFAULT_METHOD, make_evaluator, plan_video
+from impasto.video.image_sequence import is_image_sequence, is_still_image
+from impasto.video.options import VideoOptions
+from impasto.video.runner import VideoJob, VideoResult
+from impasto.video.stylize_video import DEFAULT_METHOD, make_evaluator, plan_video
 from impasto.weights.registry import REGISTRY
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -1,8 +1,8 @@
 """Report the progress of long work: one event type and one callback for all of it.
 
 Stylizing, training, tuning, comparing, downloading and sampling call a
-:data:`ProgressCallback` once per step, so that a progress bar, a log, a web page and a notebook need
-one reader each.
+:data:`ProgressCallback` once per step, so that a progress bar, a log, a web page and a notebook
+need one reader each.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ class ProgressEvent:
         values: numbers at this step: loss terms, scores.
         image: computes the current image, (height, width, 3) in 0..1, on demand; None if there is
             none to show.
-        state: returns all that is needed to resume from here (tensors and plain numbers, by name). It
+        state: returns all that is needed to resume from here (tensors and plain numbers, by name).
+        It
             shares its memory with the run: write it out before the callback returns.
-        stage: what is being done: a method, "train", "download", "evaluate"; "" if there is one stage.
-        seconds_left: estimated time left in seconds; None if it is not known.
+        stage: what is being done: a method, "train", "download", "evaluate"; "" if there is one
+        stage. seconds_left: estimated time left in seconds; None if it is not known.
 
     Example:
         >>> ProgressEvent(step=3, steps=12).fraction

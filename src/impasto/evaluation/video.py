@@ -18,9 +18,9 @@ from impasto.metrics.video import VideoEvaluator
 from impasto.ops.flow_estimation import read_flow
 from impasto.ops.warping import compose_flows
 from impasto.pictures import as_picture
-from impasto.stylize_video.open_source import open_source
-from impasto.stylize_video.options import VideoOptions
-from impasto.stylize_video.shot_detection import detect_shots
+from impasto.video.open_source import open_source
+from impasto.video.options import VideoOptions
+from impasto.video.shot_detection import detect_shots
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 Guo et al., "AnimateDiff: Animate Your Personalized Text-to-Image Diffusion Models without Specific
 Tuning", ICLR 2024; the style by an IP-Adapter (Ye et al. 2023), the drawing of a given film by
-ControlNets (Zhang et al. 2023). It paints films alone: :mod:`impasto.stylize_video.diffusion_stylizer`.
+ControlNets (Zhang et al. 2023). It paints films alone: :mod:`impasto.video.diffusion_stylizer`.
 """
 
 from __future__ import annotations

@@ -63,7 +63,12 @@ class TemporalError:
     """
 
     def __init__(
-        self, flow: FlowEstimator, *, size: int | None = None, every: int = 1, truth: TrueFlow | None = None
+        self,
+        flow: FlowEstimator,
+        *,
+        size: int | None = None,
+        every: int = 1,
+        truth: TrueFlow | None = None,
     ) -> None:
         self._flow, self._size, self._every, self._truth = flow, size, every, truth
         self._past: dict[int, _Moment] = {}

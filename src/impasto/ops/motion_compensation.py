@@ -29,7 +29,8 @@ class MotionMatch:
 
     Attributes:
         flow: the flow, (1, 2, H, W).
-        confidence: (1, 1, H, W), 0 to 1, with soft edges: the flow comes back to where it was (Ruder et
+        confidence: (1, 1, H, W), 0 to 1, with soft edges: the flow comes back to where it was
+        (Ruder et
             al. 2016, eq. 3), and the frames then agree, but for a change of the light. It goes to
             the boundaries of motion: where they are wrong, the frames do not agree.
         reliable: the same without those boundaries (eq. 4).
@@ -60,7 +61,12 @@ def box_mean(picture: Tensor, radius: int) -> Tensor:
 
 def _similarity(then: Tensor, now: Tensor) -> Tensor:
     """How far two frames agree (1, 1, H, W), 0 to 1, around each pixel: grain counts less."""
-    return (box_mean((then - now).abs().mean(1, keepdim=True), 2) / MAX_FLOW_ERROR_PX).square().neg().exp()
+    return (
+        (box_mean((then - now).abs().mean(1, keepdim=True), 2) / MAX_FLOW_ERROR_PX)
+        .square()
+        .neg()
+        .exp()
+    )
 
 
 def _smooth_mask(known: Tensor) -> Tensor:

@@ -32,4 +32,4 @@ def get_task(name: str) -> type[TrainingTask]:
         hint = f"Did you mean {near}?" if near else f"There is {', '.join(TASKS)}."
         raise KnobError(f"There is nothing to train called {name!r}. {hint}")
     module, _, attribute = TASKS[name].partition(":")
-    return cast("type[Lesson]", getattr(importlib.import_module(module), attribute))
+    return cast("type[TrainingTask]", getattr(importlib.import_module(module), attribute))

@@ -23,7 +23,7 @@ from impasto.nets.decoder import INVERSION_WIDTHS, POOLED_LAYERS, Decoder, max_p
 from impasto.nets.vgg import VGG, move_network
 from impasto.ops.padding import pad, unpad
 from impasto.train.dataset import ImageDataset
-from impasto.train.task import TrainConfig, TrainingTask, Rank
+from impasto.train.task import Rank, TrainConfig, TrainingTask
 from impasto.weights import store
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -145,7 +145,9 @@ class WCTDecoderTask(TrainingTask):
         self.encoder = VGG(store.load_encoder(config.encoder), map_features=False)
         self.judge = VGG(store.load_encoder(config.encoder))
         torch.manual_seed(config.seed)
-        self.network: DecoderBank = _initialized(DecoderBank([self.encoder.channels(n) for n in LEVELS]))
+        self.network: DecoderBank = _initialized(
+            DecoderBank([self.encoder.channels(n) for n in LEVELS])
+        )
         if start:
             self.network.load_state_dict(store.load_model(start, "wct").tensors)
 
@@ -202,7 +204,11 @@ class PhotoWCTDecoderTask(TrainingTask):
     init_kinds = ("wct",)
 
     def __init__(
-        self, config: PhotoWCTDecoderConfig, photos: Sequence[str], styles: Sequence[str], start: str
+        self,
+        config: PhotoWCTDecoderConfig,
+        photos: Sequence[str],
+        styles: Sequence[str],
+        start: str,
     ) -> None:
         self.config: PhotoWCTDecoderConfig = config
         self.photos = ImageDataset([*photos, *styles], config.crop_size, config.seed, "photos")

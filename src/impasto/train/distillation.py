@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from impasto.core.knobs import knob
 from impasto.nets.vgg import VGG, move_network
 from impasto.train.dataset import ImageDataset
-from impasto.train.task import TrainConfig, TrainingTask, Rank
+from impasto.train.task import Rank, TrainConfig, TrainingTask
 from impasto.weights import store
 from impasto.weights.loading import LoadedWeights, Preprocessing
 from impasto.weights.vgg_layers import block_index, conv_names
@@ -146,7 +146,9 @@ class DistillationTask(TrainingTask):
         if self.known:
             self.network.to(device)
             self.network.reinitialize_dead_channels(pictures, self.config.seed)
-            pictures = torch.cat([self.album.batch(k, self.config.batch_size) for k in range(FIT_IMAGES)])
+            pictures = torch.cat(
+                [self.album.batch(k, self.config.batch_size) for k in range(FIT_IMAGES)]
+            )
             full = self.teacher(pictures.to(device), LAYERS)
             self.network.fit(pictures.to(device), full, self.scales)
 
@@ -157,7 +159,9 @@ class DistillationTask(TrainingTask):
             full = self.teacher(pictures, LAYERS)
         mapped = network(pictures, step)
         return {
-            name: _feature_distance(mapped[name].float(), _sparse(name, full[name], step).float() / scale)
+            name: _feature_distance(
+                mapped[name].float(), _sparse(name, full[name], step).float() / scale
+            )
             for name, scale in self.scales.items()
         }
 

@@ -17,7 +17,7 @@ from impasto.core.knobs import knobs_from_dict, knobs_to_args, knobs_to_dict
 from impasto.pictures import atomic_write
 from impasto.train import get_task
 from impasto.train.dataset import ImageDataset
-from impasto.train.task import TrainingTask, DataSpec
+from impasto.train.task import DataSpec, TrainingTask
 from impasto.train.trainer import Trainer, TrainResult, Watch
 
 LICENSE = "Apache-2.0 (weights)"
@@ -72,7 +72,9 @@ def prepare(
     return loop
 
 
-def train(loop: Trainer, output: Path, note: str, watch: Watch, license: str = LICENSE) -> TrainResult:
+def train(
+    loop: Trainer, output: Path, note: str, watch: Watch, license: str = LICENSE
+) -> TrainResult:
     """Run the loop to its end, or until it is stopped, and write the model with its card.
 
     Args:
@@ -96,7 +98,9 @@ def train(loop: Trainer, output: Path, note: str, watch: Watch, license: str = L
     return taught
 
 
-def make_card(loop: Trainer, taught: TrainResult, note: str, license: str, output: Path) -> dict[str, Any]:
+def make_card(
+    loop: Trainer, taught: TrainResult, note: str, license: str, output: Path
+) -> dict[str, Any]:
     """What a model's file says of how it was made. Of paths, it has the last name alone."""
     lesson = loop.task
     return {
@@ -113,7 +117,9 @@ def make_card(loop: Trainer, taught: TrainResult, note: str, license: str, outpu
     }
 
 
-def command_line(lesson: TrainingTask, sources: DataSpec, note: str, license: str, output: Path) -> str:
+def command_line(
+    lesson: TrainingTask, sources: DataSpec, note: str, license: str, output: Path
+) -> str:
     """The command that repeats a training; of paths, it has the last name alone."""
     words = ["impasto", "train", lesson.name]
     for flag, given in zip(lesson.flags, (sources.photos, sources.styles), strict=True):

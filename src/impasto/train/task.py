@@ -114,7 +114,9 @@ class TrainingTask(ABC):
 
     def optimizer(self) -> torch.optim.Optimizer:
         """What takes the steps."""
-        return torch.optim.Adam(self.param_groups(), lr=self.config.learning_rate, betas=(0.9, 0.99))
+        return torch.optim.Adam(
+            self.param_groups(), lr=self.config.learning_rate, betas=(0.9, 0.99)
+        )
 
     def fingerprint(self) -> dict[str, Any]:
         """What else makes two runs the same; a run is only resumed by its own kind."""

@@ -26,7 +26,7 @@ from impasto.core.errors import InputError, MissingExtraError, ResourceError, Tr
 from impasto.core.interrupt import InterruptHandler
 from impasto.core.knobs import knobs_to_dict
 from impasto.pictures import atomic_write
-from impasto.train.task import TrainingTask, Rank, DataSpec
+from impasto.train.task import DataSpec, Rank, TrainingTask
 
 WARMUP_FRACTION = 100
 """Steps in which the learning rate rises to its full value."""
@@ -153,7 +153,10 @@ class Trainer:
             raise InputError(
                 f"{self.checkpoint} is no checkpoint of ours, or damaged: delete it."
             ) from error
-        theirs = {"start": self.fingerprint()["start"], **theirs}  # unknown in the first checkpoints
+        theirs = {
+            "start": self.fingerprint()["start"],
+            **theirs,
+        }  # unknown in the first checkpoints
         differs = [k for k, v in self.fingerprint().items() if theirs.get(k) != v]
         if differs:
             raise InputError(
@@ -358,7 +361,8 @@ class Trainer:
         except torch.OutOfMemoryError as error:
             course = self.task.config
             raise ResourceError(
-                f"Too little memory for {course.batch_size} pictures of {course.crop_size} px a step: "
+                f"Too little memory for {course.batch_size} pictures of {course.crop_size} px a "
+                f"step: "
                 "try a smaller --batch-size or --crop-size."
             ) from error
         return {name: float(term.detach()) for name, term in terms.items()}

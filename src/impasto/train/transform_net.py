@@ -33,7 +33,7 @@ from impasto.pictures import fit_long_side, read, resize
 from impasto.train.dataset import ImageDataset
 from impasto.train.decoders import image_grid
 from impasto.train.synthetic_motion import FramePair, make_frame_pairs, temporal_difference
-from impasto.train.task import TrainConfig, TrainingTask, Rank
+from impasto.train.task import Rank, TrainConfig, TrainingTask
 from impasto.weights import store
 
 CONTENT_LAYERS = "conv3_3"
@@ -195,7 +195,9 @@ class TransformNetTask(TrainingTask):
             painted = self.network(pad(content, 4), self.network.mix_styles(shares))
             rows.append(unpad(painted, *content.shape[2:]))
         half = (len(rows) + 1) // 2
-        return torch.cat([image_grid(rows[:half]), image_grid((rows[half:] + rows[:1])[:half])], dim=2)
+        return torch.cat(
+            [image_grid(rows[:half]), image_grid((rows[half:] + rows[:1])[:half])], dim=2
+        )
 
     def model_tensors(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
         shown = {f"picture.{index}": jpeg for index, jpeg in self.shown.items()}

@@ -27,8 +27,8 @@ from impasto.engines.diffusion.video_shot import ShotSampler
 from impasto.methods.animatediff import AnimateDiff
 from impasto.pictures import fit_long_side, resize
 from impasto.pipeline import color_preservation
-from impasto.stylize_video.shot_detection import detect_shots
-from impasto.stylize_video.source import VideoInfo, Frame, VideoSource, as_fraction
+from impasto.video.shot_detection import detect_shots
+from impasto.video.source import Frame, VideoInfo, VideoSource, as_fraction
 
 FPS = Fraction(8)
 """Frames a second of motion as the adapters have learnt it."""
@@ -81,7 +81,7 @@ class EmptySource(VideoSource):
 
 
 class DiffusionStylizer:
-    """Paints a film; see :class:`impasto.stylize_video.runner.FrameStylizer`.
+    """Paints a film; see :class:`impasto.video.runner.FrameStylizer`.
 
     Args:
         request: whose content is any frame of the film.

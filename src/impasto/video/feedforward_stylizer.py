@@ -31,19 +31,20 @@ from impasto.engines.feedforward.base import DeviceSpec, FeedForwardMethod
 from impasto.engines.feedforward.tiling import run_tiled
 from impasto.ops.convert import as_pixels, as_tensor
 from impasto.ops.flow_estimation import FlowEstimator
-from impasto.ops.motion_compensation import MotionMatch, match_motion, box_mean
+from impasto.ops.motion_compensation import MotionMatch, box_mean, match_motion
 from impasto.ops.warping import fit_gain_offset, warp
 from impasto.pictures import resize
 from impasto.pictures.resize import thumbnail
 from impasto.pipeline import color_preservation
-from impasto.stylize_video.running_statistics import RunningStatistics, KeepsStatistics
+from impasto.video.running_statistics import KeepsStatistics, RunningStatistics
 
 KEPT_DETAIL = 0.95
 """Share of the last painting in the next one where the flow is trusted, at stability 1."""
 NEWEST = 0.15
 """Share of the newest frame in the average of statistics, at stability 1."""
 DETAIL = ((1, 0.9, 1.1), (3, 1.0, 1.15))
-"""Bands of detail, from the finest: its radius in pixels; its share of :data:`KEPT_DETAIL`, for grain may
+"""Bands of detail, from the finest: its radius in pixels; its share of :data:`KEPT_DETAIL`, for
+grain may
 change sooner than strokes; and by how much it is raised at most from one frame to the next."""
 LOST = 0.1
 """Mean trust below which a frame begins anew."""
@@ -52,7 +53,7 @@ AROUND = 4
 
 
 class FeedForwardStylizer:
-    """Paints a film frame by frame; see :class:`impasto.stylize_video.runner.FrameStylizer`.
+    """Paints a film frame by frame; see :class:`impasto.video.runner.FrameStylizer`.
 
     Args:
         request: whose content is any frame of the film.
@@ -84,7 +85,9 @@ class FeedForwardStylizer:
         self.files: Mapping[str, str] = dict(painter.files)
         self._averaged = bool(stability) and averaged
         if self._averaged:
-            painter = painter if isinstance(painter, KeepsStatistics) else RunningStatistics(painter)
+            painter = (
+                painter if isinstance(painter, KeepsStatistics) else RunningStatistics(painter)
+            )
             painter.steady(1 + stability * (NEWEST - 1))
         self._painter, self._stability = painter, stability
         self._last: tuple[Pixels, Tensor] | None = None

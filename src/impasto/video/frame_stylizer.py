@@ -11,10 +11,10 @@ from impasto.engines.feedforward.base import FeedForwardMethod
 from impasto.engines.optimization.base import OptimizationMethod
 from impasto.methods.animatediff import AnimateDiff
 from impasto.ops.flow_estimation import get_flow_estimator
-from impasto.stylize_video.diffusion_stylizer import DiffusionStylizer, make_diffusion_stylizer
-from impasto.stylize_video.feedforward_stylizer import FeedForwardStylizer
-from impasto.stylize_video.optimization_stylizer import Optimized
-from impasto.stylize_video.source import VideoSource
+from impasto.video.diffusion_stylizer import DiffusionStylizer, make_diffusion_stylizer
+from impasto.video.feedforward_stylizer import FeedForwardStylizer
+from impasto.video.optimization_stylizer import OptimizationStylizer
+from impasto.video.source import VideoSource
 from impasto.weights.store import load_model
 
 
@@ -26,11 +26,12 @@ def make_frame_stylizer(
     flow: str,
     source: Callable[[], VideoSource],
     find_shots: bool = True,
-) -> FeedForwardStylizer | Optimized | DiffusionStylizer:
+) -> FeedForwardStylizer | OptimizationStylizer | DiffusionStylizer:
     """What paints the frames of a film, one after another.
 
     Its frames are at the plan's size, and in the content's colors if the request asks for that.
-    Beside :class:`impasto.stylize_video.runner.FrameStylizer` it has ``files``: the weights in use, name → sha256.
+    Beside :class:`impasto.video.runner.FrameStylizer` it has ``files``: the weights in use, name →
+    sha256.
 
     Args:
         request: whose content is a frame of the film, as the first one.
@@ -59,10 +60,12 @@ def make_frame_stylizer(
             flow = "none"
         found = get_flow_estimator(flow, plan.setting.device) if stability else None
         averaged = not stable or found is not None
-        return FeedForwardStylizer(request, plan, stability=stability, flow=found, averaged=averaged)
+        return FeedForwardStylizer(
+            request, plan, stability=stability, flow=found, averaged=averaged
+        )
     if isinstance(method, OptimizationMethod):
         found = get_flow_estimator(flow, plan.setting.device) if stability else None
-        return Optimized(request, plan, stability=stability, flow=found)
+        return OptimizationStylizer(request, plan, stability=stability, flow=found)
     raise KnobError(
         f"The method {method.name} paints no films: take fast, adain, wct, gatys or animatediff."
     )

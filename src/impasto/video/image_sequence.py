@@ -14,7 +14,7 @@ import numpy as np
 from impasto.core.errors import InputError, KnobError
 from impasto.core.picture import Picture, Pixels
 from impasto.pictures import fit_long_side, read, resize
-from impasto.stylize_video.source import VideoInfo, Frame, VideoSource, as_fraction
+from impasto.video.source import Frame, VideoInfo, VideoSource, as_fraction
 
 NUMBER = re.compile(r"%0?(\d*)d")
 """Where the number stands in a pattern, as in "%05d.png"."""

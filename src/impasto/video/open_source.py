@@ -6,11 +6,11 @@ from fractions import Fraction
 from typing import Any
 
 from impasto.core.errors import InputError, KnobError
-from impasto.stylize_video.diffusion_stylizer import EmptySource, is_size
-from impasto.stylize_video.image_sequence import ImageSequence, is_image_sequence, is_still_image
-from impasto.stylize_video.options import VideoOptions
-from impasto.stylize_video.reader import VideoFile
-from impasto.stylize_video.source import LoopedSource, VideoSource
+from impasto.video.diffusion_stylizer import EmptySource, is_size
+from impasto.video.image_sequence import ImageSequence, is_image_sequence, is_still_image
+from impasto.video.options import VideoOptions
+from impasto.video.reader import VideoFile
+from impasto.video.source import LoopedSource, VideoSource
 
 
 def open_source(content: str, take: VideoOptions, size: int | None) -> VideoSource:

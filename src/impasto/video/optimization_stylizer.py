@@ -40,8 +40,8 @@ TEMPORAL_WEIGHT = 2.0
 """Of the temporal loss at stability 1; see :class:`impasto.core.request.TemporalConstraint`."""
 
 
-class Optimized:
-    """Paints a film frame by frame; see :class:`impasto.stylize_video.runner.FrameStylizer`.
+class OptimizationStylizer:
+    """Paints a film frame by frame; see :class:`impasto.video.runner.FrameStylizer`.
 
     Args:
         request: whose content is any frame of the film.
@@ -62,7 +62,7 @@ class Optimized:
         self._past: deque[tuple[Pixels, Pixels]] = deque(maxlen=max(REFERENCE_FRAMES))
         self.files: Mapping[str, str] = {}
 
-    def begin(self) -> None:
+    def start_shot(self) -> None:
         """A new shot starts: forget everything."""
         self._past.clear()
 
@@ -72,8 +72,10 @@ class Optimized:
             frame = np.asarray(resize(frame, *self._size))
         now = replace(self._request, content=Picture(frame))
         if self._past:
-            memory = self._memory(frame)
-            now = replace(now, temporal_constraint=memory, method=self._shorter(now.method))
+            memory = self._temporal_constraint(frame)
+            now = replace(
+                now, temporal_constraint=memory, method=self._with_fewer_steps(now.method)
+            )
         painting = now.method.stylize(now, self._plan, ignore_progress)
         self.files = painting.files
         painted = np.asarray(painting.pixels)
@@ -81,15 +83,15 @@ class Optimized:
             self._past.appendleft((frame, painted))
         return np.asarray(color_preservation.postprocess(painted, now))
 
-    def still(self, number: int, frame: Pixels) -> Pixels:
+    def preview_frame(self, number: int, frame: Pixels) -> Pixels:
         """Paint a frame by itself."""
-        self.begin()
+        self.start_shot()
         return self(frame)
 
-    def listen(self, tick: Callable[[float], None]) -> None:
+    def set_callback(self, tick: Callable[[float], None]) -> None:
         """No frame is worked at ahead."""
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """All that the next frame needs, as tensors by name."""
         pairs = enumerate(self._past)
         return {
@@ -98,22 +100,22 @@ class Optimized:
             for name, pixels in zip(("frame", "painted"), pair, strict=True)
         }
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a :meth:`state`; of an empty one: begin the film anew."""
-        self.begin()
+        self.start_shot()
         for index in range(len(state) // 2):
             pair = (state[f"{name}.{index}"] for name in ("frame", "painted"))
             frame, painted = (torch.as_tensor(each).numpy() for each in pair)
             self._past.append((frame, painted))
 
     @staticmethod
-    def _shorter(method: Any) -> Any:
+    def _with_fewer_steps(method: Any) -> Any:
         """The knobs for a frame that starts where it nearly ends: few steps, at its full size."""
         steps = max(1, round(STEPS_FRACTION * method.steps))
         return replace(method, steps=steps, min_size=0, warmup_steps=0)
 
     @torch.inference_mode()
-    def _memory(self, frame: Pixels) -> TemporalConstraint:
+    def _temporal_constraint(self, frame: Pixels) -> TemporalConstraint:
         """The paintings before this frame, brought to its place."""
         if self._flow is None:
             painted = self._past[0][1]
@@ -121,7 +123,7 @@ class Optimized:
         targets, weights = [], []
         for back in REFERENCE_FRAMES:
             if back <= len(self._past):
-                target, weight = self._brought(frame, *self._past[back - 1], self._flow)
+                target, weight = self._warped(frame, *self._past[back - 1], self._flow)
                 targets.append(target)
                 weights.append(weight)
         target, weight = merge_targets(targets, long_term_weights(weights))
@@ -134,12 +136,14 @@ class Optimized:
         )
 
     @staticmethod
-    def _brought(
+    def _warped(
         frame: Pixels, before: Pixels, painted: Pixels, flow: FlowEstimator
     ) -> tuple[Tensor, Tensor]:
         """An earlier painting in this frame's place and light, and where it can be trusted."""
         way = match_motion(frame, before, flow)
         brought = warp(as_tensor(painted), way.flow, "bicubic")
         mean = brought.mean((2, 3), keepdim=True)
-        lit = GainOffset(way.brightness.gain, mean, mean + way.brightness.mean_after - way.brightness.mean_before)
+        lit = GainOffset(
+            way.brightness.gain, mean, mean + way.brightness.mean_after - way.brightness.mean_before
+        )
         return lit(brought), way.reliable

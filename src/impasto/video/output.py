@@ -16,18 +16,18 @@ from impasto.pictures import check_writable, write
 from impasto.pictures import write_bytes as put
 from impasto.pictures.formats import max_bits
 from impasto.pictures.write import check_file_writable
-from impasto.stylize_video.image_sequence import NUMBER, is_image_sequence, frame_path
-from impasto.stylize_video.options import VideoOptions
-from impasto.stylize_video.source import Frame, VideoSource, as_fraction
-from impasto.stylize_video.writer import (
+from impasto.video.image_sequence import NUMBER, frame_path, is_image_sequence
+from impasto.video.options import VideoOptions
+from impasto.video.source import Frame, VideoSource, as_fraction
+from impasto.video.writer import (
     CONTAINERS,
-    EncodingOptions,
-    EncodedSegment,
     AudioTracks,
+    EncodedSegment,
+    EncodingOptions,
     check_audio,
-    read_comment,
     container_of,
     join_segments,
+    read_comment,
 )
 
 SIDECAR = "impasto-recipe.json"
@@ -71,7 +71,9 @@ class VideoOutput(ABC):
 class FileOutput(VideoOutput):
     """A film file."""
 
-    def __init__(self, path: str, source: VideoSource, coding: EncodingOptions, sound: AudioTracks | None) -> None:
+    def __init__(
+        self, path: str, source: VideoSource, coding: EncodingOptions, sound: AudioTracks | None
+    ) -> None:
         self.path, self.encoding, self._sound = Path(path), coding, sound
         self._part: EncodedSegment | None = None
         facts = source.info

@@ -15,8 +15,8 @@ from impasto.core.errors import InputError
 from impasto.core.picture import Pixels
 from impasto.pictures import fit_long_side
 from impasto.pictures.decode import stream_sha256
-from impasto.stylize_video._av import pyav
-from impasto.stylize_video.source import VideoInfo, Frame, VideoSource, as_fraction
+from impasto.video._av import pyav
+from impasto.video.source import Frame, VideoInfo, VideoSource, as_fraction
 
 FORMATS = {
     (8, False): "rgb24",

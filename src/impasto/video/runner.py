@@ -24,15 +24,15 @@ from impasto.core.request import MethodOutput, Request
 from impasto.pictures import make_contact_sheet
 from impasto.pipeline import make_plan, make_request
 from impasto.pipeline.stylize import make_recipe, run_identity
-from impasto.stylize_video.diffusion_stylizer import EmptySource
-from impasto.stylize_video.frame_stylizer import make_frame_stylizer
-from impasto.stylize_video.image_sequence import has_frame_number, is_image_sequence, is_still_image
-from impasto.stylize_video.open_source import open_source
-from impasto.stylize_video.options import VideoOptions
-from impasto.stylize_video.output import make_output
-from impasto.stylize_video.segments import SegmentStore, segments_folder
-from impasto.stylize_video.shot_detection import detect_shots
-from impasto.stylize_video.source import Frame
+from impasto.video.diffusion_stylizer import EmptySource
+from impasto.video.frame_stylizer import make_frame_stylizer
+from impasto.video.image_sequence import has_frame_number, is_image_sequence, is_still_image
+from impasto.video.open_source import open_source
+from impasto.video.options import VideoOptions
+from impasto.video.output import make_output
+from impasto.video.segments import SegmentStore, segments_folder
+from impasto.video.shot_detection import detect_shots
+from impasto.video.source import Frame
 
 Say = Callable[[str], None]
 SEGMENT_SECONDS = 1
@@ -46,7 +46,7 @@ def ignore_message(text: str) -> None:
 class FrameStylizer(Protocol):
     """What paints a film, one frame after another.
 
-    See :func:`impasto.stylize_video.frame_stylizer.make_frame_stylizer`.
+    See :func:`impasto.video.frame_stylizer.make_frame_stylizer`.
     """
 
     @property
@@ -136,7 +136,9 @@ class VideoJob:
         ImpastoError: whatever is wrong with it and can be known before the work.
     """
 
-    def __init__(self, content: str, styles: object, output: str, take: VideoOptions, **asked: Any) -> None:
+    def __init__(
+        self, content: str, styles: object, output: str, take: VideoOptions, **asked: Any
+    ) -> None:
         self.output, self.take = output, take
         if _overwrites(output, content):
             raise InputError(
@@ -264,7 +266,12 @@ class _Run:
     """One run of a job: what it has done so far."""
 
     def __init__(
-        self, job: VideoJob, parts: SegmentStore, watch: ProgressCallback, gauge: VideoMetrics | None, say: Say
+        self,
+        job: VideoJob,
+        parts: SegmentStore,
+        watch: ProgressCallback,
+        gauge: VideoMetrics | None,
+        say: Say,
     ) -> None:
         self._job, self._parts, self._watch, self._gauge = job, parts, watch, gauge
         self._say = say

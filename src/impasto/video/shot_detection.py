@@ -16,7 +16,7 @@ from itertools import pairwise
 import numpy as np
 
 from impasto.core.picture import Pixels
-from impasto.stylize_video.source import Frame
+from impasto.video.source import Frame
 
 SIDE = 24
 """Long side in pixels of what is compared."""
@@ -40,7 +40,9 @@ class FrameSignature:
     color: Pixels
 
 
-def detect_shots(frames: Iterator[Frame], find: bool = True) -> Generator[tuple[Frame, bool], None, None]:
+def detect_shots(
+    frames: Iterator[Frame], find: bool = True
+) -> Generator[tuple[Frame, bool], None, None]:
     """Every frame, and whether it begins a shot; the first always does.
 
     Args:

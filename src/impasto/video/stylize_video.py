@@ -8,8 +8,8 @@ from typing import Any
 
 from impasto.core.progress import ProgressCallback, ignore_progress
 from impasto.metrics.video import VideoEvaluator
-from impasto.stylize_video.options import VideoOptions
-from impasto.stylize_video.runner import VideoResult, VideoJob
+from impasto.video.options import VideoOptions
+from impasto.video.runner import VideoJob, VideoResult
 
 DEFAULT_METHOD = "fast"
 """What paints a film unless another is asked for."""

@@ -22,8 +22,8 @@ import numpy as np
 from impasto.core.errors import InputError
 from impasto.core.picture import Pixels
 from impasto.pictures import atomic_write
-from impasto.stylize_video._av import pyav
-from impasto.stylize_video.source import VideoInfo
+from impasto.video._av import pyav
+from impasto.video.source import VideoInfo
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 """Suffix → what PyAV calls the container."""
@@ -178,7 +178,11 @@ def check_audio(path: str, facts: VideoInfo) -> None:
 
 
 def join_segments(
-    parts: Sequence[Path], path: Path, coding: EncodingOptions, sound: AudioTracks | None, comment: str
+    parts: Sequence[Path],
+    path: Path,
+    coding: EncodingOptions,
+    sound: AudioTracks | None,
+    comment: str,
 ) -> None:
     """Make one film of the parts, beside the target and renamed into place.
 
@@ -209,7 +213,11 @@ def join_segments(
 
 
 def _interleaved(
-    output: Any, parts: Sequence[Path], coding: EncodingOptions, sound: AudioTracks | None, stack: Any
+    output: Any,
+    parts: Sequence[Path],
+    coding: EncodingOptions,
+    sound: AudioTracks | None,
+    stack: Any,
 ) -> Iterator[Any]:
     """The packets of picture and sound by their time, each with its stream of the output."""
     av = pyav()
@@ -271,7 +279,9 @@ def _with_timestamps(packets: Iterator[Any], stream: Any) -> Iterator[tuple[floa
         yield float(packet.pts * packet.time_base), packet
 
 
-def _audio_packets(source: Any, tracks: dict[int, Any], sound: AudioTracks) -> Iterator[tuple[float, Any]]:
+def _audio_packets(
+    source: Any, tracks: dict[int, Any], sound: AudioTracks
+) -> Iterator[tuple[float, Any]]:
     """The packets of the sound, with their time in the new film."""
     for packet in source.demux(source.streams.audio):
         if not packet.size or packet.pts is None:

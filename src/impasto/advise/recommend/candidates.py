@@ -27,9 +27,9 @@ from impasto.core.picture import Picture
 from impasto.core.request import RemoteWeights
 from impasto.pictures import as_picture
 from impasto.pipeline import make_request
-from impasto.stylize_video.image_sequence import is_image_sequence, is_still_image
-from impasto.stylize_video.open_source import open_source
-from impasto.stylize_video.options import VideoOptions
+from impasto.video.image_sequence import is_image_sequence, is_still_image
+from impasto.video.open_source import open_source
+from impasto.video.options import VideoOptions
 
 PLACEHOLDERS = ("CONTENT", "STYLE")
 """What a command calls pictures that came from memory."""

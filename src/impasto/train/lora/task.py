@@ -35,7 +35,7 @@ from impasto.train.lora.dataset import (
 from impasto.train.lora.frozen_base import FrozenDiffusionModel, require_diffusion_extra
 from impasto.train.lora.network import LoraNetwork
 from impasto.train.lora.validation import DEFAULT_SAMPLE_PROMPTS, LoraValidator
-from impasto.train.task import TrainConfig, TrainingTask, Rank, DataSpec
+from impasto.train.task import DataSpec, Rank, TrainConfig, TrainingTask
 from impasto.weights.lora import read_lora_header, read_matrices, training_metadata, write_lora
 from impasto.weights.model_files import FORMAT_VERSION, TrainedModel
 
@@ -131,11 +131,15 @@ class LoraTask(TrainingTask):
         self.dataset = ImageDataset(photos, config.crop_size, config.seed, "pictures")
         self.dataset.check_all()
         self.prior_dataset = (
-            ImageDataset(styles, config.crop_size, config.seed, "prior pictures") if styles else None
+            ImageDataset(styles, config.crop_size, config.seed, "prior pictures")
+            if styles
+            else None
         )
         if self.prior_dataset:
             self.prior_dataset.check_all()
-        self.datasets = (self.dataset, self.prior_dataset) if self.prior_dataset else (self.dataset,)
+        self.datasets = (
+            (self.dataset, self.prior_dataset) if self.prior_dataset else (self.dataset,)
+        )
         if captions is None:
             captions = read_captions(self.dataset) if config.captions != "none" else {}
         self.plain_captions = {str(f): captions.get(str(f), "") for f in self.dataset.files}
@@ -143,9 +147,11 @@ class LoraTask(TrainingTask):
         self.base = FrozenDiffusionModel(config.model, config.accept_license)
         side = config.crop_size or self.base.native_size
         if side < self.base.size_multiple:
-            raise KnobError(f"side = {side}: it must be at least {self.base.size_multiple} px.")
+            raise KnobError(
+                f"crop_size = {side}: it must be at least {self.base.size_multiple} px."
+            )
         self.alpha = config.alpha or float(config.rank)
-        self.config: LoraTrainConfig = dataclasses.replace(config, side=side, alpha=self.alpha)
+        self.config: LoraTrainConfig = dataclasses.replace(config, crop_size=side, alpha=self.alpha)
         self.captions = {
             f: prepend_trigger(config.trigger, text) for f, text in self.plain_captions.items()
         }
@@ -249,7 +255,8 @@ class LoraTask(TrainingTask):
             self._prepare(device, precision)
         except torch.OutOfMemoryError as error:
             raise ResourceError(
-                f"Too little memory on {device} for {self.base.name} at {self.config.crop_size} px: try "
+                f"Too little memory on {device} for {self.base.name} at {self.config.crop_size} "
+                f"px: try "
                 "a smaller --crop-size, or --model with an SD 1.5."
             ) from error
 
@@ -301,9 +308,13 @@ class LoraTask(TrainingTask):
     def _make_latent_dataset(
         self, kept: Sequence[CachedLatents], seed: int, dropped: float = 0.0
     ) -> LatentDataset:
-        return LatentDataset(kept, self.config.batch_size, seed, len(self.base.alphas_cumprod), dropped)
+        return LatentDataset(
+            kept, self.config.batch_size, seed, len(self.base.alphas_cumprod), dropped
+        )
 
-    def _encode_dataset(self, dataset: ImageDataset, captions: Mapping[str, str]) -> list[CachedLatents]:
+    def _encode_dataset(
+        self, dataset: ImageDataset, captions: Mapping[str, str]
+    ) -> list[CachedLatents]:
         side = self.config.crop_size
         found, small = encode_dataset(self.base, dataset, captions, side)
         if small:
@@ -380,7 +391,8 @@ class LoraTask(TrainingTask):
             yield
         except torch.OutOfMemoryError as error:
             raise ResourceError(
-                f"Too little memory for a sample picture of {self.config.crop_size} px. What was taught "
+                f"Too little memory for a sample picture of {self.config.crop_size} px. What was "
+                f"taught "
                 "is kept: --resume goes on, without --preview. Or begin anew with a smaller "
                 "--crop-size "
                 "or, if it was CLIP's look, with --no-early-stop."
