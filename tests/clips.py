@@ -1,4 +1,4 @@
-"""Films made for a test: every frame known, with sound, rotation, odd clocks and old codecs."""
+"""Films made for a test: every frame known, with audio, rotation, odd clocks and old codecs."""
 
 from fractions import Fraction
 
@@ -31,7 +31,7 @@ def clip(
     layout="yuv420p",
     times=None,
     unit=None,
-    sound=None,
+    audio=None,
     turn=None,
     options=None,
     tags=None,
@@ -41,7 +41,7 @@ def clip(
     """Write a film; returns its path.
 
     ``times`` are in ``unit``; ``turn`` is (degrees counter-clockwise, hflip, vflip); ``tags`` are
-    set on the encoder; pictures may be frames of PyAV's too. ``heard`` are the seconds of sound.
+    set on the encoder; pictures may be frames of PyAV's too. ``heard`` are the seconds of audio.
     """
     unit = unit or Fraction(1, 12800)
     with av.open(str(path), "w") as out:
@@ -57,7 +57,7 @@ def clip(
             setattr(stream.codec_context, name, value)
         if turn:
             stream.set_display_rotation(turn[0], hflip=turn[1], vflip=turn[2])
-        tracks = [out.add_stream(name, rate=RATE) for name in ([sound] if sound else [])]
+        tracks = [out.add_stream(name, rate=RATE) for name in ([audio] if audio else [])]
         for i, picture in enumerate(pictures):
             frame = picture
             if array:

@@ -67,9 +67,9 @@ def copied_study(root, **options):
 def answer_all(session, secret, choose, most=10_000):
     """Let a rater answer until the end; ``choose(view)`` says what. Returns what was seen."""
     seen = []
-    while (view := session.look(secret)).trial and len(seen) < most:
+    while (view := session.current_screen(secret)).trial and len(seen) < most:
         seen.append(view)
-        session.answer(secret, view.trial, view.question, choose(view))
+        session.save_answer(secret, view.trial, view.question, choose(view))
     return seen
 
 

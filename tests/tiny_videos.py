@@ -19,7 +19,7 @@ QUICK = {"steps": 1, "guidance": 1.0, "window": 4}
 def settings(tiny, kind="sd15", **more):
     usual = {
         "method": "animatediff", "prompt": HOUSE, "model": tiny[kind],
-        "motion": tiny[f"motion-{kind}"], "ip_adapter": tiny[f"adapter-{kind}"], "device": "cpu",
+        "motion_adapter": tiny[f"motion-{kind}"], "ip_adapter": tiny[f"adapter-{kind}"], "device": "cpu",
         "precision": "fp32", "steps": 3, "window": 6, "overlap": 2,
     }  # fmt: skip
     return {**usual, **more}
@@ -39,7 +39,7 @@ def job(tiny, output="out.mp4", content="48x32", styles=(), seconds=None, **more
 
 def animator(tiny, content="48x32", styles=(STYLE,), **more):
     request = make_request(content, list(styles), **settings(tiny, **more))
-    return AnimateDiffModel(request.method.animation(request, make_plan(request)))
+    return AnimateDiffModel(request.method.animation_config(request, make_plan(request)))
 
 
 def shown(path):

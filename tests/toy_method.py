@@ -36,13 +36,13 @@ class Toy:
         pixels = setting.height * setting.width
         return Forecast(1.0 + MICROSECONDS * 1e-6 * self.steps * pixels, BYTES * pixels)
 
-    def agreement(self, request, device, precision):
+    def precision_agreement(self, request, device, precision):
         return 1.0
 
     def warnings(self, request):
         return ()
 
-    def paint(self, request, plan, watch, state=None):
+    def stylize(self, request, plan, watch, state=None):
         shape = (plan.setting.height, plan.setting.width, 3)
         return MethodOutput(np.zeros(shape, np.float32), {}, self.steps, True, {}, {})
 

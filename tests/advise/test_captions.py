@@ -85,10 +85,10 @@ def test_only_likely_things_are_named(folder):
     class Eye:
         """Sees a tree, a little less a house, and nothing else."""
 
-        def texts(self, texts):
+        def embed_texts(self, texts):
             return np.eye(len(texts))
 
-        def pictures(self, pictures):
+        def embed_images(self, images):
             seen = np.zeros(len(OBJECTS))
             seen[OBJECTS.index("tree")], seen[OBJECTS.index("house")] = 0.7, 0.69
             return seen[None]

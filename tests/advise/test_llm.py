@@ -39,7 +39,7 @@ def test_pictures_are_sent_smaller_and_without_anything_else(model, server):
     server.says = [{"words": []}]
     pixels = np.full((400, 1600, 3), 0.5, np.float32)
     pixels[:, :, 0] = 1
-    model.ask("?", Words, pictures=[pixels, pixels[:30, :20]])
+    model.ask("?", Words, images=[pixels, pixels[:30, :20]])
     large, tiny = server.pictures()
     assert large.size == (MAX_IMAGE_SIDE_PX, MAX_IMAGE_SIDE_PX // 4)
     assert tiny.size == (20, 30)  # never made larger
@@ -87,7 +87,7 @@ def test_one_that_is_down(unset):
 def test_one_that_is_too_slow(model, server):
     server.says = ["slow"]
     with pytest.raises(LanguageModelError, match=r"no answer in 0\.3 s\."):
-        model.ask("?", Words, seconds=0.3)
+        model.ask("?", Words, timeout_seconds=0.3)
 
 
 def test_its_time_can_be_set(server, monkeypatch):

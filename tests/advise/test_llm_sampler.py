@@ -29,7 +29,7 @@ def tuned(server):
         server.says = list(says)
         heard = heard or Heard()
         model = connect("m", server.url)
-        tuning = toy_tuning(model=model, listener=heard, **{"trials": 6, **settings})
+        tuning = toy_tuning(model=model, callback=heard, **{"trials": 6, **settings})
         return tuning, heard
 
     return run
@@ -164,7 +164,7 @@ def test_a_model_that_does_not_answer_is_not_waited_for_long(tuned, monkeypatch)
 def test_a_server_that_is_down_is_one_sentence_too(unset):
     heard = Heard()
     model = connect("m", "http://127.0.0.1:9/v1")
-    tuning = toy_tuning(model=model, listener=heard, trials=4)
+    tuning = toy_tuning(model=model, callback=heard, trials=4)
     assert len(tuning.trials) == 4
     assert "cannot be reached" in heard.warned[0]
 
@@ -206,7 +206,7 @@ def test_ctrl_c_while_a_model_thinks_keeps_what_there_is(tuned, server):
     hand.start()
     tuning, _ = tuned("slow", trials=50)
     hand.join()
-    assert tuning.stopped
+    assert tuning.is_interrupted
     assert proposed(tuning) == ["defaults"]
 
 

@@ -57,7 +57,7 @@ def rules(answer):
 
 
 def refused(answer):
-    return {each.method: each for each in answer.refused}
+    return {each.method: each for each in answer.excluded}
 
 
 def test_one_picture_is_for_gatys(photo, painting):

@@ -39,7 +39,7 @@ def order(**case):
 
 
 @pytest.mark.parametrize(
-    ("purpose", "learnt", "wanted"),
+    ("purpose", "methods_with_styles", "wanted"),
     [
         ("picture", True, ["gatys", "fast", "adain", "wct"]),
         ("picture", False, ["gatys", "adain", "wct"]),
@@ -55,7 +55,7 @@ def order(**case):
     ],
 )
 def test_the_table_of_the_field(purpose, learnt, wanted):
-    found = order(purpose=purpose, learnt=LEARNT if learnt else frozenset())
+    found = order(purpose=purpose, methods_with_styles=LEARNT if learnt else frozenset())
     assert list(found[: len(wanted)]) == wanted
 
 
@@ -67,22 +67,22 @@ def test_every_purpose_has_one_rule_of_its_name():
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_a_rule_names_only_methods_that_are_here(rule):
-    named = {*rule.favors, *rule.instead, *rule.knobs}
+    named = {*rule.favors, *rule.fallbacks, *rule.knobs}
     assert named <= {*methods.method_names(), *methods.video_method_names()}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_a_sentence_has_all_its_figures(rule):
     words = Scenario(style_names=("a.jpg", "b.jpg")).template_values
-    for sentence in (rule.why, rule.nearest):
+    for sentence in (rule.reason, rule.nearest):
         assert "{" not in fill_template(sentence, words)
     assert rule.sentence(words).endswith(".")
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_a_rule_with_a_substitute_says_what_that_does(rule):
-    assert bool(rule.instead) == bool(rule.nearest)
-    assert not set(rule.favors) & set(rule.instead)
+    assert bool(rule.fallbacks) == bool(rule.nearest)
+    assert not set(rule.favors) & set(rule.fallbacks)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
@@ -104,7 +104,7 @@ RULE = st.lists(st.sampled_from(NAMES), unique=True, max_size=4).map(
 def test_of_two_methods_the_first_rule_that_tells_them_apart_decides(rules):
     found = rank_methods(NAMES, tuple(rules))
     for one, other in itertools.pairwise(found):
-        apart = [r for r in rules if r.place(one) != r.place(other)]
+        apart = [r for r in rules if r.rank(one) != r.rank(other)]
         if apart:
             assert apart[0].place(one) < apart[0].place(other)
         else:

@@ -40,7 +40,7 @@ def test_the_first_trial_is_of_the_defaults_and_nothing_worse_wins(search):
     tuning = search(trials=6)
     first = tuning.trials[0]
     assert (first.by, first.knobs["strength"], first.knobs["shade"]) == ("defaults", 1.0, 0.3)
-    assert tuning.defaults is first
+    assert tuning.default_trial is first
     assert tuning.best.score == min(trial.score for trial in tuning.trials) < first.score
     assert len(tuning.trials) == 6
 
@@ -85,9 +85,9 @@ def test_an_aim_at_the_content_finds_less_style(search):
 
 def test_a_second_call_goes_on_from_the_first_and_counts_its_trials(search, tmp_path):
     study = tmp_path / "tune.db"
-    first = search(study=study, trials=3)
+    first = search(storage=study, trials=3)
     heard = Heard()
-    second = search(study=study, trials=5, listener=heard)
+    second = search(storage=study, trials=5, callback=heard)
     assert knobs_tried(second)[:3] == knobs_tried(first)
     assert len(second.trials) == 5
     assert any("3 earlier trials" in sentence for sentence in heard.said)
@@ -95,15 +95,15 @@ def test_a_second_call_goes_on_from_the_first_and_counts_its_trials(search, tmp_
 
 
 def test_another_aim_is_another_study_in_the_same_file(search, tmp_path):
-    search(study=tmp_path / "tune.db", trials=2)
-    other = search(study=tmp_path / "tune.db", trials=2, aim=0.4)
+    search(storage=tmp_path / "tune.db", trials=2)
+    other = search(storage=tmp_path / "tune.db", trials=2, aim=0.4)
     assert [trial.number for trial in other.trials] == [0, 1]
 
 
 def test_the_best_of_small_trials_are_painted_again_at_the_full_size(search):
     tuning = search(trial_size=48, trials=5)
     assert tuning.trial_size == 48
-    assert tuning.rung == "64 px, steps 8"
+    assert tuning.fidelity == "64 px, steps 8"
     numbers = [trial.number for trial in tuning.finals]
     assert numbers[0] == 0
     assert set(numbers) == {trial.number for trial in tuning.trials}
@@ -185,22 +185,22 @@ def test_the_recipe_of_the_winner_says_that_it_was_tuned(search):
 def test_the_strip_shows_content_style_and_trials(search):
     tuning = search(trials=6)
     made = make_trial_sheet(tuning)
-    shown = 2 + len({0, *(trial.number for trial in tuning.frontier)})
+    shown = 2 + len({0, *(trial.number for trial in tuning.pareto_front)})
     rows = -(-shown // 5)
     assert 200 * rows < made.shape[0] < 200 * (rows + 1)
     assert made.dtype == np.float32
 
 
 def test_ctrl_c_keeps_what_there_is(search, tmp_path):
-    tuning = search(trials=50, listener=Heard(stop_after=3), study=tmp_path / "tune.db")
-    assert tuning.stopped
+    tuning = search(trials=50, callback=Heard(stop_after=3), storage=tmp_path / "tune.db")
+    assert tuning.is_interrupted
     assert len(tuning.trials) in (3, 4)
     assert len(search(trials=5, study=tmp_path / "tune.db").trials) == 5
 
 
 def test_ctrl_c_before_the_first_trial_says_so(search):
     with pytest.raises(InterruptedRun, match="before the first trial"):
-        search(listener=Heard(stop_after=0))
+        search(callback=Heard(stop_after=0))
 
 
 def test_a_trial_that_runs_over_the_budget_is_stopped(search, monkeypatch):
@@ -242,7 +242,7 @@ def test_a_disk_that_is_full_costs_a_warning_and_not_the_search(search, tmp_path
 
     monkeypatch.setattr(TrialStorage, "add", full)
     heard = Heard()
-    tuning = search(study=tmp_path / "tune.db", listener=heard)
+    tuning = search(storage=tmp_path / "tune.db", callback=heard)
     assert len(tuning.trials) == 4
     assert heard.warned == ["From now on, not every trial is kept: No space left."]
 
@@ -272,7 +272,7 @@ def test_a_budget_without_room_for_a_last_round_is_warned_of(search, monkeypatch
         lambda self: forecast(self) if self.rung.costs["steps"] == 2 else 1000.0,
     )
     heard = Heard()
-    tuning = search(listener=heard)
+    tuning = search(callback=heard)
     assert tuning.finals == ()
     assert "no room to paint the best again" in heard.warned[0]
 

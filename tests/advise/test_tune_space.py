@@ -40,10 +40,10 @@ SEARCHED = [
 @pytest.mark.parametrize(("method", "searched"), SEARCHED)
 def test_what_a_method_searches_is_within_what_its_knob_takes(method, searched):
     search = searched.search
-    tried = [search.low, search.high, search.draft, *search.values, *search.first]
+    tried = [search.low, search.high, search.trial_value, *search.values, *search.initial_values]
     for value in tried:
         if value is not None:
-            assert searched.check(searched.item(value) if value == search.low else value) == value
+            assert searched.check(searched.item_type(value) if value == search.low else value) == value
 
 
 @pytest.mark.parametrize("method", methods.method_names())
@@ -76,7 +76,7 @@ def test_every_kind_of_knob_is_drawn_by_optuna():
     width=st.floats(0.5, 2),
     hairs=st.integers(1, 100),
     wet=st.booleans(),
-    set_styles=st.sampled_from([0, 1]),
+    style_names=st.sampled_from([0, 1]),
 )
 def test_knobs_give_back_the_parameters_that_they_came_from(width, hairs, wet, mix):
     space = SearchSpace(Brush, {})

@@ -39,13 +39,13 @@ class Toy:
     def forecast(self, request, setting):
         return Forecast(1e-4 * self.steps, 1)
 
-    def agreement(self, request, device, precision):
+    def precision_agreement(self, request, device, precision):
         return 1.0
 
     def warnings(self, request):
         return ()
 
-    def paint(self, request, plan, watch, state=None):
+    def stylize(self, request, plan, watch, state=None):
         if self.grain == "odd" and self.shade < 0.2:
             raise KnobError("grain = odd goes with a shade of 0.2 or more.")
         height, width = plan.setting.height, plan.setting.width

@@ -43,17 +43,17 @@ GATYS = {
 
 def other(k):
     """A value of the knob's type and range that is not its default."""
-    if k.item is bool:
+    if k.item_type is bool:
         one = not k.default
     elif k.choices:
         one = next(choice for choice in k.choices if choice != k.default)
-    elif k.item is str:
+    elif k.item_type is str:
         one = "other"
     else:
         low = k.low or 0
-        one = k.item(low + 1 if k.high is None else (low + k.high) / 2)
-        one = one if one != k.default else k.item(low)
-    return (one, one) if k.many else one
+        one = k.item_type(low + 1 if k.high is None else (low + k.high) / 2)
+        one = one if one != k.default else k.item_type(low)
+    return (one, one) if k.is_tuple else one
 
 
 def given(args):
@@ -91,7 +91,7 @@ def test_the_help_of_a_knob_says_doc_range_and_default(method, k):
     if k.choices:
         assert all(choice in flag.metavar for choice in k.choices)
     else:
-        assert k.allowed in flag.help
+        assert k.allowed_text in flag.help
     assert ("default" in flag.help) == (k.default is not None)
 
 

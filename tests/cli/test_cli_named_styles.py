@@ -55,7 +55,7 @@ def test_the_plan_names_the_styles(impasto, photo, fast):
 
 def test_a_file_that_stands_for_a_style_is_not_overwritten(impasto, photo, fast, tmp_path):
     style = tmp_path / "red-lines.png"
-    write(get_method("fast").named_style("red-lines", str(fast[3])).pixels, style)
+    write(get_method("fast").load_style("red-lines", str(fast[3])).pixels, style)
     done = impasto("stylize", photo, style, *fast, "-o", style)
     assert done.code == 2
     assert "is an input and would be overwritten" in done.err
@@ -77,7 +77,7 @@ def test_stopped_it_keeps_its_tiles_and_begins_anew_next_time(
     def check(self):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(InterruptHandler, "check", check)
+    monkeypatch.setattr(InterruptHandler, "raise_if_interrupted", check)
     monkeypatch.setattr(checkpoint, "MIN_INTERVAL_SECONDS", 0.0)
     monkeypatch.setattr(base, "run_tiled", partial(base.run_tiled, tile_side=16))
     done = impasto("stylize", photo, "red-lines", *fast, "-o", tmp_path / "out.png")

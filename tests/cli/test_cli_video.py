@@ -13,7 +13,7 @@ from impasto.pictures import read
 
 @pytest.fixture
 def film(tmp_path):
-    return clips.clip(tmp_path / "in.mp4", clips.frames(25, 48, 64), sound="aac")
+    return clips.clip(tmp_path / "in.mp4", clips.frames(25, 48, 64), audio="aac")
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ def test_an_early_end_is_said_and_which_state_was_taken(
     def look(self, step):
         return ValidationScore(step, 1 / (step + 1), fidelity if step else 1.0)
 
-    monkeypatch.setattr(LoraValidator, "_look", look)
+    monkeypatch.setattr(LoraValidator, "_evaluate", look)
     clip = write_clip(tmp_path / "clip")
     done = impasto(*line, "--clip", clip, "--steps", 8, "--evaluations", 8)
     assert done.code == 0, done.err

@@ -139,21 +139,21 @@ def test_nearest_finds_typos_and_leaves_the_rest_alone():
 def values_for(knob):
     if knob.choices:
         items = st.sampled_from(knob.choices)
-    elif knob.item is float:
+    elif knob.item_type is float:
         items = st.floats(knob.low, knob.high, allow_nan=False, allow_infinity=False)
-    elif knob.item is int:
+    elif knob.item_type is int:
         items = st.integers(knob.low, knob.high)
-    elif knob.item is bool:
+    elif knob.item_type is bool:
         items = st.booleans()
     else:
         items = st.text(max_size=20)
-    if knob.many:
+    if knob.is_tuple:
         items = st.lists(items, max_size=4).map(tuple)
     return st.none() | items if knob.is_optional else items
 
 
 def settings_of(kind):
-    return st.fixed_dictionaries({}, is_optional={k.name: values_for(k) for k in get_knobs(kind)})
+    return st.fixed_dictionaries({}, optional={k.name: values_for(k) for k in get_knobs(kind)})
 
 
 KINDS = [Brush, *(methods.get_method(name) for name in methods.method_names())]

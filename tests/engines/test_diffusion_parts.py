@@ -301,8 +301,8 @@ def test_parameters_are_counted_without_loading(sizes, tiny):
     for part, stem in (("unet", "diffusion_pytorch_model"), ("text_encoder_2", "model")):
         tensors = safetensors.torch.load_file(f"{tiny['sdxl']}/{part}/{stem}.safetensors")
         count = sum(t.numel() for t in tensors.values() if t.is_floating_point())
-        assert sizes.parts[part] == count
-    assert set(sizes.parts) == {
+        assert sizes.counts[part] == count
+    assert set(sizes.counts) == {
         "unet", "vae", "text_encoder", "text_encoder_2", "adapter", "encoder", "control 0 canny",
     }  # fmt: skip
 
@@ -370,13 +370,13 @@ def test_operations_of_the_published_model_are_what_was_counted():
 class Staged:
     """A CLIP that sees what a picture's mean says: 0 the first thing of the list, 1 the last."""
 
-    def texts(self, texts):
+    def embed_texts(self, texts):
         if len(texts) == 1:
             return torch.eye(len(self.words))[[self.words.index(texts[0])]]
         self.words = [t.removeprefix("a picture of ") for t in texts]
         return torch.eye(len(texts))
 
-    def pictures(self, pictures):
+    def embed_images(self, images):
         places = [round(float(np.mean(p)) * (len(self.words) - 1)) for p in pictures]
         return torch.eye(len(self.words))[places]
 

@@ -392,7 +392,7 @@ def test_a_fuse_that_failed_leaves_them_beside_the_weights(bases, tmp_path, monk
             raise torch.OutOfMemoryError("too little memory")
         return real(self, device)
 
-    monkeypatch.setattr(lora._LoraDelta, "product", product)
+    monkeypatch.setattr(lora._LoraDelta, "weight_delta", product)
     with pytest.raises(torch.OutOfMemoryError):
         loras.fuse()
     assert not loras.fused

@@ -175,7 +175,7 @@ def test_styles_are_shown_to_the_parts_that_want_them():
 
 def test_the_rest_takes_the_styles_that_no_region_names():
     assert style_inputs(request(Region("a", mask(), 0)), 512).weights == ((1, 0), (0, 1))
-    kept = style_inputs(request(Region("a", mask(), 1), rest="keep"), 512)
+    kept = style_inputs(request(Region("a", mask(), 1), background="keep"), 512)
     assert (len(kept.images), kept.weights) == (1, ((1,), ()))
     assert style_inputs(request(style_weights=(3, 1)), 512).weights == ((0.75, 0.25),)
 

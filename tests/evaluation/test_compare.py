@@ -134,7 +134,7 @@ def test_the_folder_holds_paintings_sheet_page_and_numbers(processes, pair, tmp_
     assert [row.label for row in found.rows] == LABELS
     assert {row.status for row in found.rows} == {"painted"}
     assert found.finished
-    with Image.open(found.sheet) as sheet:
+    with Image.open(found.contact_sheet_path) as sheet:
         assert sheet.width > sheet.height
 
 
@@ -163,7 +163,7 @@ def test_what_the_judge_has_to_say_is_told_once(processes, pair):
     found = pair()
     assert found.notes == ("It was looked at.",)
     assert found.missing == {"lpips": "It lacks weights."}
-    assert found.page.read_text().count("It was looked at.") == 1
+    assert found.report_path.read_text().count("It was looked at.") == 1
 
 
 def test_what_is_kept_is_what_was_found(processes, pair, tmp_path):
@@ -219,8 +219,8 @@ def test_a_failure_costs_only_its_own_row(processes, pair, tmp_path):
     found = pair()
     assert [row.status for row in found.rows] == ["painted", "failed"]
     assert "most likely the memory ran out" in found.rows[1].notes[0]
-    assert [row.label for row in found.shown] == ["adain"]
-    assert "most likely the memory ran out" in found.page.read_text()
+    assert [row.label for row in found.rows_with_image] == ["adain"]
+    assert "most likely the memory ran out" in found.report_path.read_text()
 
 
 def test_a_failed_painting_is_tried_again(processes, pair):
@@ -243,7 +243,7 @@ def test_ctrl_c_shows_what_is_done_and_the_same_again_goes_on(processes, pair, f
     assert not found.finished
     assert [row.label for row in found.rows] == ["adain"]
     assert found.rows[0].values
-    assert "stopped before its end" in found.page.read_text()
+    assert "stopped before its end" in found.report_path.read_text()
     processes.after.clear()
     processes.lines.clear()
     found = pair()
@@ -256,7 +256,7 @@ def begin(folder, **more):
     """Make a finished painting look as if it had been stopped: no method here can be."""
     comparison = load_comparison(folder)
     row = dataclasses.replace(comparison.rows[0], status="stopped", **more)
-    dataclasses.replace(comparison, rows=(row,), finished=False).keep()
+    dataclasses.replace(comparison, rows=(row,), finished=False).save()
     return row
 
 
@@ -323,12 +323,12 @@ def test_too_small_to_be_measured_is_said(processes, pair, monkeypatch):
 def test_the_shortest_comes_first_and_the_table_keeps_the_order(processes, pair, forecast):
     forecast(adain=9, wct=1)
     stages = []
-    found = pair("adain,wct", watch=stages.append)
+    found = pair("adain,wct", callback=stages.append)
     assert processes.methods == ["wct", "adain"]
     assert [row.label for row in found.rows] == ["adain", "wct"]
-    assert [s.doing for s in stages] == ["wct", "wct", "adain", "adain", "measuring"]
-    assert [s.share for s in stages] == sorted(s.share for s in stages)
-    left = [s.remaining for s in stages]
+    assert [s.label for s in stages] == ["wct", "wct", "adain", "adain", "measuring"]
+    assert [s.fraction for s in stages] == sorted(s.fraction for s in stages)
+    left = [s.remaining_seconds for s in stages]
     assert left == sorted(left, reverse=True)
     assert left[0] == pytest.approx(10 + 2 * compare.STARTUP_SECONDS)
     assert left[-1] == 0
@@ -340,7 +340,7 @@ def test_who_would_need_longer_than_the_deadline_is_left_out(processes, pair, fo
     assert [row.label for row in found.rows] == ["adain"]
     assert found.left_out[0].label == "wct"
     assert found.left_out[0].reason == "It would take about 90 s, and the deadline is 60 s."
-    assert "the deadline is 60 s" in found.page.read_text()
+    assert "the deadline is 60 s" in found.report_path.read_text()
 
 
 def test_a_style_that_the_fast_network_has_not_learnt_leaves_it_out(processes, pair):
@@ -415,7 +415,7 @@ def test_what_lies_beside_a_comparison_stays(processes, pair, tmp_path):
     pair("adain")
     (tmp_path / "out" / "results" / "mine.txt").write_text("mine")
     (tmp_path / "out" / "notes.txt").write_text("mine")
-    pair("adain", again=True)
+    pair("adain", force=True)
     assert {"results/mine.txt", "notes.txt"} < set(files(tmp_path / "out"))
 
 
@@ -431,7 +431,7 @@ def test_an_input_inside_the_folder_is_not_painted_over(processes, pair, style, 
     content = tmp_path / "out" / "results" / "adain.png"
     before = content.read_bytes()
     comparison = load_comparison(tmp_path / "out")
-    dataclasses.replace(comparison, content=str(content)).keep()
+    dataclasses.replace(comparison, content=str(content)).save()
     with pytest.raises(InputError, match="would be overwritten"):
         compare.compare(content, style, methods="adain", folder=tmp_path / "out")
     assert content.read_bytes() == before
@@ -476,7 +476,7 @@ def test_a_judge_that_cannot_work_costs_no_painting(processes, pair, monkeypatch
     found = pair("adain")
     assert found.rows[0].status == "painted"
     assert found.notes == ("Nothing was measured: Too small to be measured.",)
-    assert "Too small to be measured." in found.page.read_text()
+    assert "Too small to be measured." in found.report_path.read_text()
 
 
 def test_a_second_ctrl_c_keeps_the_paintings(processes, pair, monkeypatch, tmp_path):

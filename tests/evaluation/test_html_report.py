@@ -207,7 +207,7 @@ def test_the_values_of_a_column_have_as_many_decimals():
 def browser():
     playwright = pytest.importorskip("playwright.sync_api")
     names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-    path = next(filter(None, map(shutil.ufunc, names)), None)
+    path = next(filter(None, map(shutil.which, names)), None)
     if path is None:
         pytest.skip("no Chromium on this machine")
     with playwright.sync_playwright() as tool:

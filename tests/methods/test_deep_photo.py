@@ -36,7 +36,7 @@ def asked(request_of):
         knobs = {k: v for k, v in settings.items() if k not in own}
         request = request_of(**given, **({"styles": styles} if styles else {}))
         return dataclasses.replace(
-            request, method=knobs_from_dict(method, knobs), regions=tuple(regions), rest=rest
+            request, method=knobs_from_dict(method, knobs), regions=tuple(regions), background=rest
         )
 
     return make
@@ -149,7 +149,7 @@ def test_a_region_takes_its_own_style(asked, content):
 
 
 def test_a_rest_that_is_kept_is_not_touched(asked, content):
-    request = asked(steps=4, regions=[Region("r", half(content), 0)], rest="keep")
+    request = asked(steps=4, regions=[Region("r", half(content), 0)], background="keep")
     found = keep_background(painted(request).pixels, request)
     middle = content.width // 2
     assert np.array_equal(found[:, :middle], content.pixels[:, :middle])
@@ -214,7 +214,7 @@ def test_the_forecast_counts_what_gatys_does_not_need(asked, monkeypatch):
 
 
 def test_the_precisions_are_compared(asked):
-    assert asked().method.agreement(asked(), "cpu", "bf16") > 0.9
+    assert asked().method.precision_agreement(asked(), "cpu", "bf16") > 0.9
 
 
 def test_it_goes_through_plan_run_and_recipe(content, style):

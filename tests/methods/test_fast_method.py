@@ -29,7 +29,7 @@ def test_only_it_names_styles():
 
 def written(path, name, models):
     """A file of the picture that the model carries of a style."""
-    write(get_method("fast").named_style(name, models["fast"]).pixels, path)
+    write(get_method("fast").load_style(name, models["fast"]).pixels, path)
     return path
 
 
@@ -52,7 +52,7 @@ def test_a_name_may_hold_a_dot(models, tmp_path):
 
 
 def test_a_named_style_has_the_picture_that_the_model_carries(models):
-    style = get_method("fast").named_style("red-lines", models["fast"])
+    style = get_method("fast").load_style("red-lines", models["fast"])
     assert style.pixels.shape == (20, 30, 3)
     assert style.pixels.dtype == np.float32
     assert np.abs(style.pixels - pixels(20, 30, 1)).mean() < 0.1

@@ -151,7 +151,7 @@ def test_ctrl_c_keeps_what_was_painted_and_leaves_the_rest(models, monkeypatch):
 def test_a_watch_sees_the_painting_grow(models, monkeypatch):
     monkeypatch.setattr(base, "run_tiled", partial(base.run_tiled, tile_side=64))
     content, seen = picture(40, 300), []
-    painted(models, "fast", content, STYLES[0], watch=lambda tick: seen.append(tick.picture()))
+    painted(models, "fast", content, STYLES[0], watch=lambda tick: seen.append(tick.image()))
     assert np.array_equal(seen[0][:, 200:], content.pixels[:, 200:])
     assert not np.array_equal(seen[-1][:, 200:], content.pixels[:, 200:])
 

@@ -47,7 +47,7 @@ def eight_bit(pixels):
 
 def test_the_style_comes_and_the_content_stays(paint, vgg, content, style):
     losses = []
-    painting = paint(steps=20, watch=lambda tick: losses.append(tick.losses))
+    painting = paint(steps=20, watch=lambda tick: losses.append(tick.values))
     assert painting.losses["style"] < losses[0]["style"] / 10  # measured: / 22
     assert painting.losses["total"] < losses[0]["total"] / 10
     before = gram_error(vgg, content.pixels, style.pixels)
@@ -131,7 +131,7 @@ def test_a_blend_lies_between_its_styles(paint, vgg, style, other_style):
 def first_picture(paint, **settings):
     """The picture after one step of Adam that moves every coefficient by a millionth."""
     seen = []
-    paint(steps=1, optimizer="adam", learning_rate=1e-6, watch=lambda t: seen.append(t.picture()),
+    paint(steps=1, optimizer="adam", learning_rate=1e-6, watch=lambda t: seen.append(t.image()),
           **settings)  # fmt: skip
     return seen[0]
 
@@ -209,7 +209,7 @@ def test_what_was_read_is_not_needed_at_the_end(paint, tmp_path, other_style, mo
 )
 def test_every_way_of_doing_it_lowers_its_loss(paint, knobs):
     losses = []
-    watch = lambda tick: losses.append(tick.losses)  # noqa: E731
+    watch = lambda tick: losses.append(tick.values)  # noqa: E731
     painting = paint(watch=watch, **{"size": 32, "steps": 12, **knobs})
     assert painting.finished
     assert painting.losses["total"] < losses[0]["total"] / 2

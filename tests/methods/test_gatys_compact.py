@@ -89,7 +89,7 @@ def test_the_first_steps_are_on_it_and_the_others_on_the_full_one(paint, monkeyp
 
     def seen(self, x, layers):
         if x.requires_grad:
-            used.append((next(iter(self.origin)), tuple(x.shape[2:])))
+            used.append((next(iter(self.digests)), tuple(x.shape[2:])))
         return forward(self, x, layers)
 
     monkeypatch.setattr(VGG, "forward", seen)
@@ -102,7 +102,7 @@ def test_the_first_steps_are_on_it_and_the_others_on_the_full_one(paint, monkeyp
     assert used == wanted
     assert painting.steps == 7
     assert [(t.step, t.steps) for t in ticks] == [(n, 7) for n in range(1, 8)]
-    shares = [t.share for t in ticks]
+    shares = [t.fraction for t in ticks]
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
     assert painting.files == {

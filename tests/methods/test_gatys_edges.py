@@ -340,11 +340,11 @@ def test_stopped_anywhere_it_goes_on_to_the_same_bits(paint, where, knobs):
 
 def test_ticks_tell_where_it_is(paint):
     seen = []
-    paint(steps=3, size=48, min_size=12, watch=lambda t: seen.append((t, t.picture())), **SHALLOW)
+    paint(steps=3, size=48, min_size=12, watch=lambda t: seen.append((t, t.image())), **SHALLOW)
     ticks = [tick for tick, _ in seen]
     assert [t.step for t in ticks] == list(range(1, 10))
     assert {t.steps for t in ticks} == {9}
-    shares = [t.share for t in ticks]
+    shares = [t.fraction for t in ticks]
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
     areas = [12 * 8, 24 * 16, 48 * 32]
@@ -360,8 +360,8 @@ def test_ticks_tell_where_it_is(paint):
 
 def test_gradients_agree_with_themselves_and_in_bf16(request_of):
     request = request_of()
-    assert request.method.agreement(request, "cpu", "fp32") == pytest.approx(1, abs=1e-6)
-    assert 0.9 < request.method.agreement(request, "cpu", "bf16") < 1
+    assert request.method.precision_agreement(request, "cpu", "fp32") == pytest.approx(1, abs=1e-6)
+    assert 0.9 < request.method.precision_agreement(request, "cpu", "bf16") < 1
 
 
 def test_the_forecast_grows_with_the_work(request_of, monkeypatch):

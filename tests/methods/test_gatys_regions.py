@@ -29,7 +29,7 @@ def asked(request_of, content, style, other_style):
     def make(*regions, rest="style", feather=0.0, **settings):
         request = request_of(styles=(style, other_style), **{**SHALLOW, **settings})
         regions = regions or (Region("right", side(content), 1),)
-        return dataclasses.replace(request, regions=regions, rest=rest, feather=feather)
+        return dataclasses.replace(request, regions=regions, background=rest, feather=feather)
 
     return make
 
@@ -66,16 +66,16 @@ def test_each_side_takes_its_own_style(asked, content, request_of, style, other_
 def test_it_lowers_its_loss_at_every_scale(asked):
     losses = []
     request = asked(steps=4, size=64, min_size=16)
-    painting = painted(request, lambda tick: losses.append(tick.losses["total"]))
+    painting = painted(request, lambda tick: losses.append(tick.values["total"]))
     assert len(losses) == 12
     for first in (0, 4, 8):
         assert losses[first + 3] < losses[first]
     assert painting.losses["total"] < losses[8]
 
 
-@pytest.mark.parametrize("rest", ["style", "keep"])
+@pytest.mark.parametrize("background", ["style", "keep"])
 def test_strength_0_gives_the_content_back_in_every_region(asked, content, rest):
-    found = painted(asked(strength=0.0, steps=3, rest=rest, feather=4)).pixels
+    found = painted(asked(strength=0.0, steps=3, background=rest, feather=4)).pixels
     np.testing.assert_allclose(found, content.pixels, atol=1e-3)
 
 
@@ -87,7 +87,7 @@ def test_strength_0_gives_the_content_back_in_a_tiny_region(asked, content):
 
 
 def test_what_is_kept_is_not_even_touched(asked, content):
-    request = asked(steps=4, rest="keep")
+    request = asked(steps=4, background="keep")
     found = keep_background(painted(request).pixels, request)
     half = content.width // 2
     assert np.array_equal(found[:, :half], content.pixels[:, :half])
@@ -95,9 +95,9 @@ def test_what_is_kept_is_not_even_touched(asked, content):
 
 
 def test_a_soft_edge_of_what_is_kept_is_put_in_once(asked):
-    request = asked(steps=4, rest="keep", feather=12)
+    request = asked(steps=4, background="keep", feather=12)
     shown = []
-    painting = painted(request, lambda tick: shown.append(tick.picture()))
+    painting = painted(request, lambda tick: shown.append(tick.image()))
     np.testing.assert_allclose(keep_background(painting.pixels, request), shown[-1], atol=1e-5)
 
 

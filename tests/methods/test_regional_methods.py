@@ -47,7 +47,7 @@ def painted(request, precision="fp32"):
 @pytest.mark.parametrize("rest", ["style", "keep"])
 def test_one_region_that_covers_all_is_no_region(models, method, rest):
     whole = Region("all", np.ones((40, 56), np.float32), 0)
-    found = painted(request_of(models, method, [whole], rest=rest))
+    found = painted(request_of(models, method, [whole], background=rest))
     wanted = painted(request_of(models, method, [], styles=(ONE,)))
     np.testing.assert_allclose(found, wanted, atol=2e-3)
 
@@ -83,7 +83,7 @@ def test_far_from_a_region_its_style_does_not_matter(models, method):
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_strength_0_gives_the_content_back_in_every_region(models, method, rest, precision):
     regions = [Region("r", ramp(40, 56), 1)]
-    asked = request_of(models, method, regions, rest=rest, knobs={"strength": 0.0})
+    asked = request_of(models, method, regions, background=rest, knobs={"strength": 0.0})
     np.testing.assert_allclose(painted(asked, precision), asked.content.pixels, atol=3e-3)
 
 

@@ -21,7 +21,7 @@ pytest.importorskip("diffusers")
 @pytest.mark.parametrize("kind", ["sdxl", "sd15"])
 def test_scale_0_equals_no_adapter(tiny, kind):
     none = pixels(tiny, styles=(), kind=kind, prompt=HOUSE)
-    assert np.array_equal(pixels(tiny, kind=kind, prompt=HOUSE, scale=0.0), none)
+    assert np.array_equal(pixels(tiny, kind=kind, prompt=HOUSE, ip_adapter_scale=0.0), none)
     assert np.abs(pixels(tiny, kind=kind, prompt=HOUSE) - none).mean() > 1e-3
 
 
@@ -104,7 +104,7 @@ def test_a_seed_is_a_picture(tiny):
 
 
 def test_a_negative_style_changes_the_picture(tiny):
-    plain, other = (pixels(tiny, prompt=HOUSE, negative=n) for n in ("", "red"))
+    plain, other = (pixels(tiny, prompt=HOUSE, negative_prompt=n) for n in ("", "red"))
     assert not np.array_equal(plain, other)
 
 
@@ -136,9 +136,9 @@ def test_every_step_tells_and_shows_the_picture_so_far(tiny):
     ticks = []
 
     def watch(tick):
-        ticks.append((tick.step, tick.steps, tick.share, tick.picture().shape))
+        ticks.append((tick.step, tick.steps, tick.fraction, tick.image().shape))
 
-    painted(tiny, prompt=HOUSE, steps=4, watch=watch)
+    painted(tiny, prompt=HOUSE, steps=4, callback=watch)
     assert ticks == [(i, 4, i / 4, (32, 48, 3)) for i in range(1, 5)]
 
 
@@ -147,7 +147,7 @@ def test_ctrl_c_keeps_the_picture_so_far(tiny):
         if tick.step == 2:
             raise KeyboardInterrupt
 
-    result = painted(tiny, prompt=HOUSE, steps=5, watch=watch)
+    result = painted(tiny, prompt=HOUSE, steps=5, callback=watch)
     assert (result.recipe.finished, result.recipe.steps) == (False, 2)
     assert result.pixels.shape == (32, 48, 3)
     assert painted(tiny, prompt=HOUSE, steps=2).recipe.finished
@@ -211,10 +211,10 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(tiny, tmp_path, knobs):
 
 def test_shares_of_two_styles_lie_between_them(tiny):
     def of(weights):
-        return pixels(tiny, styles=(ONE, OTHER), style_weights=weights, prompt=HOUSE, scale=1.5)
+        return pixels(tiny, styles=(ONE, OTHER), style_weights=weights, prompt=HOUSE, ip_adapter_scale=1.5)
 
     first, last, near = of((1, 0)), of((0, 1)), of((9, 1))
-    alone = pixels(tiny, prompt=HOUSE, scale=1.5)
+    alone = pixels(tiny, prompt=HOUSE, ip_adapter_scale=1.5)
     np.testing.assert_allclose(first, alone, atol=1e-4)
     assert np.abs(near - first).mean() < np.abs(last - first).mean()
 
@@ -223,7 +223,7 @@ def test_regions_take_their_own_style(tiny):
     mask = np.zeros((40, 56), np.float32)
     mask[:, :28] = 1
     left = Region("left", mask, 1)
-    made = impasto.request(CONTENT, [ONE, OTHER], **settings(tiny, structure=0.0, scale=2.0))
+    made = impasto.request(CONTENT, [ONE, OTHER], **settings(tiny, structure=0.0, ip_adapter_scale=2.0))
     split = dataclasses.replace(made, regions=(left,))
     from impasto.methods.sdxl import style_weight_maps
     from impasto.pipeline.plan import make_plan
@@ -234,11 +234,11 @@ def test_regions_take_their_own_style(tiny):
     assert torch.equal(counts[1, :, :28], torch.ones(40, 28))
     assert torch.equal(counts[0, :, 28:], torch.ones(40, 28))
     result = run_request(split, make_plan(split))
-    assert not np.array_equal(result.pixels, pixels(tiny, CONTENT, structure=0.0, scale=2.0))
+    assert not np.array_equal(result.pixels, pixels(tiny, CONTENT, structure=0.0, ip_adapter_scale=2.0))
     whole = dataclasses.replace(made, regions=(Region("all", np.ones((40, 56), np.float32), 0),))
     one = run_request(whole, make_plan(whole))
     np.testing.assert_allclose(
-        one.pixels, pixels(tiny, CONTENT, structure=0.0, scale=2.0), atol=1e-4
+        one.pixels, pixels(tiny, CONTENT, structure=0.0, ip_adapter_scale=2.0), atol=1e-4
     )
 
 

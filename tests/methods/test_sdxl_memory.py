@@ -16,7 +16,7 @@ def test_the_model_stays_loaded_for_the_next_request(tiny):
 
     painted(tiny, prompt=HOUSE)
     first = list(pipelines._LOADED.values())
-    painted(tiny, CONTENT, (OTHER,), prompt="a dog", scale=0.3)
+    painted(tiny, CONTENT, (OTHER,), prompt="a dog", ip_adapter_scale=0.3)
     assert list(pipelines._LOADED.values()) == first
 
 
@@ -119,7 +119,7 @@ def failing(monkeypatch, times):
     real, steps = diffusion_run.sample, []
 
     def sample(loaded, job, told, state=None):
-        steps.append(loaded.parts.step)
+        steps.append(loaded.spec.memory_mode)
         if len(steps) <= times:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return real(loaded, job, told, state)
@@ -168,7 +168,7 @@ def test_out_of_memory_is_one_step_down_and_said(tiny, monkeypatch):
 def test_out_of_memory_again_is_a_clear_stop(tiny, monkeypatch, memory, tried):
     steps = failing(monkeypatch, 9)
     with pytest.raises(ResourceError, match="do not fit into the memory of cpu: use --render-size"):
-        painted(tiny, prompt=HOUSE, memory=memory)
+        painted(tiny, prompt=HOUSE, memory_mode=memory)
     assert len(steps) == tried
 
 
@@ -207,7 +207,7 @@ def test_parts_that_are_offloaded_paint_the_same_picture(tiny, tmp_path, monkeyp
 
     def paint(way):
         for content, styles, more in jobs:
-            yield pixels(tiny, content, styles, kind, prompt=HOUSE, memory=way, **more)
+            yield pixels(tiny, content, styles, kind, prompt=HOUSE, memory_mode=way, **more)
 
     for found, wanted in zip(paint(way), list(paint("tiled")), strict=True):
         assert np.array_equal(found, wanted)

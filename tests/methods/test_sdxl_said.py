@@ -129,7 +129,7 @@ def test_of_a_size_nothing_can_be_kept(tiny):
     region = Region(np.ones((8, 8), np.float32), 0, "mask.png")
     asked = impasto.request("48x32", ONE, **settings(tiny, prompt=HOUSE))
     with pytest.raises(KnobError, match="nothing that --background could keep"):
-        dataclasses.replace(asked, regions=(region,), rest="keep")
+        dataclasses.replace(asked, regions=(region,), background="keep")
 
 
 @pytest.mark.parametrize("part", ["encoder", "depth"])
@@ -158,7 +158,7 @@ def test_without_style_prompt_and_lora_nothing_says_the_manner(tiny):
 
 def test_scale_1_warns_unless_blocks_are_chosen(tiny):
     def said(**more):
-        made = impasto.request("48x32", ONE, **settings(tiny, prompt=HOUSE, scale=1.0, **more))
+        made = impasto.request("48x32", ONE, **settings(tiny, prompt=HOUSE, ip_adapter_scale=1.0, **more))
         return [w for w in made.method.warnings(made) if "IP-Adapter scale" in w]
 
     assert said()
@@ -173,10 +173,10 @@ def test_no_leak_lowers_the_scale_until_nothing_leaks(tiny, tmp_path, monkeypatc
     found = iter([0.9, 0.6, 0.1])
     monkeypatch.setattr(run.ContentLeakMetric, "__call__", lambda *_: next(found))
     clip = str(write_clip(tmp_path))
-    result = painted(tiny, prompt=HOUSE, leak=False, clip=clip, scale=1.0)
+    result = painted(tiny, prompt=HOUSE, content_leak=False, clip=clip, ip_adapter_scale=1.0)
     assert result.recipe.losses == {"leak": 0.1, "scale": pytest.approx(0.49)}
     assert any("lowered from 1 to 0.49" in w for w in result.recipe.warnings)
-    assert np.allclose(result.pixels, pixels(tiny, prompt=HOUSE, scale=0.49), atol=1e-4)
+    assert np.allclose(result.pixels, pixels(tiny, prompt=HOUSE, ip_adapter_scale=0.49), atol=1e-4)
 
 
 def test_a_leak_that_stays_is_said(tiny, tmp_path, monkeypatch):
@@ -186,7 +186,7 @@ def test_a_leak_that_stays_is_said(tiny, tmp_path, monkeypatch):
 
     monkeypatch.setattr(run.ContentLeakMetric, "__call__", lambda *_: 0.8)
     clip = str(write_clip(tmp_path))
-    result = painted(tiny, prompt=HOUSE, leak=False, clip=clip)
+    result = painted(tiny, prompt=HOUSE, content_leak=False, clip=clip)
     assert any("80% of the style's things" in w for w in result.recipe.warnings)
 
 

@@ -213,7 +213,7 @@ def test_a_judge_of_other_pictures_shares_the_networks(judge, content, style, mo
     before = judge(result)
     monkeypatch.setattr(store, "load_encoder", None)
     monkeypatch.setattr(store, "load_metric_network", None)
-    assert judge.of(style, [content])(result) == turned
+    assert judge.with_inputs(style, [content])(result) == turned
     assert judge(result) == before
 
 

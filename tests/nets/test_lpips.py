@@ -183,5 +183,5 @@ def test_the_published_heads_never_reward_a_difference(real):
 
 
 def test_its_weights_are_named_with_their_checksum_and_stay(real):
-    assert real.origin == {"lpips": registry.LPIPS.converted_sha256}
+    assert real.digests == {"lpips": registry.LPIPS.converted_sha256}
     assert not any(each.requires_grad for each in real.parameters())

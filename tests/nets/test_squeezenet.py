@@ -155,4 +155,4 @@ def test_layers_and_shapes_that_it_does_not_have(squeezenet):
 
 
 def test_its_weights_are_named_with_their_checksum(squeezenet):
-    assert squeezenet.origin == {"squeezenet": SQUEEZENET.converted_sha256}
+    assert squeezenet.digests == {"squeezenet": SQUEEZENET.converted_sha256}

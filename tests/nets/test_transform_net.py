@@ -87,7 +87,7 @@ def test_a_batch_is_its_pictures_one_by_one(network):
 def test_a_picture_with_its_own_moments_is_the_same(network):
     x, row = torch.rand(1, 3, 24, 32), network.mix_styles(torch.tensor([[0.3, 0.7, 0]]))
     known = network.moments(x, row)
-    assert [len(mean) for mean, _ in known] == network.sizes
+    assert [len(mean) for mean, _ in known] == network.channel_counts
     torch.testing.assert_close(network(x, row, known), network(x, row), rtol=1e-4, atol=1e-5)
 
 
@@ -95,7 +95,7 @@ def test_a_still_film_is_painted_as_its_picture(network):
     x, row = torch.rand(1, 3, 24, 32), network.mix_styles(torch.tensor([[0.3, 0.7, 0]]))
     memory = MomentAverages(0.2)
     for _ in range(3):
-        found = network(x, row, memory=memory)
+        found = network(x, row, averages=memory)
         torch.testing.assert_close(found, network(x, row), rtol=1e-4, atol=1e-5)
 
 
@@ -105,7 +105,7 @@ def test_with_a_memory_a_frame_s_moments_are_the_averages(network):
     for frame in frames:
         known = network.moments(frame, row, parts)
         torch.testing.assert_close(
-            network(frame, row, known), network(frame, row, memory=whole), rtol=1e-4, atol=1e-5
+            network(frame, row, known), network(frame, row, averages=whole), rtol=1e-4, atol=1e-5
         )
 
 
@@ -119,7 +119,7 @@ def test_a_mixture_is_linear(network):
     one, two = network.mix_styles(torch.eye(3))[:2]
     torch.testing.assert_close(network.mix_styles(shares)[0], 0.25 * one + 0.75 * two)
     half = network.mix_styles(torch.tensor([[0.5, 0, 0]]))[0]
-    torch.testing.assert_close(half, (one + network.unpainted()) / 2)
+    torch.testing.assert_close(half, (one + network.identity_row()) / 2)
 
 
 def test_pictures_stay_exact_beside_bfloat16(network):

@@ -23,37 +23,37 @@ def recolored(**how):
     return painting
 
 
-@pytest.mark.parametrize("keep", ["luminance", "yuv", "histogram", "covariance"])
+@pytest.mark.parametrize("mode", ["luminance", "yuv", "histogram", "covariance"])
 def test_half_of_it_lies_halfway(keep):
-    whole, half = recolored(keep=keep), recolored(keep=keep, share=0.5)
+    whole, half = recolored(mode=keep), recolored(mode=keep, share=0.5)
     assert np.abs(whole - pixels(1)).mean() > 0.01
     assert np.allclose(half, (whole + pixels(1)) / 2, atol=1e-6)
 
 
-@pytest.mark.parametrize("keep", ["histogram", "covariance"])
+@pytest.mark.parametrize("mode", ["histogram", "covariance"])
 def test_the_mean_color_becomes_the_photographs(keep):
-    assert np.allclose(recolored(keep=keep).mean((0, 1)), pixels(0).mean((0, 1)), atol=3e-3)
+    assert np.allclose(recolored(mode=keep).mean((0, 1)), pixels(0).mean((0, 1)), atol=3e-3)
 
 
 def test_yuv_keeps_the_photographs_chroma():
-    found, photo = rgb2yuv(recolored(keep="yuv")), rgb2yuv(pixels(0))
+    found, photo = rgb2yuv(recolored(mode="yuv")), rgb2yuv(pixels(0))
     assert np.abs(found - photo)[..., 1:].mean() < 5e-3
 
 
-@pytest.mark.parametrize("keep", ["luminance", "yuv", "histogram", "covariance"])
+@pytest.mark.parametrize("mode", ["luminance", "yuv", "histogram", "covariance"])
 def test_a_painting_on_disk_comes_out_the_same(keep, monkeypatch):
     monkeypatch.setattr(disk_array, "CHUNK_PIXELS", 300)
     painting = DiskArray((40, 50, 3), 16)
     painting[:, :] = pixels(1)
     recolor(painting, pixels(0), ColorOptions(mode=keep))
-    assert np.allclose(np.asarray(painting), recolored(keep=keep), atol=1e-3)
+    assert np.allclose(np.asarray(painting), recolored(mode=keep), atol=1e-3)
 
 
-@pytest.mark.parametrize("keep", ["luminance", "histogram"])
+@pytest.mark.parametrize("mode", ["luminance", "histogram"])
 def test_outside_the_mask_nothing_changes(keep):
     mask = np.zeros((40, 50), np.float32)
     mask[:, :25] = 1
-    found = recolored(keep=keep, mask=mask)
+    found = recolored(mode=keep, mask=mask)
     assert np.array_equal(found[:, 25:], pixels(1)[:, 25:])
     assert np.abs(found - pixels(1))[:, :25].mean() > 0.01
 

@@ -33,7 +33,7 @@ class Fake:
         pixels = setting.height * setting.width
         return Forecast(pixels / 1e5, HELD + each * pixels)
 
-    def agreement(self, request, device, precision):
+    def precision_agreement(self, request, device, precision):
         assert (device, precision) == ("cpu", "bf16")
         return self.cosine
 
@@ -94,7 +94,7 @@ def test_what_does_not_fit_is_refused_with_what_would():
 
 
 def test_fit_shrinks_it_and_says_so():
-    plan = make_plan(request(size=2000, fit=True))
+    plan = make_plan(request(size=2000, shrink_to_fit=True))
     assert 1032 * (1 - 1 / 32) <= plan.setting.width <= 1033
     assert plan.setting.height == round(plan.setting.width * 0.75)
     assert plan.forecast.peak_bytes <= plan.available_bytes
@@ -103,7 +103,7 @@ def test_fit_shrinks_it_and_says_so():
 
 
 def test_fit_leaves_what_fits_alone():
-    plan = make_plan(request(size=1000, fit=True))
+    plan = make_plan(request(size=1000, shrink_to_fit=True))
     assert plan.setting.width == 1000
     assert plan.warnings == ()
 
@@ -112,12 +112,12 @@ def test_fit_leaves_what_fits_alone():
 def test_where_nothing_fits_that_is_said(machine, fit):
     machine["free"] = 0
     with pytest.raises(ResourceError, match="No size fits"):
-        make_plan(request(size=2000, fit=fit))
+        make_plan(request(size=2000, shrink_to_fit=fit))
 
 
 def test_a_very_small_picture_is_not_searched_for_ever(machine):
     machine["free"] = 11_115_000  # 0.9 of it and of 100 MB less the 100 MB: 3,500 bytes
-    plan = make_plan(request(size=3, content=picture(4, 4), fit=True))
+    plan = make_plan(request(size=3, content=picture(4, 4), shrink_to_fit=True))
     assert (plan.setting.height, plan.setting.width) == (1, 1)
 
 

@@ -68,21 +68,21 @@ def test_the_styles_of_regions_are_added_to_the_styles(ask, folder):
         style_weights=(2,),
     )  # fmt: skip
     assert [s.name.rsplit("/")[-1] for s in request.styles] == ["style.png", "other.png"]
-    assert [r.style for r in request.regions] == [1, 0, 1]
+    assert [r.style_index for r in request.regions] == [1, 0, 1]
     assert [r.style_mask is not None for r in request.regions] == [False, False, True]
     assert request.style_weights == (2, 0)
-    assert request.asked["regions"][2][1:] == [1, str(folder / "mask.png")]
+    assert request.region_options["regions"][2][1:] == [1, str(folder / "mask.png")]
 
 
 def test_without_a_style_the_first_of_a_region_is_the_rests(ask, folder):
     request = ask(regions=[(folder / "mask.png", folder / "other.png")])
-    assert (len(request.styles), request.shares) == (1, (1.0,))
+    assert (len(request.styles), request.normalized_style_weights) == (1, (1.0,))
 
 
 def test_labels_pair_content_and_style(ask, folder):
     request = ask("style", labels=folder / "labels.png", style_labels=folder / "style-labels.png")
     assert [r.name for r in request.regions] == ["#0000ff", "#ff0000"]
-    assert "#ffffff of" in request.remarks[0]
+    assert "#ffffff of" in request.region_warnings[0]
     assert [format_region(row) for row in region_table(request)] == [
         "#0000ff, 62% of the content: style.png, 39% of it",
         "#ff0000, 38% of the content: style.png, 23% of it",
@@ -91,7 +91,7 @@ def test_labels_pair_content_and_style(ask, folder):
 
 def test_labels_without_style_labels_take_a_style_each(ask, folder):
     request = ask("style", "other", labels=folder / "labels.png")
-    assert [(r.name, r.style) for r in request.regions] == [("#0000ff", 0), ("#ff0000", 1)]
+    assert [(r.name, r.style_index) for r in request.regions] == [("#0000ff", 0), ("#ff0000", 1)]
 
 
 @pytest.mark.parametrize(

@@ -185,7 +185,7 @@ def test_a_stopped_painting_is_painted_to_its_end(files):
         if tick.step == 2:
             raise KeyboardInterrupt
 
-    path, stopped = painted(files, watch=stop)
+    path, stopped = painted(files, callback=stop)
     assert not stopped.recipe.finished
     again = impasto.rerun(path)
     assert again.recipe.finished

@@ -9,7 +9,7 @@ from small_study import METHODS, SCENES, copied_study, served
 
 from impasto.study.report import report
 
-CHROMIUM = next(filter(None, map(shutil.ufunc, (
+CHROMIUM = next(filter(None, map(shutil.which, (
     "chromium-headless-shell", "chromium", "chromium-browser", "google-chrome",
 ))), None)  # fmt: skip
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

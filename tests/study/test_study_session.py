@@ -26,66 +26,66 @@ def kept(path, what="count(*)"):
 
 
 def test_the_three_questions_are_asked_of_each_pair_in_turn(session):
-    views = answer_all(session, session.begin(), lambda view: "left")
+    views = answer_all(session, session.add_rater(), lambda view: "left")
     assert [view.question for view in views] == list(QUESTIONS) * 14
-    assert [view.number for view in views] == [1, 2, 3] * 14
-    assert [view.place for view in views[::3]] == list(range(1, 15))
-    assert {view.length for view in views} == {14}
+    assert [view.question_number for view in views] == [1, 2, 3] * 14
+    assert [view.pair_number for view in views[::3]] == list(range(1, 15))
+    assert {view.pair_count for view in views} == {14}
 
 
 def test_the_pictures_stay_while_the_questions_change(session):
-    views = answer_all(session, session.begin(), lambda view: "left", most=3)
+    views = answer_all(session, session.add_rater(), lambda view: "left", most=3)
     assert len({(view.trial, view.left, view.right, view.content) for view in views}) == 1
 
 
 def test_every_answer_is_in_the_file_at_once(session, path):
-    secret = session.begin()
+    secret = session.add_rater()
     for done, choice in enumerate(("left", "neither", "right"), start=1):
-        view = session.look(secret)
-        session.answer(secret, view.trial, view.question, choice)
+        view = session.current_screen(secret)
+        session.save_answer(secret, view.trial, view.question, choice)
         assert kept(path) == [done]
     assert kept(path, "choice") == ["left", "neither", "right"]
 
 
 def test_looking_twice_shows_the_same(session):
-    secret = session.begin()
-    assert session.look(secret) == session.look(secret)
+    secret = session.add_rater()
+    assert session.current_screen(secret) == session.current_screen(secret)
 
 
 def test_the_pictures_of_the_next_pair_are_known_beforehand(session):
-    secret = session.begin()
-    ahead = session.look(secret).ahead
+    secret = session.add_rater()
+    ahead = session.current_screen(secret).next_pictures
     answer_all(session, secret, lambda view: "left", most=3)
-    view = session.look(secret)
+    view = session.current_screen(secret)
     assert set(ahead) == {view.left, view.right, view.content, view.style}
 
 
 def test_the_last_answer_can_be_taken_back_also_across_pairs(session, path):
-    secret = session.begin()
+    secret = session.add_rater()
     first, *_ = answer_all(session, secret, lambda view: "left", most=3)
-    second = session.look(secret)
+    second = session.current_screen(secret)
     assert second.trial != first.trial
     session.undo_answer(secret)
-    back = session.look(secret)
+    back = session.current_screen(secret)
     assert (back.trial, back.question) == (first.trial, "content")
     session.undo_answer(secret)
     session.undo_answer(secret)
-    assert not session.look(secret).answered
+    assert not session.current_screen(secret).answered
     session.undo_answer(secret)  # there is nothing left: nothing happens
     assert kept(path) == [0]
 
 
 def test_what_was_taken_back_is_asked_again_and_the_next_pair_is_still_the_next(session):
-    secret = session.begin()
+    secret = session.add_rater()
     answer_all(session, secret, lambda view: "left", most=3)
-    coming = session.look(secret).trial
+    coming = session.current_screen(secret).trial
     session.undo_answer(secret)
     answer_all(session, secret, lambda view: "right", most=1)
-    assert session.look(secret).trial == coming
+    assert session.current_screen(secret).trial == coming
 
 
 def test_taking_back_leaves_the_answers_of_others_alone(session, path):
-    one, other = session.begin(), session.begin()
+    one, other = session.add_rater(), session.add_rater()
     answer_all(session, one, lambda view: "left", most=2)
     answer_all(session, other, lambda view: "right", most=1)
     session.undo_answer(one)
@@ -93,20 +93,20 @@ def test_taking_back_leaves_the_answers_of_others_alone(session, path):
 
 
 def test_a_question_that_is_answered_again_keeps_the_later_answer(session, path):
-    secret = session.begin()
-    view = session.look(secret)
+    secret = session.add_rater()
+    view = session.current_screen(secret)
     for choice in ("left", "right"):
-        session.answer(secret, view.trial, view.question, choice)
+        session.save_answer(secret, view.trial, view.question, choice)
     assert kept(path, "choice") == ["right"]
 
 
 def test_at_the_end_there_is_nothing_more(session):
-    secret = session.begin()
+    secret = session.add_rater()
     answer_all(session, secret, lambda view: "left")
-    view = session.look(secret)
+    view = session.current_screen(secret)
     assert not view.trial
-    assert view.more == 0
-    assert view.answered
+    assert view.remaining_pairs == 0
+    assert view.can_undo
 
 
 def test_who_has_seen_what_was_planned_may_go_on(tmp_path):
@@ -126,34 +126,34 @@ def test_who_has_seen_what_was_planned_may_go_on(tmp_path):
     ("question", "choice"), [("keep", "both"), ("beauty", "left"), ("keep", ""), ("", "left")]
 )
 def test_what_is_no_answer_is_refused(session, path, question, choice):
-    secret = session.begin()
+    secret = session.add_rater()
     with pytest.raises(InputError, match="no answer"):
-        session.answer(secret, session.look(secret).trial, question, choice)
+        session.save_answer(secret, session.current_screen(secret).trial, question, choice)
     assert kept(path) == [0]
 
 
 def test_nobody_can_answer_for_another(session, path):
-    one, other = session.begin(), session.begin()
-    view = session.look(one)
+    one, other = session.add_rater(), session.add_rater()
+    view = session.current_screen(one)
     for secret in (other, "", "guessed"):
         with pytest.raises(InputError, match="no answer"):
-            session.answer(secret, view.trial, view.question, "left")
+            session.save_answer(secret, view.trial, view.question, "left")
     assert kept(path) == [0]
 
 
 def test_a_secret_that_nobody_has_shows_nothing(session):
-    assert session.look("guessed") is None
+    assert session.current_screen("guessed") is None
 
 
 def test_the_file_holds_no_secret_of_a_rater(session, path):
-    secret = session.begin()
+    secret = session.add_rater()
     answer_all(session, secret, lambda view: "left", most=4)
     assert secret.encode() not in path.read_bytes()
 
 
 def test_raters_at_the_same_time_lose_nothing(session, path):
     def rate(_):
-        secret = session.begin()
+        secret = session.add_rater()
         return len(answer_all(session, secret, lambda view: "right", most=12))
 
     with ThreadPoolExecutor(6) as pool:
@@ -187,5 +187,5 @@ def test_a_scene_without_a_style_has_two_questions(tmp_path):
     session = session_of(small_study(tmp_path, styles=tmp_path / "other"))
     views = answer_all(session, session.add_rater(), lambda view: "left", most=2 * len(SCENES))
     assert {view.question for view in views} == {"keep", "content"}
-    assert {view.questions for view in views} == {2}
+    assert {view.question_count for view in views} == {2}
     assert not any(view.style for view in views)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from impasto.train.fit import prepare, train
 
-SMALL = {"steps": 6, "batch": 2, "side": 64, "precision": "fp32"}
+SMALL = {"steps": 6, "batch_size": 2, "crop_size": 64, "precision": "fp32"}
 
 
 @pytest.fixture(autouse=True)
@@ -33,18 +33,18 @@ def loop_of(album_folders, narrow, tmp_path, little_oxford):
     """Prepares a training of a few steps."""
     photos, styles = album_folders
 
-    def make(name="fast", *, output="out.safetensors", start="", resume=False, sources=(), **more):
+    def make(name="fast", *, output="out.safetensors", init_from="", resume=False, sources=(), **more):
         given = {"photos": [str(photos)], "styles": [str(styles)], **dict(sources)}
         knobs = {**SMALL, **more}
         if name in ("fast", "adain"):
-            knobs.setdefault("judge", str(narrow))
+            knobs.setdefault("loss_network", str(narrow))
         if name in ("adain", "wct"):
             knobs.setdefault("encoder", "oxford")
         return prepare(
             name,
             knobs,
             **given,
-            start=start,
+            init_from=start,
             output=tmp_path / output,
             device="cpu",
             resume=resume,
@@ -65,8 +65,8 @@ def taught(tmp_path):
 
 
 LORA = {
-    "steps": 4, "batch": 2, "rank": 2, "alpha": 2.0, "precision": "fp32", "early_stop": False,
-    "samples": "a boat", "sample_steps": 2, "learning_rate": 1e-2, "gradient_checkpointing": False,
+    "steps": 4, "batch_size": 2, "rank": 2, "alpha": 2.0, "precision": "fp32", "early_stop": False,
+    "sample_prompts": "a boat", "sample_steps": 2, "learning_rate": 1e-2, "gradient_checkpointing": False,
     "blocks": ("mid",),
 }  # fmt: skip
 
@@ -108,11 +108,11 @@ def lora_of(pictures, tiny, tmp_path, monkeypatch, _read_once):
     """Prepares a LoRA of a few steps on a tiny base."""
     monkeypatch.setattr("impasto.train.lora.task.PRIOR_SAMPLING_STEPS", 2)
 
-    def make(kind="sd15", *, output="brand.safetensors", resume=False, start="", styles=(),
+    def make(kind="sd15", *, output="brand.safetensors", resume=False, init_from="", styles=(),
              photos=None, captions=None, **more):  # fmt: skip
         knobs = {**LORA, "model": tiny[kind], **more}
         return prepare(
-            "lora", knobs, photos=[str(photos or pictures)], styles=list(styles), start=start,
+            "lora", knobs, photos=[str(photos or pictures)], styles=list(styles), init_from=start,
             captions=captions, output=tmp_path / output, device="cpu", resume=resume,
         )  # fmt: skip
 

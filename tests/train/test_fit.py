@@ -73,7 +73,7 @@ def test_a_new_style_is_learnt_beside_the_known_ones(loop_of, taught, tmp_path, 
     Image.open(album_folders[0] / "photo-0.jpg").save(tmp_path / "mine.png")
     start = str(output_of(first))
     loop = loop_of(
-        start=start, sources={"styles": [str(tmp_path / "mine.png")]}, style_table_only=True
+        init_from=start, sources={"styles": [str(tmp_path / "mine.png")]}, style_table_only=True
     )
     before = {n: t.clone() for n, t in loop.lesson.network.state_dict().items()}
     taught(loop)
@@ -110,7 +110,7 @@ def test_unreadable_pictures_of_all_albums_are_known(loop_of, tmp_path, album_fo
     [
         ("fsat", {}, KnobError, "Did you mean fast?"),
         ("fast", {"stpes": 3}, KnobError, "steps"),
-        ("fast", {"batch": 0}, KnobError, "batch"),
+        ("fast", {"batch_size": 0}, KnobError, "batch"),
         ("fast", {"sources": {"styles": []}}, InputError, "--styles DIR"),
         ("compact", {"start": "oxford"}, WeightsError, "wanted is a compact encoder"),
         ("fast", {"start": "compact"}, WeightsError, "wanted is a fast network"),
@@ -128,7 +128,7 @@ def test_a_start_of_other_widths_is_refused(loop_of, tmp_path):
         about = {"encoder": "compact", "channels": [1, 1, 1, 1, 1]}
         write_model(file, "wct", {"strange": torch.zeros(2)}, about, {})
     with pytest.raises(WeightsError, match="of other widths"):
-        loop_of("wct", start=str(path))
+        loop_of("wct", init_from=str(path))
 
 
 def test_a_model_of_another_kind_is_refused(narrow):

@@ -58,7 +58,7 @@ def test_it_learns_and_diffusers_paints_the_same_with_its_file(lora_of, tiny, tm
         return float(torch.stack(found).mean())
 
     loop = lora_of(
-        kind, steps=8, learning_rate=6e-2, text_encoders=True, rank=4, blocks=("mid", "up")
+        kind, steps=8, learning_rate=6e-2, train_text_encoders=True, rank=4, blocks=("mid", "up")
     )
     before = error(loop, loop.lesson.network)
     taught = loop.run(lambda _: None)
@@ -82,7 +82,7 @@ def test_it_learns_and_diffusers_paints_the_same_with_its_file(lora_of, tiny, tm
     }
 
 
-@pytest.mark.parametrize("more", [{}, {"text_encoders": True, "kind": "sdxl", "batch": 1}])
+@pytest.mark.parametrize("more", [{}, {"train_text_encoders": True, "kind": "sdxl", "batch_size": 1}])
 def test_a_run_that_was_stopped_ends_with_the_same_bits(lora_of, more):
     def stop(progress):
         if progress.step == 2:
@@ -173,7 +173,7 @@ def test_the_steps_of_the_noise_are_spread_evenly(lora_of):
     [
         ({"num_prior_images": 2}, "give a --trigger"),
         ({"blocks": ("up.blok_1",)}, "Did you mean up.block_1?"),
-        ({"side": 8}, "at least 16 px"),
+        ({"crop_size": 8}, "at least 16 px"),
         ({"model": "no/such-model"}, "no/such-model"),
         ({"clip": "/no/clip", "early_stop": True}, "no CLIP"),
     ],
@@ -208,11 +208,11 @@ def test_the_file_says_what_it_is(lora_of, tmp_path):
 
 def test_it_starts_from_another_and_refuses_one_that_is_unlike(lora_of, tmp_path):
     file, _ = write(lora_of(steps=3), tmp_path)
-    loop = lora_of(start=str(file), output="next.safetensors")
+    loop = lora_of(init_from=str(file), output="next.safetensors")
     mine = {key: t.half() for key, t in loop.lesson.network.tensors().items()}
     assert same(mine, tensors(file))
     with pytest.raises(WeightsError, match="same --rank"):
-        lora_of(start=str(file), rank=3)
+        lora_of(init_from=str(file), rank=3)
     file.unlink()  # it has been read
     again, _ = write(loop, tmp_path, "next.safetensors")
     assert "started from" in json.loads(read_lora_header(again).metadata["impasto"])["card"]

@@ -27,7 +27,7 @@ def test_prior_pictures_hold_the_base(lora_of, pictures, prior):
 
 
 def test_every_prior_picture_is_seen_alike_and_at_many_steps_of_the_noise(lora_of, monkeypatch):
-    lesson = lora_of(trigger="zq", num_prior_images=8, prior_prompt="a thing", batch=1).lesson
+    lesson = lora_of(trigger="zq", num_prior_images=8, prior_prompt="a thing", batch_size=1).lesson
     turns = []
     monkeypatch.setattr(
         lesson, "_error", lambda network, turn: (turns.append(turn), torch.zeros(()))[1]

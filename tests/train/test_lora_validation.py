@@ -15,7 +15,7 @@ def same(one, other):
 
 
 def test_samples_show_the_base_above(lora_of):
-    loop = lora_of(samples="a boat | a tree")
+    loop = lora_of(sample_prompts="a boat | a tree")
     loop.run(lambda _: None)
     grid = loop.preview()
     assert grid.shape == (3, 64, 64)
@@ -23,7 +23,7 @@ def test_samples_show_the_base_above(lora_of):
 
 
 def test_clip_ends_it_and_the_best_state_is_kept(lora_of, clip, monkeypatch):
-    loop = lora_of(early_stop=True, clip=clip, steps=20, looks=20)
+    loop = lora_of(early_stop=True, clip=clip, steps=20, evaluations=20)
     assert [look.step for look in loop.lesson.samples.summary.looks] == [0]
     states = {}
     styles = {1: 0.1, 2: 0.5, 3: 0.4, 4: 0.3, 5: 0.2}
@@ -41,7 +41,7 @@ def test_clip_ends_it_and_the_best_state_is_kept(lora_of, clip, monkeypatch):
 
 
 def test_looks_survive_a_stop(lora_of, clip):
-    more = {"early_stop": True, "clip": clip, "looks": 4}
+    more = {"early_stop": True, "clip": clip, "evaluations": 4}
 
     def stop(progress):
         if progress.step == 3:
@@ -52,8 +52,8 @@ def test_looks_survive_a_stop(lora_of, clip):
     lora_of(output="other.safetensors", **more).run(stop)
     resumed = lora_of(output="other.safetensors", resume=True, **more)
     resumed.run(lambda _: None)
-    assert resumed.lesson.memory()["looks"] == unbroken.lesson.memory()["looks"]
-    assert len(resumed.lesson.memory()["looks"]) == 5
+    assert resumed.lesson.memory()["evaluations"] == unbroken.lesson.memory()["evaluations"]
+    assert len(resumed.lesson.memory()["evaluations"]) == 5
     assert same(unbroken.product()[0], resumed.product()[0])
 
 
@@ -75,7 +75,7 @@ def test_in_half_precision_the_first_preview_shows_the_lora_too(lora_of):
 
 
 def test_if_no_state_is_faithful_the_last_is_taken_and_it_is_said(lora_of, clip, monkeypatch):
-    loop = lora_of(early_stop=True, clip=clip, steps=20, looks=20)
+    loop = lora_of(early_stop=True, clip=clip, steps=20, evaluations=20)
     monkeypatch.setattr(LoraValidator, "_look", lambda self, step: ValidationScore(step, 0.9, 0.1))
     loop.lesson.samples.summary.looks[0] = ValidationScore(0, 0.0, 1.0)
     taught = loop.run(lambda _: None)
@@ -86,9 +86,9 @@ def test_if_no_state_is_faithful_the_last_is_taken_and_it_is_said(lora_of, clip,
     assert loop.product()[1]["faithful"] is False
 
 
-@pytest.mark.parametrize(("steps", "looks"), [(19, 10), (25, 10), (3, 10)])
+@pytest.mark.parametrize(("steps", "evaluations"), [(19, 10), (25, 10), (3, 10)])
 def test_it_looks_no_more_often_than_it_is_told_and_at_the_end(lora_of, clip, steps, looks):
-    samples = lora_of(early_stop=True, clip=clip, steps=steps, looks=looks).lesson.samples
+    samples = lora_of(early_stop=True, clip=clip, steps=steps, evaluations=looks).lesson.samples
     at = [step for step in range(1, steps + 1) if samples.looks(step)]
     assert min(steps, looks) / 2 < len(at) <= looks
     assert at[-1] == steps
@@ -103,8 +103,8 @@ def test_training_pictures_are_looked_at_one_by_one(lora_of, clip, monkeypatch):
         counts.append(len(given))
         return real(self, given)
 
-    monkeypatch.setattr(Clip, "pictures", pictures)
-    lora_of(early_stop=True, clip=clip, samples="a boat | a tree | a cat")
+    monkeypatch.setattr(Clip, "images", pictures)
+    lora_of(early_stop=True, clip=clip, sample_prompts="a boat | a tree | a cat")
     assert counts == [1] * 5 + [3]  # and the base's samples
 
 
@@ -126,7 +126,7 @@ def test_where_a_preview_does_not_fit_what_was_taught_is_kept(lora_of, monkeypat
 
 
 def test_where_clip_s_look_does_not_fit_it_is_said(lora_of, clip, monkeypatch):
-    loop = lora_of(early_stop=True, clip=clip, looks=4)
+    loop = lora_of(early_stop=True, clip=clip, evaluations=4)
     monkeypatch.setattr(loop.lesson.base, "decode", short_of_memory)
     with pytest.raises(ResourceError, match="--no-early-stop"):
         loop.run(lambda _: None)

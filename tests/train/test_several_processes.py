@@ -98,7 +98,7 @@ def test_a_lora_is_taught_and_looked_at_by_two_processes(album_folders, tiny, tm
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("{")]
     told = json.loads(line)
     assert (told["steps"], set(told["losses"])) == (3, {"style", "num_prior_images"})
-    looks = json.loads(read_lora_header(out).metadata["impasto"])["about"]["looks"]
+    looks = json.loads(read_lora_header(out).metadata["impasto"])["about"]["evaluations"]
     assert [look["step"] for look in looks] == [0, 1, 2, 3]
 
 

@@ -57,7 +57,7 @@ def test_another_light_may_be_painted_and_any_other_change_is_counted(fixed):
     first, second = mixed_colors(pair.first), warp(mixed_colors(pair.first), pair.flow, "bicubic")
     lighter = second * torch.tensor([1.2, 0.8, 1.1]).view(3, 1, 1) + 0.1
     assert temporal_difference(first, lighter, pair) < 1e-9
-    same_light = dataclasses.replace(pair, relit=torch.zeros(6, dtype=torch.bool))
+    same_light = dataclasses.replace(pair, brightness_changed=torch.zeros(6, dtype=torch.bool))
     assert temporal_difference(first, second + 0.1, same_light) == pytest.approx(0.01, rel=1e-4)
 
 

@@ -94,7 +94,7 @@ def test_a_second_ctrl_c_stops_at_once_and_saves_nothing_half_done(loop_of, monk
     ("more", "said"),
     [
         ({"learning_rate": 0.5}, "learning_rate differ"),
-        ({"batch": 3, "seed": 1}, "batch, seed differ"),
+        ({"batch_size": 3, "seed": 1}, "batch, seed differ"),
     ],
 )
 def test_other_knobs_are_refused_on_resume(loop_of, more, said):
@@ -114,10 +114,10 @@ def test_another_start_is_refused_on_resume(loop_of, taught):
     first = loop_of(output="first.safetensors")
     taught(first)
     start = str(first.checkpoint.with_name("first.safetensors"))
-    loop_of(start=start).run(stop_after(1))
+    loop_of(init_from=start).run(stop_after(1))
     with pytest.raises(InputError, match="start differ"):
         loop_of(resume=True)
-    assert loop_of(start=start, resume=True).step == 1
+    assert loop_of(init_from=start, resume=True).step == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"not one", None])

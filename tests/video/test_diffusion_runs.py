@@ -34,7 +34,7 @@ def test_frames_are_held_until_their_window_and_no_longer(tiny, tmp_path, monkey
         held.append(len(ahead._read))
         return found
 
-    monkeypatch.setattr(diffusion_stylizer._LookAhead, "more", watched)
+    monkeypatch.setattr(diffusion_stylizer._LookAhead, "read_until", watched)
     source = clips.clip(tmp_path / "in.mp4", clips.frames(24))
     made = film(tiny, tmp_path / "out.mp4", source, structure=structure, **WORDS)
     assert made.frames == 24
@@ -67,7 +67,7 @@ def test_a_film_does_not_go_on_with_other_weights(tiny, tmp_path, moving):
             raise KilledError
 
     def made():
-        return job(tiny, tmp_path / "out.mp4", seconds=1.5, motion=folder, **QUICK)
+        return job(tiny, tmp_path / "out.mp4", seconds=1.5, motion_adapter=folder, **QUICK)
 
     with pytest.raises(KilledError):
         made().run(callback=kill)
@@ -79,9 +79,9 @@ def test_a_film_does_not_go_on_with_other_weights(tiny, tmp_path, moving):
 
 def test_weights_are_read_anew_where_their_files_changed(tiny, tmp_path, moving):
     folder, change = moving
-    before = film(tiny, tmp_path / "a.mp4", seconds=0.25, motion=folder, **WORDS)
+    before = film(tiny, tmp_path / "a.mp4", seconds=0.25, motion_adapter=folder, **WORDS)
     change()
-    after = film(tiny, tmp_path / "b.mp4", seconds=0.25, motion=folder, **WORDS)
+    after = film(tiny, tmp_path / "b.mp4", seconds=0.25, motion_adapter=folder, **WORDS)
     assert before.recipe.files != after.recipe.files
     assert not np.array_equal(shown(before.path), shown(after.path))
 
@@ -94,7 +94,7 @@ def test_weights_that_change_under_a_film_end_it(tiny, tmp_path, moving):
         pipelines.unload_pipelines()
 
     with pytest.raises(WeightsError, match="changed while the film was painted"):
-        film(tiny, tmp_path / "a.mp4", motion=folder, watch=other_work, **WORDS)
+        film(tiny, tmp_path / "a.mp4", motion_adapter=folder, callback=other_work, **WORDS)
 
 
 def test_a_preview_leaves_a_job_as_it_was(tiny, tmp_path):
@@ -109,7 +109,7 @@ def test_a_preview_leaves_a_job_as_it_was(tiny, tmp_path):
 
 def test_two_jobs_keep_their_own_scales(tiny, tmp_path):
     one, other = (
-        job(tiny, tmp_path / "o.mp4", seconds=0.25, styles=[STYLE], scale=scale, **QUICK)
+        job(tiny, tmp_path / "o.mp4", seconds=0.25, styles=[STYLE], ip_adapter_scale=scale, **QUICK)
         for scale in (0.9, 0.1)
     )
     first, second = one.preview([0.0]), other.preview([0.0])
@@ -129,7 +129,7 @@ def test_a_picture_may_be_painted_between_two_frames(tiny, tmp_path):
 
     pictures = []
     alone = film(tiny, tmp_path / "a.mp4", seconds=1.0, **QUICK)
-    among = film(tiny, tmp_path / "b.mp4", seconds=1.0, watch=other_work, **QUICK)
+    among = film(tiny, tmp_path / "b.mp4", seconds=1.0, callback=other_work, **QUICK)
     assert len(pictures) == 1
     assert np.array_equal(shown(alone.path), shown(among.path))
 

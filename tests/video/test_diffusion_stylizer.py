@@ -25,8 +25,8 @@ def sampled(made, count, frames=None):
     """Their noise and latents of a film that is a single window."""
     frame = (lambda i: frames[i]) if frames is not None else (lambda i: None)
     shot = ShotSampler(made, 0, lambda n: n < count, frame, lambda: None)
-    fitted = [None if frames is None else made.fitted(frames[i]) for i in range(count)]
-    noise = torch.stack([made.begin(i, fitted[i]) for i in range(count)])
+    fitted = [None if frames is None else made.resize_frame(frames[i]) for i in range(count)]
+    noise = torch.stack([made.initial_latents(i, fitted[i]) for i in range(count)])
     return noise, torch.stack([shot(i) for i in range(count)])
 
 
@@ -160,9 +160,9 @@ def test_a_killed_run_goes_on_to_the_same_film(tiny, tmp_path):
             raise KilledError
 
     with pytest.raises(KilledError):
-        film(tiny, tmp_path / "out.mp4", source, watch=kill, **knobs)
+        film(tiny, tmp_path / "out.mp4", source, callback=kill, **knobs)
     went = []
-    made = film(tiny, tmp_path / "out.mp4", source, resume=True, watch=went.append, **knobs)
+    made = film(tiny, tmp_path / "out.mp4", source, resume=True, callback=went.append, **knobs)
     assert min(tick.step for tick in went if tick.step) >= 5
     assert clips.packets(made.path, "video") == clips.packets(whole.path, "video")
 
@@ -175,10 +175,10 @@ def test_a_stop_is_heard_between_windows(tiny, tmp_path):
         if len(ticks) == 2:
             raise KeyboardInterrupt
 
-    made = film(tiny, tmp_path / "out.mp4", watch=stop)
+    made = film(tiny, tmp_path / "out.mp4", callback=stop)
     assert not made.recipe.finished
     assert made.frames == 0
-    assert 0 < ticks[0].share < ticks[1].share < 1
+    assert 0 < ticks[0].fraction < ticks[1].fraction < 1
 
 
 def test_strength_0_gives_the_film_back(tiny, tmp_path):
@@ -211,12 +211,12 @@ def test_a_motion_adapter_of_another_model_is_refused(tiny, tmp_path):
     refused(
         r"320, 640, 1280, 1280 channels; the model .* has 8, 16, 16\. --motion-adapter \S+sdxl-beta fits "
         r"SDXL\. --model stable-diffusion-v1-5/\S+ fits the adapter",
-        kind="sdxl", motion=of_15,
+        kind="sdxl", motion_adapter=of_15,
     )  # fmt: skip
-    refused("has blocks of", motion=adapter(motion_layers_per_block=1))
-    refused("wants 9 channels", motion=adapter(conv_in_channels=9))
-    refused("no motion", motion=tiny["control-sd15"])
-    refused("at most 4 frames", motion=adapter(motion_max_seq_length=4))
+    refused("has blocks of", motion_adapter=adapter(motion_layers_per_block=1))
+    refused("wants 9 channels", motion_adapter=adapter(conv_in_channels=9))
+    refused("no motion", motion_adapter=tiny["control-sd15"])
+    refused("at most 4 frames", motion_adapter=adapter(motion_max_seq_length=4))
 
 
 @pytest.mark.parametrize(

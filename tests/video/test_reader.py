@@ -159,7 +159,7 @@ def broken(tmp_path, name):
     """A bad input of that name, and what is said of it."""
     path = tmp_path / name
     if name == "sound.mp4":
-        whole = clips.clip(tmp_path / "whole.mp4", clips.frames(5), sound="aac")
+        whole = clips.clip(tmp_path / "whole.mp4", clips.frames(5), audio="aac")
         with av.open(whole) as source, av.open(str(path), "w") as out:
             track = out.add_stream_from_template(source.streams.audio[0])
             for packet in source.demux(source.streams.audio[0]):
@@ -206,7 +206,7 @@ def test_a_film_that_is_cut_off_is_read_as_far_as_it_goes(tmp_path):
 
 
 def test_sound_that_goes_on_makes_a_film_no_longer(tmp_path):
-    whole = clips.clip(tmp_path / "a.mkv", clips.frames(20), sound="flac", heard=5)
+    whole = clips.clip(tmp_path / "a.mkv", clips.frames(20), audio="flac", heard=5)
     film, found = read(whole)
     assert (len(found), film.info.frames, film.remarks) == (20, 20, [])
     data = Path(whole).read_bytes()

@@ -22,7 +22,7 @@ class Counting:
     def __init__(self):
         self.files, self.count, self.begun, self.seen = {}, 0, 0, []
 
-    def begin(self):
+    def start_shot(self):
         self.count, self.begun = 0, self.begun + 1
 
     def __call__(self, frame):
@@ -30,17 +30,17 @@ class Counting:
         self.count += 1
         return np.full_like(frame, self.count / 32)
 
-    def state(self):
+    def state_dict(self):
         return {"count": self.count}
 
-    def restore(self, state):
+    def load_state_dict(self, state):
         self.count = state.get("count", 0)
 
-    def still(self, number, frame):
-        self.begin()
+    def preview_frame(self, number, frame):
+        self.start_shot()
         return self(frame)
 
-    def listen(self, tick):
+    def set_callback(self, event):
         pass
 
 
@@ -72,7 +72,7 @@ def two_shots(tmp_path, first=7, second=18, **more):
 
 
 def test_every_frame_is_painted_once_and_a_shot_begins_anew(job, tmp_path):
-    made = job(two_shots(tmp_path, sound="aac"), tmp_path / "out.mp4")
+    made = job(two_shots(tmp_path, audio="aac"), tmp_path / "out.mp4")
     film = made.run()
     assert counts(film.path) == [*range(1, 8), *range(1, 19)]
     assert made.stylizer.begun == 2
@@ -86,7 +86,7 @@ def test_every_frame_is_painted_once_and_a_shot_begins_anew(job, tmp_path):
 
 
 def test_cuts_can_be_left_alone(job, tmp_path):
-    film = job(two_shots(tmp_path), tmp_path / "out.mp4", shots=False).run()
+    film = job(two_shots(tmp_path), tmp_path / "out.mp4", detect_shots=False).run()
     assert counts(film.path) == list(range(1, 26))
 
 
@@ -115,7 +115,7 @@ def test_a_killed_run_goes_on_to_the_same_film(job, tmp_path, after, loop):
     assert not (tmp_path / "out.mp4").exists()
     brush = Counting()
     said = []
-    film = job(source, tmp_path / "out.mp4", brush, loop=loop).run(resume=True, say=said.append)
+    film = job(source, tmp_path / "out.mp4", brush, loop=loop).run(resume=True, on_message=said.append)
     assert (tmp_path / "out.mp4").read_bytes()[:2000] == whole.path.read_bytes()[:2000]
     assert clips.packets(film.path, "video") == clips.packets(whole.path, "video")
     painted = len(brush.seen)
@@ -130,7 +130,7 @@ def test_other_settings_begin_anew_and_say_so(job, tmp_path):
     with pytest.raises(KilledError):
         job(source, tmp_path / "out.mp4", Dying(14)).run()
     said = []
-    made = job(source, tmp_path / "out.mp4", shots=False)
+    made = job(source, tmp_path / "out.mp4", detect_shots=False)
     film = made.run(resume=True, say=said.append)
     assert "belongs to another run: shots differ" in said[0]
     assert counts(film.path) == list(range(1, 26))
@@ -159,7 +159,7 @@ def test_without_resume_it_begins_anew_and_says_so(job, tmp_path):
 
 
 def test_a_stop_leaves_the_film_so_far(job, tmp_path):
-    source = two_shots(tmp_path, sound="aac")
+    source = two_shots(tmp_path, audio="aac")
     film = job(source, tmp_path / "out.mp4", Dying(14, KeyboardInterrupt)).run()
     assert not film.recipe.finished
     assert film.path == tmp_path / "out.partial.mp4"
@@ -236,7 +236,7 @@ def test_a_loop_flows_into_its_beginning(job, tmp_path):
             return frame
 
     brush = Copying()
-    film = job(source, tmp_path / "out.mp4", brush, loop=True, shots=False).run()
+    film = job(source, tmp_path / "out.mp4", brush, loop=True, detect_shots=False).run()
     shown = [float(frame.mean()) / 10 for frame in clips.decoded(film.path)]
     assert shown[:15] == pytest.approx(range(5, 20), abs=0.06)
     mixed = [(1 - i / 6) * (19 + i) + i / 6 * (i - 1) for i in range(1, 6)]
@@ -255,11 +255,11 @@ def test_a_loop_of_frames_at_uneven_times_shows_none_before_its_beginning(tmp_pa
 
 
 def test_the_sound_ends_where_the_part_does(job, tmp_path):
-    source = two_shots(tmp_path, sound="aac")
+    source = two_shots(tmp_path, audio="aac")
     film = job(source, tmp_path / "out.mp4", end=1.0).run()
     theirs = [data for data, time in clips.packets(source, "audio") if time < 1]
     assert [data for data, _ in clips.packets(film.path, "audio")] == theirs
-    film = job(source, tmp_path / "quiet.mp4", sound=False).run()
+    film = job(source, tmp_path / "quiet.mp4", audio=False).run()
     assert clips.streams(film.path) == ["video"]
 
 
@@ -267,7 +267,7 @@ def test_a_ramp_fades_in(job, tmp_path):
     pictures = [np.zeros((32, 48, 3), np.uint8)] * 11
     source = clips.clip(tmp_path / "in.mp4", pictures, codec="libx264rgb", layout="rgb24",
                         options={"qp": "0"})  # fmt: skip
-    film = job(source, tmp_path / "out.mp4", ramp=True).run()
+    film = job(source, tmp_path / "out.mp4", fade_in=True).run()
     shown = [frame.mean() / 255 for frame in clips.decoded(film.path)]
     assert shown == pytest.approx([i / 10 * (i + 1) / 32 for i in range(11)], abs=0.003)
 
@@ -298,7 +298,7 @@ def test_pictures_in_and_out(job, tmp_path):
 
 def test_pictures_of_an_earlier_longer_film_are_told(job, tmp_path):
     source, out, said = two_shots(tmp_path), tmp_path / "frames" / "%04d.png", []
-    job(source, out).run(say=said.append)
+    job(source, out).run(on_message=said.append)
     assert not said
     job(source, out, end=0.5).run(say=said.append)
     left = tmp_path / "frames" / "0006.png"

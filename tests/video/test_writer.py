@@ -106,7 +106,7 @@ def beside_picture(path):
 )
 def test_sound_packets_are_copied_byte_by_byte(tmp_path, codec, source, target, container):
     video = "libvpx-vp9" if source.endswith("webm") else "libx264"
-    path = clips.clip(tmp_path / source, clips.frames(20), codec=video, sound=codec)
+    path = clips.clip(tmp_path / source, clips.frames(20), codec=video, audio=codec)
     how = coding(container)
     out = tmp_path / target
     film = VideoFile(path)
@@ -118,7 +118,7 @@ def test_sound_packets_are_copied_byte_by_byte(tmp_path, codec, source, target, 
 
 
 def test_the_sound_of_a_part_stays_with_its_picture(tmp_path):
-    path = clips.clip(tmp_path / "a.mp4", clips.frames(30), sound="aac")
+    path = clips.clip(tmp_path / "a.mp4", clips.frames(30), audio="aac")
     film = VideoFile(path, start=1.0, end=2.0)
     how = coding()
     out = tmp_path / "b.mp4"
@@ -131,7 +131,7 @@ def test_the_sound_of_a_part_stays_with_its_picture(tmp_path):
 
 
 def test_a_container_that_cannot_hold_the_sound_is_refused(tmp_path):
-    path = clips.clip(tmp_path / "a.mp4", clips.frames(5), sound="aac")
+    path = clips.clip(tmp_path / "a.mp4", clips.frames(5), audio="aac")
     with pytest.raises(InputError, match=r"cannot hold the sound .* \(aac\).*\.mkv"):
         check_audio("b.webm", VideoFile(path).info)
     check_audio("b.mkv", VideoFile(path).info)

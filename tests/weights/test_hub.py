@@ -284,9 +284,9 @@ def test_an_adapter_of_the_other_kind_is_refused(tiny, kind, other):
 def test_an_adapter_of_sd15_on_sdxl_is_told_the_pair_that_fits(tmp_path, tiny):
     from dataclasses import replace
 
-    base = replace(base_of(tiny), width=2048)
+    base = replace(base_of(tiny), cross_attention_dim=2048)
     adapter = replace(
-        compatibility.inspect_adapter(tiny["adapter-sd15"], base_of(tiny, "sd15")), width=768
+        compatibility.inspect_adapter(tiny["adapter-sd15"], base_of(tiny, "sd15")), cross_attention_dim=768
     )
     with pytest.raises(WeightsError) as caught:
         compatibility.check_adapter(base, adapter, compatibility.image_encoder_source(adapter))
@@ -299,7 +299,7 @@ def test_an_image_encoder_of_another_width_is_told_the_one_that_fits(tiny):
     from dataclasses import replace
 
     base = base_of(tiny)
-    adapter = replace(compatibility.inspect_adapter(tiny["adapter-sdxl"], base), seen=1024)
+    adapter = replace(compatibility.inspect_adapter(tiny["adapter-sdxl"], base), encoder_dim=1024)
     with pytest.raises(
         WeightsError, match=r"takes vectors of 1024: --image-encoder h94/IP-Adapter"
     ):

@@ -30,7 +30,7 @@ def source_file(tmp_path, monkeypatch):
         TORCHVISION,
         name="tiny",
         url=path.as_uri(),
-        size=7000,
+        size_bytes=7000,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
     )
     monkeypatch.setitem(REGISTRY, "tiny", entry)

@@ -99,7 +99,7 @@ def compare(ctx: click.Context) -> int:
                 seed=given["seed"],
                 device=given["device"],
                 deadline=given["deadline"] or None,
-                force=given["again"],
+                force=given["force"],
             )
         with exclusive_run(contest.folder, "comparing into"):
             _show_plan(contest, voice)

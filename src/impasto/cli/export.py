@@ -51,7 +51,7 @@ def _complete_methods(
 )
 @click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors.")
 def export(
-    method: str, output: str, weights: str, styles: tuple[str, ...], as_json: bool, quiet: bool
+    method: str, output: str, weights: str, style: tuple[str, ...], as_json: bool, quiet: bool
 ) -> None:
     """Write the network of METHOD, fast or adain, as an ONNX file that needs no Impasto.
 
@@ -63,10 +63,10 @@ def export(
     from impasto.pipeline.export import export_onnx as write
 
     check_exportable(method, output)
-    for given in (weights, *styles):
+    for given in (weights, *style):
         if given and Path(given).is_file() and is_same_file(Path(given), Path(output)):
             raise InputError(f"{output} is an input and would be overwritten: choose another name.")
-    done = write(method, output, weights=weights, styles=styles)
+    done = write(method, output, weights=weights, styles=style)
     voice = Reporter(quiet=quiet, as_json=as_json)
     for name, what in done.inputs.items():
         voice.info(f"{name}: {what}.")

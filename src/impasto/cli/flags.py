@@ -22,8 +22,8 @@ FLAG_SECTIONS = {
     "Output": (
         "output",
         "bits",
-        "quality",
-        "sheet",
+        "encoding_quality",
+        "contact_sheet",
         "lut",
         "preview",
         "preview_every",
@@ -33,13 +33,13 @@ FLAG_SECTIONS = {
     "Picture": (
         "method",
         "size",
-        "fit",
+        "shrink_to_fit",
         "seed",
         "style_weights",
         "weights",
         "prompt_from_style",
     ),
-    "Regions": ("regions", "labels", "style_labels", "rest", "feather", "regions_out"),
+    "Regions": ("regions", "labels", "style_labels", "background", "feather", "regions_out"),
     "Color": ("keep_color", "color_strength", "color_stage", "color_mask"),
     "Run": ("device", "precision", "resume", "as_json", "quiet"),
 }

@@ -137,8 +137,8 @@ def _region_args(recipe: Recipe, styles: Sequence[str]) -> list[str]:
         words += ["--labels", options["labels"]]
     for name in options.get("style_labels", ()):
         words += ["--style-labels", name]
-    if options.get("rest", BACKGROUND_MODES[0]) != BACKGROUND_MODES[0]:
-        words += ["--background", options["rest"]]
+    if options.get("background", BACKGROUND_MODES[0]) != BACKGROUND_MODES[0]:
+        words += ["--background", options["background"]]
     if options.get("feather"):
         words += ["--feather", format_value(options["feather"])]
     return words

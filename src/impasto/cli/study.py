@@ -67,7 +67,7 @@ def new(
     folders: Sequence[str],
     contents: str | None,
     styles: str | None,
-    pairs_each: int,
+    pairs_per_rater: int,
     seed: int,
     as_json: bool,
     quiet: bool,
@@ -88,7 +88,7 @@ def new(
             contents=contents,
             styles=styles,
             seed=seed,
-            pairs_each=pairs_each,
+            pairs_per_rater=pairs_each,
             callback=lambda done, of: meter.update(done / of, f"scene {done + 1} of {of}"),
         )
     for warning in made.warnings:

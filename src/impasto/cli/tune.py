@@ -23,8 +23,8 @@ class TuneCommand(MethodCommand):
     sections: ClassVar[Mapping[str, Sequence[str]]] = {
         "Search": ("budget", "aim", "trials", "trial_size"),
         "Language model": ("agent", "model", "model_url"),
-        "Output": ("output", "study", "strip"),
-        "Picture": ("method", "size", "fit", "seed", "style_weights", "weights"),
+        "Output": ("output", "storage", "trial_sheet"),
+        "Picture": ("method", "size", "shrink_to_fit", "seed", "style_weights", "weights"),
         "Run": ("device", "precision", "as_json", "quiet"),
     }
 

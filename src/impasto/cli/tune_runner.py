@@ -44,7 +44,7 @@ class TuneOptions:
     aim: float
     trials: int | None
     trial_size: int | None
-    llm_sampler: bool
+    agent: bool
     model: str
     model_url: str
     output: str
@@ -125,7 +125,7 @@ def run_tuning(
             told = TuneProgressCallback(reporter, meter)
             model = (
                 connect_or_warn(tune_options.model, tune_options.model_url, told)
-                if tune_options.llm_sampler
+                if tune_options.agent
                 else None
             )
             tuning = tune_request(

@@ -41,7 +41,7 @@ from impasto.video.stylize_video import DEFAULT_METHOD, make_evaluator, plan_vid
 from impasto.weights.registry import REGISTRY
 
 F = TypeVar("F", bound=Callable[..., Any])
-REQUEST_OPTION_NAMES = ("seed", "style_weights", "size", "fit", "weights", "device", "precision")
+REQUEST_OPTION_NAMES = ("seed", "style_weights", "size", "shrink_to_fit", "weights", "device", "precision")
 DEFAULT_PROMPT_SIZE = "512x512"
 """The size of a film of which there is only a style picture."""
 COLOR_OPTION_NAMES = ("keep_color", "color_strength", "color_stage", "color_mask")
@@ -52,9 +52,9 @@ class VideoCommand(MethodCommand):
 
     default_method: ClassVar[str] = DEFAULT_METHOD
     sections: ClassVar[Mapping[str, Sequence[str]]] = {
-        "Output": ("output", "quality", "lossless", "sound", "side_by_side", "preview"),
+        "Output": ("output", "encoding_quality", "lossless", "audio", "side_by_side", "preview_times"),
         "Film": (
-            "start", "end", "fps", "seconds", "stability", "flow", "shots", "loop", "ramp",
+            "start", "end", "fps", "seconds", "stability", "flow", "detect_shots", "loop", "fade_in",
         ),
         **{name: FLAG_SECTIONS[name] for name in ("Picture", "Color", "Run")},
     }  # fmt: skip
@@ -191,9 +191,9 @@ def video(ctx: click.Context) -> int:
             **knobs_from_flags(ctx),
         )
     _show_plan(job, voice)
-    if flags["preview"]:
+    if flags["preview_times"]:
         path = _preview_path(Path(flags["output"]))
-        write(job.preview(flags["preview"]), path)
+        write(job.preview(flags["preview_times"]), path)
         voice.print_result(str(path))
         voice.print_json({"preview": str(path)})
         return 0

@@ -154,10 +154,10 @@ def _format_field(label: str, value: Any) -> str:
 @click.argument("name", shell_complete=_complete_weights)
 @click.option("--force", is_flag=True, help="Anew, even if they are here.")
 @click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors.")
-def get(name: str, again: bool, quiet: bool) -> None:
+def get(name: str, force: bool, quiet: bool) -> None:
     """Fetch the weights NAME, and print their path."""
     voice = Reporter(quiet=quiet)
-    voice.print_result(str(fetch(name, voice, force=again)))
+    voice.print_result(str(fetch(name, voice, force=force)))
 
 
 @weights.command("verify")

@@ -114,7 +114,7 @@ class AnimateDiff(DiffusionMethod):
         )  # fmt: skip
         return Forecast(model.seconds, model.peak_bytes + 24 * setting.height * setting.width)
 
-    def notes(self, request: Request, setting: ExecutionSettings) -> tuple[str, ...]:
+    def plan_notes(self, request: Request, setting: ExecutionSettings) -> tuple[str, ...]:
         """See :class:`impasto.core.request.RemoteWeights`."""
         if self.returns_content(request):
             return ("With strength 0 the film is given back.",)

@@ -69,12 +69,12 @@ class FastNetwork(FeedForwardMethod):
         return painter
 
     @classmethod
-    def known_styles(cls, weights: str = "") -> tuple[str, ...]:
+    def style_names(cls, weights: str = "") -> tuple[str, ...]:
         """See :class:`impasto.core.request.BuiltInStyles`."""
         return tuple(cls._model(weights).about["styles"])
 
     @classmethod
-    def named_style(cls, name: str, weights: str = "") -> Picture:
+    def load_style(cls, name: str, weights: str = "") -> Picture:
         """See :class:`impasto.core.request.BuiltInStyles`."""
         model = cls._model(weights)
         names = model.about["styles"]

@@ -149,7 +149,7 @@ class SDXL(DiffusionMethod):
         tries = run.MAX_LEAK_ATTEMPTS if self._checks_content_leak(kit) else 1
         return Forecast(model.seconds * tries, model.peak_bytes + more)
 
-    def notes(self, request: Request, setting: ExecutionSettings) -> tuple[str, ...]:
+    def plan_notes(self, request: Request, setting: ExecutionSettings) -> tuple[str, ...]:
         """See :class:`impasto.core.request.RemoteWeights`."""
         if self.returns_content(request):
             return ("With strength 0 the content is given back.",)
@@ -186,7 +186,7 @@ class SDXL(DiffusionMethod):
                 "preset",
                 "blocks",
                 "subtract_text",
-                "leak",
+                "content_leak",
                 "image_encoder",
                 "ip_adapter",
                 "clip",
@@ -197,7 +197,7 @@ class SDXL(DiffusionMethod):
         if self.depth_model and not self.required_depth_model():
             idle.append("depth_model")
         for name in idle:
-            flag = "--no-content-leak" if name == "leak" else f"--{name.replace('_', '-')}"
+            flag = "--no-content-leak" if name == "content_leak" else f"--{name.replace('_', '-')}"
             yield f"{flag} has no effect here: there is nothing that it could act on."
         steps = max(1, int(self.effective_steps() * self.denoising_strength(request)))
         for kind, (start, end) in zip(self.controls, self.control_intervals(), strict=True):

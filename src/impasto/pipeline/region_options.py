@@ -189,7 +189,7 @@ def region_recipe_options(request: Request) -> dict[str, Any]:
     """What a recipe keeps, so that :func:`impasto.pipeline.make_request` makes the same regions."""
     if not request.regions:
         return {}
-    return {**request.region_options, "rest": request.background, "feather": request.feather}
+    return {**request.region_options, "background": request.background, "feather": request.feather}
 
 
 def region_table(request: Request) -> list[dict[str, Any]]:

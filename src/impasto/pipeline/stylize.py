@@ -298,7 +298,7 @@ def run_identity(request: Request, plan: Plan) -> dict[str, Any]:
         "styles": [style.sha256 for style in request.styles],
         "knobs": knobs_to_dict(request.method),
         "regions": [[r.name, r.style_index, sorted(r.sources.items())] for r in request.regions],
-        "rest": [request.background, request.feather],
+        "background": [request.background, request.feather],
         "colors": color_preservation.color_recipe_options(request.colors),
         "color mask": list(request.colors.mask_source),
         "seed": request.seed,

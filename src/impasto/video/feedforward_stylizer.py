@@ -82,7 +82,7 @@ class FeedForwardStylizer:
         self._size = setting.height, setting.width
         self._place = DeviceSpec(setting.device, setting.precision)
         painter: Any = request.method.build_model(self._request, self._place)
-        self.files: Mapping[str, str] = dict(painter.files)
+        self.digests: Mapping[str, str] = dict(painter.digests)
         self._averaged = bool(stability) and averaged
         if self._averaged:
             painter = (

@@ -253,7 +253,7 @@ class VideoJob:
     def _identity(self) -> dict[str, Any]:
         """All that decides the frames."""
         take = dataclasses.asdict(self.take)
-        del take["sound"]
+        del take["audio"]
         return {
             **run_identity(self.request, self.plan),
             **take,

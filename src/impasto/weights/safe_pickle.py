@@ -58,7 +58,7 @@ class _ArrayStub:
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _, shape, kind, columns_first, raw = state
         raw = raw.encode("latin1") if isinstance(raw, str) else raw  # written by Python 2
-        flat = np.frombuffer(raw, kind.numpy)
+        flat = np.frombuffer(raw, kind.dtype)
         self.array = flat.reshape(shape, order="F" if columns_first else "C")
 
 

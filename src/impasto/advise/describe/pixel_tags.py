@@ -43,7 +43,7 @@ class TagRule:
 
 
 _FEW_FLAT_AREAS = (0.0, 0.1)  # of flat: there are marks nearly everywhere
-_ONE_DIRECTION = {"alignment": (0.5, 1.0), "coherence": (0.25, 1.0), "flat": _FEW_FLAT_AREAS}
+_ONE_DIRECTION = {"alignment": (0.5, 1.0), "coherence": (0.25, 1.0), "flat_fraction": _FEW_FLAT_AREAS}
 _AXIS_ALIGNED = {
     **_ONE_DIRECTION,
     "axis_alignment": (0.1, 1.0),
@@ -62,9 +62,9 @@ STROKE_RULES = (
         {
             "coherence": (0.49, 1),
             "alignment": (0, 0.35),
-            "spread": (0.88, 1),
+            "direction_entropy": (0.88, 1),
             "evenness": (0.54, 1),  # contours of things may swirl too
-            "flat": _FEW_FLAT_AREAS,
+            "flat_fraction": _FEW_FLAT_AREAS,
         },
     ),
     TagRule("strokes", "horizontal strokes", {**_AXIS_ALIGNED, "tilt": (0, 22.5)}),
@@ -73,19 +73,19 @@ STROKE_RULES = (
     TagRule(
         "strokes", "dappled, broken marks", {"coherence": (0, 0.36), "relief": (0.04, UNBOUNDED)}
     ),
-    TagRule("strokes", "large flat areas", {"flat": (0.28, 1)}),
-    TagRule("detail", "fine detail", {"scale": (0, 0.02), "relief": (0.03, UNBOUNDED)}),
-    TagRule("detail", "broad forms", {"scale": (0.03, 1)}),
-    TagRule("surface", "rough texture", {"relief": (0.07, UNBOUNDED), "flat": _FEW_FLAT_AREAS}),
+    TagRule("strokes", "large flat areas", {"flat_fraction": (0.28, 1)}),
+    TagRule("detail", "fine detail", {"detail_period": (0, 0.02), "relief": (0.03, UNBOUNDED)}),
+    TagRule("detail", "broad forms", {"detail_period": (0.03, 1)}),
+    TagRule("surface", "rough texture", {"relief": (0.07, UNBOUNDED), "flat_fraction": _FEW_FLAT_AREAS}),
     TagRule("surface", "smooth surface", {"relief": (0, 0.03)}),
-    TagRule("edges", "crisp edges", {"edge": (0.1, 1.85)}),
-    TagRule("edges", "soft edges", {"edge": (2.55, UNBOUNDED)}),
+    TagRule("edges", "crisp edges", {"edge_width": (0.1, 1.85)}),
+    TagRule("edges", "soft edges", {"edge_width": (2.55, UNBOUNDED)}),
 )
 COLOR_RULES = (
     TagRule("strength", "vivid color", {"chroma": (0.065, 1), "hue_concentration": (0, 0.9)}),
     TagRule("strength", "muted color", {"chroma": (0.012, 0.036)}),
-    TagRule("warmth", "warm palette", {"warm": (0.8, 1), "chroma": (0.02, 1)}),
-    TagRule("warmth", "cool palette", {"warm": (0, 0.2), "chroma": (0.02, 1)}),
+    TagRule("warmth", "warm palette", {"warm_fraction": (0.8, 1), "chroma": (0.02, 1)}),
+    TagRule("warmth", "cool palette", {"warm_fraction": (0, 0.2), "chroma": (0.02, 1)}),
     TagRule("warmth", "multicolored", {"hues": (5, UNBOUNDED), "chroma": (0.04, 1)}),
     TagRule("light", "high key", {"lightness": (0.74, 1), "contrast": (0, 0.75)}),
     TagRule("light", "dark, low key", {"lightness": (0, 0.45)}),

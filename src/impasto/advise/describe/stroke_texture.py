@@ -92,7 +92,7 @@ def _measure_directions(light: FloatArray) -> dict[str, float]:
         energy + _FAINT_GRADIENT**2
     )  # every place counts, not only the boldest edges
     if weight.mean() < 1e-3:
-        names = "coherence", "alignment", "direction", "spread", "axis_alignment", "evenness"
+        names = "coherence", "alignment", "direction", "direction_entropy", "axis_alignment", "evenness"
         return dict.fromkeys(names, 0.0)
     even = gaussian_blur(np.hypot(right, down), _NEIGHBORHOOD_SIGMA_PX) ** 2 / (energy + 1e-12)
     told = weight * coherence
@@ -104,7 +104,7 @@ def _measure_directions(light: FloatArray) -> dict[str, float]:
         "alignment": float(abs(mean)),
         # A stroke lies across its gradient, and rows are counted downwards.
         "direction": float((90 - np.degrees(np.angle(mean)) / 2) % 180),
-        "spread": float(-(compass * np.log(compass + 1e-12)).sum() / np.log(18)),
+        "direction_entropy": float(-(compass * np.log(compass + 1e-12)).sum() / np.log(18)),
         "axis_alignment": float((told * turn**2).real.sum() / told.sum()),
         "evenness": float((weight * even).sum() / weight.sum()),
     }

@@ -97,7 +97,7 @@ class DiffusionMethod:
                        choices=("auto", *MEMORY_MODES))  # fmt: skip
     accept_license: bool = knob(False, "take weights whose license forbids commercial use")
 
-    def lacking(self) -> str:
+    def missing_weights(self) -> str:
         """See :class:`impasto.core.request.RemoteWeights`."""
         if kits.is_model_local(self.model):
             return ""
@@ -106,7 +106,7 @@ class DiffusionMethod:
             "them, some GB."
         )
 
-    def agreement(self, request: Request, device: str, precision: str) -> float:
+    def precision_agreement(self, request: Request, device: str, precision: str) -> float:
         """1: published models are made for half precision, and are not loaded twice to compare."""
         return 1.0
 

@@ -100,7 +100,7 @@ class FeedForwardMethod(ABC):
         return []
 
     @torch.inference_mode()
-    def agreement(self, request: Request, device: str, precision: str) -> float:
+    def precision_agreement(self, request: Request, device: str, precision: str) -> float:
         """Cosine of what is done to a small copy of the content in ``precision`` and in fp32."""
         changes = []
         for each in ("fp32", precision):

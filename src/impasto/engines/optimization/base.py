@@ -126,7 +126,7 @@ class OptimizationMethod:
             return f"warmup_steps is left out: {error}"
         return None
 
-    def agreement(self, request: Request, device: str, precision: str) -> float:
+    def precision_agreement(self, request: Request, device: str, precision: str) -> float:
         """Cosine of the gradients in ``precision`` and in fp32, at the start of a thumbnail."""
         small = fit_long_side(request.content.height, request.content.width, PROBE_SIDE_PX)
         gradients = []
