@@ -66,7 +66,7 @@ def kept(steps: int) -> list:
     return [
         ("content", impasto.read(CANAL).pixels),
         ("mask", gray(mask)),
-        *painted(CANAL, [], steps, regions=[(mask, SCREAM)], rest="keep", feather=6),
+        *painted(CANAL, [], steps, regions=[(mask, SCREAM)], background="keep", feather=6),
     ]
 
 

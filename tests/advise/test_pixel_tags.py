@@ -91,7 +91,7 @@ def test_words_that_a_person_would_accept(name, expected, absent):
 
 def test_a_large_picture_is_measured_in_small():
     pixels = np.repeat(np.repeat(stripes(45, (0, 0, 0), (1, 1, 0)), 8, 0), 8, 1)
-    assert measure_style(as_picture(pixels)).to_dict()["ip_adapter_scale"] == pytest.approx(
+    assert measure_style(as_picture(pixels)).to_dict()["detail_period"] == pytest.approx(
         2 * np.pi / 0.7 / 160, rel=0.1
     )
     assert pixels.shape[0] > MEASUREMENT_SIDE_PX
@@ -139,7 +139,7 @@ def test_facts_are_plain_numbers():
     facts = measure_style(as_picture(stripes(5, (0, 0, 0), (1, 1, 0)))).to_dict()
     assert json.loads(json.dumps(facts)) == facts
     assert facts["alignment"] > 0.9
-    assert sum(color["share"] for color in facts["colors"]) == pytest.approx(1, abs=0.01)
+    assert sum(color["area_fraction"] for color in facts["colors"]) == pytest.approx(1, abs=0.01)
 
 
 def test_every_rule_speaks_of_measures_that_exist():

@@ -195,7 +195,7 @@ def test_ctrl_c_keeps_what_there_is(search, tmp_path):
     tuning = search(trials=50, callback=Heard(stop_after=3), storage=tmp_path / "tune.db")
     assert tuning.is_interrupted
     assert len(tuning.trials) in (3, 4)
-    assert len(search(trials=5, study=tmp_path / "tune.db").trials) == 5
+    assert len(search(trials=5, storage=tmp_path / "tune.db").trials) == 5
 
 
 def test_ctrl_c_before_the_first_trial_says_so(search):

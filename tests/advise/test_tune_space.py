@@ -76,7 +76,7 @@ def test_every_kind_of_knob_is_drawn_by_optuna():
     width=st.floats(0.5, 2),
     hairs=st.integers(1, 100),
     wet=st.booleans(),
-    style_names=st.sampled_from([0, 1]),
+    mix=st.sampled_from([0, 1]),
 )
 def test_knobs_give_back_the_parameters_that_they_came_from(width, hairs, wet, mix):
     space = SearchSpace(Brush, {})

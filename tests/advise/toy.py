@@ -69,16 +69,16 @@ class Heard(TuneCallback):
     def __init__(self, stop_after=None):
         self.said, self.warned, self.stop_after = [], [], stop_after
 
-    def progress(self, progress):
+    def on_progress(self, progress):
         assert 0 <= progress.fraction <= 1
         if self.stop_after is not None and progress.trial_count >= self.stop_after:
             signal.raise_signal(signal.SIGINT)
             self.stop_after = None
 
-    def note(self, sentence):
+    def on_note(self, sentence):
         self.said.append(sentence)
 
-    def warn(self, sentence):
+    def on_warning(self, sentence):
         self.warned.append(sentence)
 
 

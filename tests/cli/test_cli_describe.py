@@ -55,7 +55,7 @@ def test_several_styles(impasto, chat, style):
 
 def test_json(impasto, chat, style):
     facts = impasto("describe", style, "--backend", "measure", "--json").json
-    assert facts["way"] == "measured"
+    assert facts["backend"] == "measured"
     assert facts["phrase"] == ", ".join(facts["words"])
     assert facts["facts"]["colors"]
     assert facts["name"] == str(style)
@@ -63,7 +63,7 @@ def test_json(impasto, chat, style):
 
 def test_json_of_several_styles_is_a_list(impasto, chat, style):
     facts = impasto("describe", style, style, "--backend", "measure", "--json").json
-    assert [each["way"] for each in facts] == ["measured", "measured"]
+    assert [each["backend"] for each in facts] == ["measured", "measured"]
 
 
 @pytest.mark.parametrize(

@@ -183,7 +183,7 @@ def test_the_time_left_is_the_forecast_until_it_is_measured():
     from impasto.core.progress import ProgressEvent
 
     class Meter:
-        def show(self, share, words):
+        def update(self, share, words):
             self.words = words
 
     meter = Meter()

@@ -87,7 +87,7 @@ def test_ctrl_c_loses_nothing_and_resume_ends_with_the_same_bits(
 
     other = impasto(*line, "--resume", "--batch-size", 3)
     assert other.code == 2
-    assert "batch differ" in other.err
+    assert "batch_size differ" in other.err
     done = impasto(*line, "--resume")
     assert done.code == 0, done.err
     assert "Going on after step 3 of 4." in done.err

@@ -217,7 +217,7 @@ def test_a_method_offers_what_the_protocol_asks_for(name):
     from impasto.core.request import Method
 
     kind = methods.get_method(name)
-    for function in ("forecast", "agreement", "warnings", "paint"):
+    for function in ("forecast", "precision_agreement", "warnings", "stylize"):
         wanted = inspect.signature(getattr(Method, function)).parameters
         assert list(inspect.signature(getattr(kind, function)).parameters) == list(wanted)
 

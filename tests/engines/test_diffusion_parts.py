@@ -377,7 +377,7 @@ class Staged:
         return torch.eye(len(texts))
 
     def embed_images(self, images):
-        places = [round(float(np.mean(p)) * (len(self.words) - 1)) for p in pictures]
+        places = [round(float(np.mean(p)) * (len(self.words) - 1)) for p in images]
         return torch.eye(len(self.words))[places]
 
 

@@ -404,7 +404,7 @@ def test_a_fuse_that_failed_leaves_them_beside_the_weights(bases, tmp_path, monk
     assert torch.equal(paint(base), plain)
 
 
-@pytest.mark.parametrize("use", [{"weight": float("nan")}, {"blocks": {"up": float("inf")}}])
+@pytest.mark.parametrize("use", [{"weight": float("nan")}, {"block_scales": {"up": float("inf")}}])
 def test_weights_and_scales_are_numbers(bases, tmp_path, use):
     base = bases["sd15"]
     file = write_kohya(tmp_path / "a.safetensors", base, matrices(base, text=False))

@@ -30,13 +30,13 @@ def _little(monkeypatch):
 def asked(request_of):
     """A request for the method; settings and knobs alike."""
 
-    def make(method=DeepPhoto, regions=(), rest="style", styles=None, **settings):
+    def make(method=DeepPhoto, regions=(), background="style", styles=None, **settings):
         own = ("content", "shares", "size", "seed", "weights")
         given = {k: v for k, v in settings.items() if k in own}
         knobs = {k: v for k, v in settings.items() if k not in own}
         request = request_of(**given, **({"styles": styles} if styles else {}))
         return dataclasses.replace(
-            request, method=knobs_from_dict(method, knobs), regions=tuple(regions), background=rest
+            request, method=knobs_from_dict(method, knobs), regions=tuple(regions), background=background
         )
 
     return make

@@ -228,7 +228,7 @@ def test_total_variation_smooths(paint):
 
 def test_without_alpha_only_the_style_counts(paint, vgg, style):
     losses = []
-    painting = paint(steps=12, alpha=0.0, watch=lambda t: losses.append(t.losses))
+    painting = paint(steps=12, alpha=0.0, watch=lambda t: losses.append(t.values))
     assert painting.losses["style"] < losses[0]["style"] / 10
     end, beta = painting.losses, Gatys(alpha=0.0).effective_beta()
     assert beta > 0

@@ -57,7 +57,7 @@ def test_its_losses_are_about_the_full_encoders(encoders, content, style):
 
 def test_a_painting_on_it_says_so(paint):
     losses = []
-    painting = paint(weights="compact", steps=12, watch=lambda t: losses.append(t.losses))
+    painting = paint(weights="compact", steps=12, watch=lambda t: losses.append(t.values))
     assert painting.losses["total"] < losses[0]["total"] / 5
     assert painting.files == {"compact": store.load_encoder("compact").sha256}
 
@@ -131,7 +131,7 @@ def test_warm_steps_start_the_others_nearer_to_their_end(paint):
     for warm in (0, 20):
         losses = []
         paint(
-            warmup_steps=warm, steps=6, watch=lambda t, seen=losses: seen.append(t.losses["total"])
+            warmup_steps=warm, steps=6, watch=lambda t, seen=losses: seen.append(t.values["total"])
         )
         totals[warm] = losses[-6:]
     assert totals[20][0] < totals[0][0] / 1.5

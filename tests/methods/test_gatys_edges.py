@@ -56,7 +56,7 @@ def setting_of(request, precision="fp32"):
 def test_contents_of_any_shape_keep_it(paint, shape, knobs):
     losses = []
     painting = paint(
-        content=picture(*shape), steps=8, watch=lambda t: losses.append(t.losses["total"]), **knobs
+        content=picture(*shape), steps=8, watch=lambda t: losses.append(t.values["total"]), **knobs
     )
     assert painting.pixels.shape == (*shape, 3)
     assert all(map(math.isfinite, losses))
@@ -80,7 +80,7 @@ def test_pictures_without_variation_are_painted_too(paint, content, style, style
     losses = []
     painting = paint(
         content=content, styles=(style,), steps=6, style_loss=style_loss,
-        watch=lambda t: losses.append(t.losses["total"]),
+        watch=lambda t: losses.append(t.values["total"]),
     )  # fmt: skip
     assert np.isfinite(painting.pixels).all()
     assert painting.losses["total"] < losses[0]
@@ -352,7 +352,7 @@ def test_ticks_tell_where_it_is(paint):
     assert shares[5] == pytest.approx(sum(areas[:2]) / sum(areas))
     assert [p.shape for _, p in seen] == [(8, 12, 3)] * 3 + [(16, 24, 3)] * 3 + [(32, 48, 3)] * 3
     assert all(0 <= p.min() <= p.max() <= 1 for _, p in seen)
-    assert all(set(t.losses) == {"content", "style", "gamut", "total"} for t in ticks)
+    assert all(set(t.values) == {"content", "style", "gamut", "total"} for t in ticks)
 
 
 # ------------------------------------------------------------------------ forecast, agreement

@@ -26,7 +26,7 @@ def side(picture, *, right=True):
 def asked(request_of, content, style, other_style):
     """A request in which the right half takes the second style."""
 
-    def make(*regions, rest="style", feather=0.0, **settings):
+    def make(*regions, background="style", feather=0.0, **settings):
         request = request_of(styles=(style, other_style), **{**SHALLOW, **settings})
         regions = regions or (Region("right", side(content), 1),)
         return dataclasses.replace(request, regions=regions, background=rest, feather=feather)

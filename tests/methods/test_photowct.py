@@ -102,4 +102,4 @@ def test_the_closed_form_says_what_it_costs_and_refuses_what_it_would_cut():
     assert "takes minutes" in " ".join(asked(512).method.warnings(asked(512)))
     assert not asked(256).method.warnings(asked(256))
     with pytest.raises(KnobError, match="--smoothing guided"):
-        asked(2048).method.painter(asked(2048), DeviceSpec("cpu", "fp32"))
+        asked(2048).method.build_model(asked(2048), DeviceSpec("cpu", "fp32"))

@@ -119,9 +119,9 @@ def test_an_array_of_another_type_and_never_an_alias():
 )
 def test_what_is_no_window_is_refused_with_the_way_out(window):
     out = DiskArray((6, 6, 3))
-    with pytest.raises(TypeError, match=r"np\.asarray\(spool\)"):
+    with pytest.raises(TypeError, match=r"np\.asarray\(array\)"):
         out[window]
-    with pytest.raises(TypeError, match=r"spool\[top:bottom, left:right\]"):
+    with pytest.raises(TypeError, match=r"array\[top:bottom, left:right\]"):
         out[window] = 0.5
 
 
@@ -173,7 +173,7 @@ def test_the_file_goes_with_the_spool(folder, how):
 
 
 def test_nothing_is_left_or_said_when_the_program_ends(tmp_path):
-    code = "from impasto.pictures import Spool; kept = Spool((100, 100, 3)); kept[:, :] = 1"
+    code = "from impasto.pictures import DiskArray; kept = DiskArray((100, 100, 3)); kept[:, :] = 1"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         env={**os.environ, "TMPDIR": str(tmp_path)},

@@ -31,7 +31,7 @@ def random(height=20, width=30, seed=0):
     return np.random.default_rng(seed).random((height, width), dtype=np.float32)
 
 
-def request(*masks, rest="style", feather=0.0, content=None):
+def request(*masks, background="style", feather=0.0, content=None):
     height, width = masks[0].shape
     pixels = np.zeros((height, width, 3), np.float32) if content is None else content
     picture = Picture(pixels)
@@ -149,7 +149,7 @@ def test_what_no_region_covers_is_the_content_to_the_bit(bits, on_disk, feather,
         raster = DiskArray((20, 30, 3), bits)
         raster[:, :] = painted
         painted = raster
-    asked = request(step(), rest="keep", feather=feather, content=content)
+    asked = request(step(), background="keep", feather=feather, content=content)
     found = np.asarray(keep_background(painted, asked))
     assert np.array_equal(np.rint(found[:, :13] * top), integers[:, :13])
     assert np.abs(found[:, 25:] - 0.25).max() <= 1 / top

@@ -126,7 +126,7 @@ def test_a_rest_that_is_kept_is_kept_to_the_bit(paint, folder, keep):
 
 def test_with_a_kept_rest_only_what_is_painted_counts_for_the_colors(paint, folder):
     regions = [(folder / "mask.png", folder / "style.png")]
-    found = paint(regions=regions, rest="keep", keep_color="covariance").pixels[:, 20:]
+    found = paint(regions=regions, background="keep", keep_color="covariance").pixels[:, 20:]
     mean, _ = colors_of(read(folder / "content.png").pixels[:, 20:])
     assert np.allclose(colors_of(found)[0], mean, atol=0.02)
 

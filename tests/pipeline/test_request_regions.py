@@ -215,7 +215,7 @@ def test_other_masks_are_another_run(ask, folder):
     mask, other = folder / "mask.png", folder / "labels.png"
     requests = [
         ask("style", regions=[(mask, 0)]), ask("style", regions=[(other, 0)]), ask("style"),
-        ask("style", regions=[(mask, 0)], rest="keep"),
+        ask("style", regions=[(mask, 0)], background="keep"),
         ask("style", regions=[(mask, 0)], feather=3),
     ]  # fmt: skip
     names = [json.dumps(run_identity(r, impasto.plan(r))) for r in requests]
@@ -254,7 +254,7 @@ def test_a_kept_rest_is_the_content_to_the_bit_in_the_file(folder, models, quick
         "steps": 2, "style_layers": ("conv1_1",), "content_layers": ("conv2_1",)
     }  # fmt: skip
     result = impasto.stylize(
-        numbers, method=method, precision="fp32", device="cpu", rest="keep", feather=6,
+        numbers, method=method, precision="fp32", device="cpu", background="keep", feather=6,
         regions=[(folder / "mask.png", folder / "other.png")], **knobs,
     )  # fmt: skip
     result.save(folder / "out.png")

@@ -96,7 +96,7 @@ class Copy:
 
     name: ClassVar[str] = "copy"
 
-    def paint(self, request, plan, watch, state=None):
+    def stylize(self, request, plan, callback, state=None):
         pixels = resize(request.content.pixels, plan.setting.height, plan.setting.width)
         return MethodOutput(pixels, {}, 1, True, {}, {})
 

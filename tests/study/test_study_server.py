@@ -197,7 +197,7 @@ def test_the_machine_may_be_called_by_its_addresses(url, host):
 
 
 def test_a_name_that_was_allowed_is_ours(path):
-    with served(path, names=["study.example"]) as url:
+    with served(path, allowed_hosts=["study.example"]) as url:
         assert Browser(url).ask("GET", "/", Host="study.example").status == 200
 
 

@@ -70,7 +70,7 @@ def test_the_last_answer_can_be_taken_back_also_across_pairs(session, path):
     assert (back.trial, back.question) == (first.trial, "content")
     session.undo_answer(secret)
     session.undo_answer(secret)
-    assert not session.current_screen(secret).answered
+    assert not session.current_screen(secret).can_undo
     session.undo_answer(secret)  # there is nothing left: nothing happens
     assert kept(path) == [0]
 

@@ -44,7 +44,7 @@ def loop_of(album_folders, narrow, tmp_path, little_oxford):
             name,
             knobs,
             **given,
-            init_from=start,
+            start=init_from,
             output=tmp_path / output,
             device="cpu",
             resume=resume,
@@ -112,7 +112,7 @@ def lora_of(pictures, tiny, tmp_path, monkeypatch, _read_once):
              photos=None, captions=None, **more):  # fmt: skip
         knobs = {**LORA, "model": tiny[kind], **more}
         return prepare(
-            "lora", knobs, photos=[str(photos or pictures)], styles=list(styles), init_from=start,
+            "lora", knobs, photos=[str(photos or pictures)], styles=list(styles), init_from=init_from,
             captions=captions, output=tmp_path / output, device="cpu", resume=resume,
         )  # fmt: skip
 

@@ -73,9 +73,9 @@ def test_a_new_style_is_learnt_beside_the_known_ones(loop_of, taught, tmp_path, 
     Image.open(album_folders[0] / "photo-0.jpg").save(tmp_path / "mine.png")
     start = str(output_of(first))
     loop = loop_of(
-        init_from=start, sources={"styles": [str(tmp_path / "mine.png")]}, style_table_only=True
+        init_from=start, sources={"styles": [str(tmp_path / "mine.png")]}, table_only=True
     )
-    before = {n: t.clone() for n, t in loop.lesson.network.state_dict().items()}
+    before = {n: t.clone() for n, t in loop.task.network.state_dict().items()}
     taught(loop)
     model = read_model(output_of(loop), "out", "", "fast")
     assert model.about["styles"] == ["style-0", "style-1", "style-2", "mine"]
@@ -101,7 +101,7 @@ def test_unreadable_pictures_of_all_albums_are_known(loop_of, tmp_path, album_fo
     photos = [str(album_folders[0]), str(tmp_path / "a.jpg")]
     styles = [str(album_folders[1]), str(tmp_path / "b.jpg")]
     loop = loop_of(sources={"photos": photos, "styles": styles})
-    assert {path.name for path in unreadable_images(loop.lesson.albums)} == {"a.jpg", "b.jpg"}
+    assert {path.name for path in unreadable_images(loop.task.albums)} == {"a.jpg", "b.jpg"}
     assert len(loop.lesson.names) == 3
 
 

@@ -108,7 +108,7 @@ def test_the_second_frame_is_the_first_where_the_flow_points(fixed):
 
 
 def test_a_patch_hides_and_reveals(fixed):
-    fixed(**ONLY_MOTION, PATCHED=1.0, STILL=1.0, WHOLE=1.0, LEAST=1.0)
+    fixed(**ONLY_MOTION, PATCHED=1.0, STILL=1.0, WHOLE=1.0, MIN_VISIBLE_FRACTION=1.0)
     black = torch.zeros(SIZE)
     black[1::2] = 1  # each picture's neighbor is of the other color
     pair = pairs_of(black)

@@ -130,13 +130,13 @@ def test_a_damaged_or_missing_checkpoint_is_refused(loop_of, tmp_path, content):
 
 def poison(loop, monkeypatch, step, value):
     """Let the loss of one step be ``value``."""
-    real = loop.lesson.loss
+    real = loop.task.loss
 
     def loss(network, now, share):
         terms = real(network, now, share)
         return {n: t * value for n, t in terms.items()} if now == step else terms
 
-    monkeypatch.setattr(loop.lesson, "loss", loss)
+    monkeypatch.setattr(loop.task, "loss", loss)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -174,9 +174,9 @@ def test_of_a_first_step_that_diverges_no_state_is_promised(loop_of, monkeypatch
 
 def test_an_estimate_takes_time_and_teaches_nothing(loop_of):
     measured, plain = loop_of(), loop_of(output="other.safetensors")
-    before = {n: t.clone() for n, t in measured.lesson.network.state_dict().items()}
+    before = {n: t.clone() for n, t in measured.task.network.state_dict().items()}
     assert measured.estimate() > 0
-    assert same(before, measured.lesson.network.state_dict())
+    assert same(before, measured.task.network.state_dict())
     measured.run(lambda _: None)
     plain.run(lambda _: None)
     assert same(weights(measured), weights(plain))

@@ -227,7 +227,7 @@ def test_settings_that_do_not_fit(models):
         make_brush(request, plan(64, 80), stability=1, flow="x")
     divided = make_request(
         texture(64, 80), [], method="adain", weights=models["adain"],
-        regions=[(np.ones((64, 80), np.float32), picture(48, 40))], rest="keep",
+        regions=[(np.ones((64, 80), np.float32), picture(48, 40))], background="keep",
     )  # fmt: skip
     with pytest.raises(KnobError, match="no regions"):
         make_brush(divided, plan(64, 80), stability=1, flow="auto")

@@ -20,7 +20,7 @@ class Counting:
     """A brush whose paint tells how many frames of the shot it has seen: 1 / 32 lighter each."""
 
     def __init__(self):
-        self.files, self.count, self.begun, self.seen = {}, 0, 0, []
+        self.digests, self.count, self.begun, self.seen = {}, 0, 0, []
 
     def start_shot(self):
         self.count, self.begun = 0, self.begun + 1
@@ -131,7 +131,7 @@ def test_other_settings_begin_anew_and_say_so(job, tmp_path):
         job(source, tmp_path / "out.mp4", Dying(14)).run()
     said = []
     made = job(source, tmp_path / "out.mp4", detect_shots=False)
-    film = made.run(resume=True, say=said.append)
+    film = made.run(resume=True, on_message=said.append)
     assert "belongs to another run: shots differ" in said[0]
     assert counts(film.path) == list(range(1, 26))
 

@@ -101,7 +101,7 @@ def test_a_damaged_package_is_found_without_importing_it(home, tmp_path, monkeyp
 
 
 def test_two_processes_may_decode_at_once(home):
-    code = "from impasto.weights import store; print(store.load('oxford').sha256)"
+    code = "from impasto.weights import store; print(store.load_encoder('oxford').sha256)"
     both = [
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
         for _ in range(2)

@@ -88,7 +88,7 @@ def new(
             contents=contents,
             styles=styles,
             seed=seed,
-            pairs_per_rater=pairs_each,
+            pairs_each=pairs_per_rater,
             callback=lambda done, of: meter.update(done / of, f"scene {done + 1} of {of}"),
         )
     for warning in made.warnings:

@@ -79,7 +79,7 @@ def preprocess(request: Request) -> Request:
 def postprocess(image: Raster, request: Request) -> Raster:
     """The painting in the content's colors, if that is how they are kept.
 
-    With ``rest = "keep"`` only what is painted counts for the colors.
+    With ``background = "keep"`` only what is painted counts for the colors.
 
     Args:
         image: (height, width, 3); what lies on disk is changed there.

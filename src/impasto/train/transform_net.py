@@ -54,7 +54,7 @@ class TransformNetConfig(TrainConfig):
     style_weight: float = knob(20.0, "weight of the style loss", low=0)
     tv: float = knob(0.3, "weight of the total variation", low=0)
     style_size: int = knob(384, "long side of the style pictures", low=64, high=4096, unit="px")
-    style_table_only: bool = knob(False, "leave the network as it is and learn the styles only")
+    table_only: bool = knob(False, "leave the network as it is and learn the styles only")
     stable: bool = knob(False, "for films: paint what moves as it was painted before")
     stable_weight: float = knob(350.0, "weight of the temporal loss, if stable", low=0)
 
@@ -96,7 +96,7 @@ class TransformNetTask(TrainingTask):
         if self.known:
             self._load_start_model(self.known.tensors)
         self.shown.update(zip(self.taught, map(_small_jpeg, self.files), strict=True))
-        if config.style_table_only:
+        if config.table_only:
             self.network.requires_grad_(False)
             self.network.table.requires_grad_(True)
 

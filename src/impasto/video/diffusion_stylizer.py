@@ -107,7 +107,7 @@ class DiffusionStylizer:
         self._tick: Callable[[float], None] = lambda _: None
 
     @property
-    def files(self) -> Mapping[str, str]:
+    def digests(self) -> Mapping[str, str]:
         """The weights in use, name → sha256; fetched if need be, but not loaded."""
         return {} if self._method.returns_content(self._request) else self._animator.files
 

@@ -88,7 +88,7 @@ class FeedForwardStylizer:
             painter = (
                 painter if isinstance(painter, KeepsStatistics) else RunningStatistics(painter)
             )
-            painter.steady(1 + stability * (NEWEST - 1))
+            painter.set_momentum(1 + stability * (NEWEST - 1))
         self._painter, self._stability = painter, stability
         self._last: tuple[Pixels, Tensor] | None = None
 

@@ -60,7 +60,7 @@ class OptimizationStylizer:
         self._stability, self._flow = stability, flow
         self._size = plan.setting.height, plan.setting.width
         self._past: deque[tuple[Pixels, Pixels]] = deque(maxlen=max(REFERENCE_FRAMES))
-        self.files: Mapping[str, str] = {}
+        self.digests: Mapping[str, str] = {}
 
     def start_shot(self) -> None:
         """A new shot starts: forget everything."""
@@ -77,7 +77,7 @@ class OptimizationStylizer:
                 now, temporal_constraint=memory, method=self._with_fewer_steps(now.method)
             )
         painting = now.method.stylize(now, self._plan, ignore_progress)
-        self.files = painting.files
+        self.digests = painting.files
         painted = np.asarray(painting.pixels)
         if self._stability:
             self._past.appendleft((frame, painted))

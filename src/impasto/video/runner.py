@@ -50,7 +50,7 @@ class FrameStylizer(Protocol):
     """
 
     @property
-    def files(self) -> Mapping[str, str]:
+    def digests(self) -> Mapping[str, str]:
         """The weights in use, name → sha256."""
         ...
 
@@ -258,7 +258,7 @@ class VideoJob:
             **run_identity(self.request, self.plan),
             **take,
             "coding": repr(self._out.encoding),
-            "files": dict(self.stylizer.files),
+            "files": dict(self.stylizer.digests),
         }
 
 
@@ -373,7 +373,7 @@ class _Run:
         job = self._job
         frames, shots = (self._frames, self._shots) if finished else self._kept
         painting = MethodOutput(
-            job.request.content.pixels, {}, frames, finished, job.stylizer.files, {}
+            job.request.content.pixels, {}, frames, finished, job.stylizer.digests, {}
         )
         recipe = make_recipe(job.request, job.plan, painting, {}, time.monotonic() - self._start)
         film = {

@@ -42,7 +42,7 @@ class RunningStatistics:
 
     def __init__(self, painter: TiledModel) -> None:
         self.painter = painter
-        self.align, self.halo, self.files = painter.align, painter.halo, painter.digests
+        self.align, self.halo, self.digests = painter.align, painter.halo, painter.digests
         self._share = 1.0
         self._known: list[Tensor] = []
 

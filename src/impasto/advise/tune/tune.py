@@ -40,7 +40,7 @@ def tune(
     weights: str = "",
     device: str = "auto",
     precision: str = "auto",
-    fit: bool = False,
+    shrink_to_fit: bool = False,
     model: LanguageModel | None = None,
     callback: TuneCallback | None = None,
     **knobs: Any,
@@ -84,7 +84,7 @@ def tune(
     """
     request = make_request(
         content, styles, method=method, size=size, seed=seed, style_weights=style_weights,
-        weights=weights, device=device, precision=precision, fit=fit, **knobs,
+        weights=weights, device=device, precision=precision, shrink_to_fit=shrink_to_fit, **knobs,
     )  # fmt: skip
     return tune_request(
         request,

@@ -44,14 +44,14 @@ class LoraValidator:
 
     def __init__(self, base: FrozenDiffusionModel, network: LoraNetwork, config: Any) -> None:
         self.base, self.network, self.config = base, network, config
-        self.plain_prompts = [text.strip() for text in config.samples.split("|") if text.strip()]
+        self.plain_prompts = [text.strip() for text in config.sample_prompts.split("|") if text.strip()]
         self.prompts = [prepend_trigger(config.trigger, text) for text in self.plain_prompts]
         self.early_stopping, self._best_tensors = EarlyStopping(), dict[str, Tensor]()
         self._base_images: Tensor | None = None
         self.disabled_reason, self._clip = "", None
         if config.early_stop and self.plain_prompts:
             self._clip, self.disabled_reason = _load_clip(config.clip)
-        self.interval_steps = math.ceil(config.steps / config.looks)
+        self.interval_steps = math.ceil(config.steps / config.evaluations)
 
     def prepare(self, files: Sequence[Path]) -> None:
         """Look at the training pictures, and at what the base paints."""
