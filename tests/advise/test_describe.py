@@ -72,7 +72,7 @@ def test_measured_where_there_is_nothing_else(no_clip):
     assert found.provenance == "measured from the pixels"
     assert "cobalt" in found.words
     assert found.phrase == ", ".join(found.words)
-    assert found.measurements["warm"] == 0
+    assert found.measurements["warm_fraction"] == 0
     model, clip = found.notes
     assert "No vision-language model is configured" in model
     assert "CLIP" in clip
@@ -196,7 +196,7 @@ def test_of_many_pictures_clip_is_loaded_once(cubist):
 
 
 def test_a_clip_that_sees_nothing_clearly(cubist, monkeypatch):
-    monkeypatch.setattr(cubist, "pictures", lambda *_: np.eye(2)[[0]])
+    monkeypatch.setattr(cubist, "embed_images", lambda *_: np.eye(2)[[0]])
     found = describe(BLUE)
     assert found.backend == "measured"
     assert "No style word was chosen by CLIP" in found.notes[1]

@@ -362,8 +362,10 @@ def test_without_auto_nothing_is_changed(photo, painting):
 
 
 def test_looking_at_the_rules_loads_nothing_heavy():
-    report = "import sys; from impasto.advise import shared_knobs; "
-    "from impasto.advise.recommend import rules; print('torch' in sys.modules)"
+    report = (
+        "import sys; from impasto.advise import shared_knobs; "
+        "from impasto.advise.recommend import rules; print('torch' in sys.modules)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", report], capture_output=True, text=True, check=True
     )

@@ -57,7 +57,7 @@ def test_json(impasto, chat, style):
     facts = impasto("describe", style, "--backend", "measure", "--json").json
     assert facts["backend"] == "measured"
     assert facts["phrase"] == ", ".join(facts["words"])
-    assert facts["facts"]["colors"]
+    assert facts["measurements"]["colors"]
     assert facts["name"] == str(style)
 
 

@@ -91,9 +91,9 @@ def test_unknown_weights_suggest_the_nearest(impasto, home, verb):
 
 
 def test_a_download_tells_how_far_it_is(impasto, home, monkeypatch):
-    def get(name, *, again, progress):
+    def get(name, *, force, callback):
         for done in range(0, 1001, 50):
-            progress(done * 10**6, 10**9)
+            callback(done * 10**6, 10**9)
         return home / "file.pth"
 
     monkeypatch.setattr(store, "fetch_weights", get)

@@ -221,16 +221,16 @@ def test_the_real_bases_are_named(tmp_path):
 
 
 def test_what_diffusers_writes_is_read(base, tmp_path):
-    from peft import LoraConfig
+    from peft import LoraConfig as PeftConfig
     from peft.utils import get_peft_model_state_dict
 
     kind = "sdxl" if hasattr(base, "text_encoder_2") else "sd15"
     other = tiny_diffusion.pipeline(kind)
-    config = LoraConfig(r=4, lora_alpha=2, target_modules=["to_q", "to_v", "to_out.0"])
+    config = PeftConfig(r=4, lora_alpha=2, target_modules=["to_q", "to_v", "to_out.0"])
     with torch.random.fork_rng():
         torch.manual_seed(3)
         other.unet.add_adapter(config)
-        other.text_encoder.add_adapter(LoraConfig(r=4, lora_alpha=2, target_modules=["q_proj"]))
+        other.text_encoder.add_adapter(PeftConfig(r=4, lora_alpha=2, target_modules=["q_proj"]))
         for name, parameter in (
             *other.unet.named_parameters(),
             *other.text_encoder.named_parameters(),

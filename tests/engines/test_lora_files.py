@@ -68,12 +68,12 @@ def test_diffusers_scales(tmp_path, told, scale):
 
 
 def test_a_rank_stabilized_lora_paints_as_in_diffusers(tmp_path):
-    from peft import LoraConfig
+    from peft import LoraConfig as PeftConfig
     from peft.utils import get_peft_model_state_dict
     from test_lora_applied import paint
 
     theirs = tiny_diffusion.pipeline("sd15")
-    config = LoraConfig(r=16, lora_alpha=16, use_rslora=True, target_modules=["to_q", "to_v"])
+    config = PeftConfig(r=16, lora_alpha=16, use_rslora=True, target_modules=["to_q", "to_v"])
     with torch.random.fork_rng():
         torch.manual_seed(3)
         theirs.unet.add_adapter(config)

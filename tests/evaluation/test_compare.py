@@ -197,7 +197,7 @@ def test_a_painting_that_was_not_asked_for_in_between_is_found_again(processes, 
     assert processes.lines == []
 
 
-@pytest.mark.parametrize("change", [{"size": 40}, {"seed": 3}, {"again": True}])
+@pytest.mark.parametrize("change", [{"size": 40}, {"seed": 3}, {"force": True}])
 def test_another_setting_paints_anew(processes, pair, change):
     pair("adain")
     processes.lines.clear()

@@ -47,7 +47,7 @@ def test_a_license_that_forbids_commercial_use_must_be_accepted(tiny, tmp_path):
         ({"control_scales": (1.0,)}, "control_scales has 1 values for 0 --controls"),
         ({"lora_weights": (1.0,)}, "lora_weights has 1 values for 0 --lora"),
         ({"weights": "oxford"}, "--model, not by --weights"),
-        ({"memory": "offload"}, "is for a GPU"),
+        ({"memory_mode": "offload"}, "is for a GPU"),
         ({"subtract_text": "a cat", "kind": "sd15"}, "one space: with SDXL"),
         ({"preset": "style", "kind": "sd15"}, "names blocks of SDXL"),
         ({"steps": 0}, "steps = 0 does not fit"),

@@ -44,7 +44,7 @@ def loop_of(album_folders, narrow, tmp_path, little_oxford):
             name,
             knobs,
             **given,
-            start=init_from,
+            init_from=init_from,
             output=tmp_path / output,
             device="cpu",
             resume=resume,

@@ -23,7 +23,7 @@ def test_a_model_holds_what_was_taught_and_says_how(loop_of, taught, album_folde
     path = output_of(loop)
     model = read_model(path, "out", "", "fast")
     assert model.about["styles"] == ["style-0", "style-1", "style-2"]
-    for name, tensor in loop.product()[0].items():
+    for name, tensor in loop.model_tensors()[0].items():
         assert torch.equal(model.tensors[name], tensor.half().float())
     assert not loop.checkpoint.exists()
     card = model.card
@@ -43,9 +43,9 @@ def test_a_model_holds_what_was_taught_and_says_how(loop_of, taught, album_folde
 
 
 def test_a_network_says_that_it_has_learnt_to_be_stable(loop_of):
-    about = loop_of("fast", stable=True).product()[1]
+    about = loop_of("fast", stable=True).model_tensors()[1]
     assert about["stable"] is True
-    assert "stable" not in loop_of("fast", output="other.safetensors").product()[1]
+    assert "stable" not in loop_of("fast", output="other.safetensors").model_tensors()[1]
 
 
 def test_a_compact_encoder_that_was_taught_can_be_seen_with(loop_of, taught):
@@ -79,7 +79,7 @@ def test_a_new_style_is_learnt_beside_the_known_ones(loop_of, taught, tmp_path, 
     taught(loop)
     model = read_model(output_of(loop), "out", "", "fast")
     assert model.about["styles"] == ["style-0", "style-1", "style-2", "mine"]
-    after = loop.lesson.network.state_dict()
+    after = loop.task.network.state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"table"}
     assert torch.equal(before["table"][:3], after["table"][:3])
@@ -101,8 +101,8 @@ def test_unreadable_pictures_of_all_albums_are_known(loop_of, tmp_path, album_fo
     photos = [str(album_folders[0]), str(tmp_path / "a.jpg")]
     styles = [str(album_folders[1]), str(tmp_path / "b.jpg")]
     loop = loop_of(sources={"photos": photos, "styles": styles})
-    assert {path.name for path in unreadable_images(loop.task.albums)} == {"a.jpg", "b.jpg"}
-    assert len(loop.lesson.names) == 3
+    assert {path.name for path in unreadable_images(loop.task.datasets)} == {"a.jpg", "b.jpg"}
+    assert len(loop.task.names) == 3
 
 
 @pytest.mark.parametrize(

@@ -54,16 +54,16 @@ def paint(pipe):
 def test_it_learns_and_diffusers_paints_the_same_with_its_file(lora_of, tiny, tmp_path, kind):
     def error(loop, network):
         with torch.no_grad():
-            found = [loop.lesson._error(network, loop.lesson.data.turn(k)) for k in range(4)]
+            found = [loop.task._denoising_loss(network, loop.task.data.turn(k)) for k in range(4)]
         return float(torch.stack(found).mean())
 
     loop = lora_of(
         kind, steps=8, learning_rate=6e-2, train_text_encoders=True, rank=4, blocks=("mid", "up")
     )
-    before = error(loop, loop.lesson.network)
+    before = error(loop, loop.task.network)
     taught = loop.run(lambda _: None)
     assert taught.finished
-    assert error(loop, loop.lesson.network) < 0.99 * before
+    assert error(loop, loop.task.network) < 0.99 * before
     file, _ = write(loop, tmp_path)
     pipe = loaded(tiny, kind)
     plain = paint(pipe)
@@ -95,7 +95,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(lora_of, more):
     resumed = lora_of(output="other.safetensors", resume=True, **more)
     assert resumed.step == 2
     resumed.run(lambda _: None)
-    assert same(unbroken.product()[0], resumed.product()[0])
+    assert same(unbroken.model_tensors()[0], resumed.product()[0])
 
 
 def test_other_captions_are_another_run(lora_of, monkeypatch):
@@ -107,8 +107,8 @@ def test_other_captions_are_another_run(lora_of, monkeypatch):
 
 def test_before_it_is_taught_the_base_is_as_it_was(lora_of, tiny):
     loop = lora_of("sdxl")
-    base = loop.lesson.base
-    with loop.lesson.network.is_silent():
+    base = loop.task.base
+    with loop.task.network.is_silent():
         silent = base.sample("a boat", (32, 32), 1, 2, False)
     assert torch.equal(silent, base.sample("a boat", (32, 32), 1, 2, False))
 
@@ -116,7 +116,7 @@ def test_before_it_is_taught_the_base_is_as_it_was(lora_of, tiny):
 def test_checkpointing_computes_twice_and_changes_no_bit_of_the_gradient(lora_of):
     found, calls = [], []
     for flag in (True, False):
-        lesson = lora_of(gradient_checkpointing=flag).lesson
+        lesson = lora_of(gradient_checkpointing=flag).task
         for module in lesson.base.unet.modules():
             if real := getattr(module, "_gradient_checkpointing_func", None):
                 module._gradient_checkpointing_func = lambda *args, real=real, flag=flag: (
@@ -132,8 +132,8 @@ def test_checkpointing_computes_twice_and_changes_no_bit_of_the_gradient(lora_of
 
 
 def test_latents_captions_and_sizes_are_those_of_the_files(lora_of, pictures):
-    lesson = lora_of(trigger="zq", caption_dropout=0.0).lesson
-    kept = lesson.data.kept
+    lesson = lora_of(trigger="zq", caption_dropout=0.0).task
+    kept = lesson.style_latents.kept
     assert [k.ids[4:] for k in kept][:2] == [(32, 32), (32, 32)]
     assert kept[0].caption == "zq, a boat and a tree"
     assert kept[3].caption == "zq"
@@ -154,14 +154,14 @@ def test_latents_captions_and_sizes_are_those_of_the_files(lora_of, pictures):
 
 
 def test_captions_are_left_out_now_and_then(lora_of):
-    data = lora_of(caption_dropout=0.5).lesson.data
+    data = lora_of(caption_dropout=0.5).task.style_latents
     said = [caption for turn in range(40) for caption in data.turn(turn).captions]
     empty = sum(text == "" for text in said) / len(said)
     assert 0.5 < empty < 0.9  # two of five have none
 
 
 def test_the_steps_of_the_noise_are_spread_evenly(lora_of):
-    data = lora_of().lesson.data
+    data = lora_of().task.style_latents
     steps = torch.cat([data.turn(turn).steps for turn in range(60)])
     counts = torch.histc(steps.float(), bins=10, min=0, max=1000) / len(steps)
     assert counts.min() >= 0.07
@@ -209,7 +209,7 @@ def test_the_file_says_what_it_is(lora_of, tmp_path):
 def test_it_starts_from_another_and_refuses_one_that_is_unlike(lora_of, tmp_path):
     file, _ = write(lora_of(steps=3), tmp_path)
     loop = lora_of(init_from=str(file), output="next.safetensors")
-    mine = {key: t.half() for key, t in loop.lesson.network.tensors().items()}
+    mine = {key: t.half() for key, t in loop.task.network.tensors().items()}
     assert same(mine, tensors(file))
     with pytest.raises(WeightsError, match="same --rank"):
         lora_of(init_from=str(file), rank=3)
@@ -229,9 +229,9 @@ def test_captions_that_are_no_text_are_refused(lora_of, pictures, tmp_path, tiny
 
 def test_bf16_learns_too(lora_of):
     loop = lora_of(precision="bf16")
-    assert loop.lesson.base.unet.dtype == torch.bfloat16
+    assert loop.task.base.unet.dtype == torch.bfloat16
     assert loop.run(lambda _: None).finished
-    assert all(m.dtype == torch.float32 for m in loop.lesson.network.matrices.values())
+    assert all(m.dtype == torch.float32 for m in loop.task.network.matrices.values())
 
 
 def test_v_prediction_has_its_own_target(lora_of, tiny, tmp_path):
@@ -242,8 +242,8 @@ def test_v_prediction_has_its_own_target(lora_of, tiny, tmp_path):
     file = folder / "scheduler" / "scheduler_config.json"
     told = {**json.loads(file.read_text()), "prediction_type": "v_prediction"}
     file.write_text(json.dumps(told))
-    lesson = lora_of(model=str(folder)).lesson
-    turn = lesson.data.turn(0)
+    lesson = lora_of(model=str(folder)).task
+    turn = lesson.style_latents.turn(0)
     a = lesson.alphas[turn.steps].view(-1, 1, 1, 1)
     wanted = a.sqrt() * turn.noise - (1 - a).sqrt() * turn.latents
     perfect = lambda noisy, steps, texts, ids: wanted  # noqa: E731

@@ -15,11 +15,11 @@ pytest.importorskip("diffusers")
 @pytest.mark.parametrize("num_prior_images", ["painted", "folder"])
 def test_prior_pictures_hold_the_base(lora_of, pictures, prior):
     if prior == "painted":
-        lesson = lora_of(trigger="zq", num_prior_images=3, prior_weight=2.0).lesson
+        lesson = lora_of(trigger="zq", num_prior_images=3, prior_weight=2.0).task
         assert lesson.prior.kept[0].caption == "a boat and a tree"
         assert len(lesson.prior.kept) == 3
     else:
-        lesson = lora_of(styles=[str(pictures)], prior_prompt="a thing").lesson
+        lesson = lora_of(styles=[str(pictures)], prior_prompt="a thing").task
         assert len(lesson.prior.kept) == 5
     terms = lesson.loss(lesson.network, 0, Rank())
     assert set(terms) == {"style", "num_prior_images"}
@@ -27,7 +27,7 @@ def test_prior_pictures_hold_the_base(lora_of, pictures, prior):
 
 
 def test_every_prior_picture_is_seen_alike_and_at_many_steps_of_the_noise(lora_of, monkeypatch):
-    lesson = lora_of(trigger="zq", num_prior_images=8, prior_prompt="a thing", batch_size=1).lesson
+    lesson = lora_of(trigger="zq", num_prior_images=8, prior_prompt="a thing", batch_size=1).task
     turns = []
     monkeypatch.setattr(
         lesson, "_error", lambda network, turn: (turns.append(turn), torch.zeros(()))[1]
@@ -43,7 +43,7 @@ def test_every_prior_picture_is_seen_alike_and_at_many_steps_of_the_noise(lora_o
 def test_prior_pictures_without_a_caption_need_a_prompt(lora_of, pictures):
     with pytest.raises(KnobError, match="2 of the prior pictures have no caption"):
         lora_of(trigger="zq", styles=[str(pictures)])
-    lesson = lora_of(trigger="zq", styles=[str(pictures)], prior_prompt="a thing").lesson
+    lesson = lora_of(trigger="zq", styles=[str(pictures)], prior_prompt="a thing").task
     assert [kept.caption for kept in lesson.prior.kept][2:] == [
         "a boat and c tree",
         *["a thing"] * 2,
@@ -51,7 +51,7 @@ def test_prior_pictures_without_a_caption_need_a_prompt(lora_of, pictures):
 
 
 def test_long_captions_are_read_to_the_end(lora_of):
-    base = lora_of("sdxl").lesson.base
+    base = lora_of("sdxl").task.base
     long = "a boat " * 40
     words, whole = base.words([long, "a boat"])
     assert words.shape[1] == 77 * 3  # of 200 letters
@@ -70,7 +70,7 @@ def test_words_are_read_as_by_the_pipeline(lora_of, tiny, kind):
 
     name = {"sd15": "StableDiffusionPipeline", "sdxl": "StableDiffusionXLPipeline"}[kind]
     pipe = getattr(diffusers, name).from_pretrained(tiny[kind], local_files_only=True)
-    base = lora_of(kind).lesson.base
+    base = lora_of(kind).task.base
     given = []
     base.predict = lambda noisy, step, words, ids: (given.append(words), noisy)[1]
     for text in ("a boat", "a boat " * 40):
@@ -90,9 +90,9 @@ def test_a_license_against_commercial_use_has_to_be_accepted(lora_of, tiny, tmp_
     (folder / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n")
     with pytest.raises(KnobError, match=r"cc-by-nc-4\.0.*--accept-license"):
         lora_of(model=str(folder))
-    lesson = lora_of(model=str(folder), accept_license=True).lesson
+    lesson = lora_of(model=str(folder), accept_license=True).task
     assert "license cc-by-nc-4.0" in lesson.remarks[0]
-    assert lesson.product()[1]["base_license"] == "cc-by-nc-4.0"
+    assert lesson.model_tensors()[1]["base_license"] == "cc-by-nc-4.0"
 
 
 def test_a_picture_that_only_one_reader_can_read_is_left_out(lora_of, pictures, monkeypatch):
@@ -107,7 +107,7 @@ def test_a_picture_that_only_one_reader_can_read_is_left_out(lora_of, pictures, 
         return real(file)
 
     monkeypatch.setattr(aspect_buckets, "read", read)
-    lesson = lora_of().lesson
+    lesson = lora_of().task
     assert len(lesson.data.kept) == len(lesson.pictures) == 4
     assert [file.name for file in lesson.pictures.unreadable] == ["1.png"]
 
@@ -120,5 +120,5 @@ def test_deep_pictures_are_learnt_as_they_look(lora_of, tmp_path):
     (tmp_path / "flat").mkdir()
     Image.fromarray(gray).save(tmp_path / "deep" / "a.png")
     Image.fromarray((gray / 257).round().astype(np.uint8)).save(tmp_path / "flat" / "a.png")
-    means = [lora_of(photos=tmp_path / n).lesson.data.kept[0].mean for n in ("deep", "flat")]
+    means = [lora_of(photos=tmp_path / n).task.data.kept[0].mean for n in ("deep", "flat")]
     torch.testing.assert_close(*means, atol=1e-3, rtol=0)

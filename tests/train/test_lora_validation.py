@@ -24,7 +24,7 @@ def test_samples_show_the_base_above(lora_of):
 
 def test_clip_ends_it_and_the_best_state_is_kept(lora_of, clip, monkeypatch):
     loop = lora_of(early_stop=True, clip=clip, steps=20, evaluations=20)
-    assert [look.step for look in loop.lesson.samples.summary.looks] == [0]
+    assert [look.step for look in loop.task.samples.summary.looks] == [0]
     states = {}
     styles = {1: 0.1, 2: 0.5, 3: 0.4, 4: 0.3, 5: 0.2}
 
@@ -33,11 +33,11 @@ def test_clip_ends_it_and_the_best_state_is_kept(lora_of, clip, monkeypatch):
         return ValidationScore(step, styles[step], 1.0)
 
     monkeypatch.setattr(LoraValidator, "_look", look)
-    loop.lesson.samples.summary.looks[0] = ValidationScore(0, 0.0, 1.0)
+    loop.task.samples.summary.looks[0] = ValidationScore(0, 0.0, 1.0)
     taught = loop.run(lambda _: None)
     assert (taught.step, taught.finished) == (5, True)
-    assert same(loop.product()[0], states[2])
-    assert loop.product()[1]["taken from step"] == 2
+    assert same(loop.model_tensors()[0], states[2])
+    assert loop.model_tensors()[1]["taken from step"] == 2
 
 
 def test_looks_survive_a_stop(lora_of, clip):
@@ -52,14 +52,14 @@ def test_looks_survive_a_stop(lora_of, clip):
     lora_of(output="other.safetensors", **more).run(stop)
     resumed = lora_of(output="other.safetensors", resume=True, **more)
     resumed.run(lambda _: None)
-    assert resumed.lesson.memory()["evaluations"] == unbroken.lesson.memory()["evaluations"]
-    assert len(resumed.lesson.memory()["evaluations"]) == 5
-    assert same(unbroken.product()[0], resumed.product()[0])
+    assert resumed.task.memory()["evaluations"] == unbroken.task.memory()["evaluations"]
+    assert len(resumed.task.memory()["evaluations"]) == 5
+    assert same(unbroken.model_tensors()[0], resumed.product()[0])
 
 
 def test_without_clip_it_is_said(lora_of, monkeypatch):
     monkeypatch.delenv("IMPASTO_CLIP", raising=False)
-    lesson = lora_of(early_stop=True).lesson
+    lesson = lora_of(early_stop=True).task
     assert "no early stop without CLIP" in lesson.remarks[-1]
     assert "2 of 5 pictures have no caption" in lesson.remarks[1]
 
@@ -77,18 +77,18 @@ def test_in_half_precision_the_first_preview_shows_the_lora_too(lora_of):
 def test_if_no_state_is_faithful_the_last_is_taken_and_it_is_said(lora_of, clip, monkeypatch):
     loop = lora_of(early_stop=True, clip=clip, steps=20, evaluations=20)
     monkeypatch.setattr(LoraValidator, "_look", lambda self, step: ValidationScore(step, 0.9, 0.1))
-    loop.lesson.samples.summary.looks[0] = ValidationScore(0, 0.0, 1.0)
+    loop.task.samples.summary.looks[0] = ValidationScore(0, 0.0, 1.0)
     taught = loop.run(lambda _: None)
     assert (taught.step, taught.finished) == (3, True)
-    said, beware = loop.lesson.closing()
+    said, beware = loop.task.closing()
     assert beware
     assert "Each of the 3 states" in said
-    assert loop.product()[1]["faithful"] is False
+    assert loop.model_tensors()[1]["faithful"] is False
 
 
 @pytest.mark.parametrize(("steps", "evaluations"), [(19, 10), (25, 10), (3, 10)])
 def test_it_looks_no_more_often_than_it_is_told_and_at_the_end(lora_of, clip, steps, looks):
-    samples = lora_of(early_stop=True, clip=clip, steps=steps, evaluations=looks).lesson.samples
+    samples = lora_of(early_stop=True, clip=clip, steps=steps, evaluations=looks).task.samples
     at = [step for step in range(1, steps + 1) if samples.looks(step)]
     assert min(steps, looks) / 2 < len(at) <= looks
     assert at[-1] == steps
@@ -114,7 +114,7 @@ def short_of_memory(*_, **__):
 
 def test_where_a_preview_does_not_fit_what_was_taught_is_kept(lora_of, monkeypatch):
     loop = lora_of()
-    monkeypatch.setattr(loop.lesson.base, "decode", short_of_memory)
+    monkeypatch.setattr(loop.task.base, "decode", short_of_memory)
 
     def watch(progress):
         if progress.step == 2:
@@ -127,14 +127,14 @@ def test_where_a_preview_does_not_fit_what_was_taught_is_kept(lora_of, monkeypat
 
 def test_where_clip_s_look_does_not_fit_it_is_said(lora_of, clip, monkeypatch):
     loop = lora_of(early_stop=True, clip=clip, evaluations=4)
-    monkeypatch.setattr(loop.lesson.base, "decode", short_of_memory)
+    monkeypatch.setattr(loop.task.base, "decode", short_of_memory)
     with pytest.raises(ResourceError, match="--no-early-stop"):
         loop.run(lambda _: None)
     assert loop.kept
 
 
 def test_a_picture_that_does_not_fit_is_decoded_in_tiles(lora_of, monkeypatch):
-    base = lora_of().lesson.base
+    base = lora_of().task.base
     monkeypatch.setattr("impasto.train.lora.frozen_base.VAE_TILE_LATENTS", 8)
     latents = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
     whole, real, sizes = base.decode(latents), base.vae.decoder.forward, []

@@ -25,7 +25,7 @@ def stop_after(step):
 
 
 def weights(loop):
-    return {n: t.clone() for n, t in loop.product()[0].items()}
+    return {n: t.clone() for n, t in loop.model_tensors()[0].items()}
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_of_a_first_step_that_diverges_no_state_is_promised(loop_of, monkeypatch
 def test_an_estimate_takes_time_and_teaches_nothing(loop_of):
     measured, plain = loop_of(), loop_of(output="other.safetensors")
     before = {n: t.clone() for n, t in measured.task.network.state_dict().items()}
-    assert measured.estimate() > 0
+    assert measured.estimate_seconds() > 0
     assert same(before, measured.task.network.state_dict())
     measured.run(lambda _: None)
     plain.run(lambda _: None)

@@ -142,7 +142,7 @@ def test_a_network_that_was_taught_anew_begins_anew(job, tmp_path):
         job(source, tmp_path / "out.mp4", Dying(14)).run()
     brush = Counting()
     brush.files = {"own": "another sha256"}
-    job(source, tmp_path / "out.mp4", brush).run(resume=True, say=said.append)
+    job(source, tmp_path / "out.mp4", brush).run(resume=True, on_message=said.append)
     assert "files differ" in said[0]
     assert len(brush.seen) == 25
 
@@ -153,7 +153,7 @@ def test_without_resume_it_begins_anew_and_says_so(job, tmp_path):
         job(source, tmp_path / "out.mp4", Dying(14)).run()
     said = []
     made = job(source, tmp_path / "out.mp4")
-    made.run(say=said.append)
+    made.run(on_message=said.append)
     assert len(made.stylizer.seen) == 25
     assert "is replaced" in said[0]
 
@@ -300,7 +300,7 @@ def test_pictures_of_an_earlier_longer_film_are_told(job, tmp_path):
     source, out, said = two_shots(tmp_path), tmp_path / "frames" / "%04d.png", []
     job(source, out).run(on_message=said.append)
     assert not said
-    job(source, out, end=0.5).run(say=said.append)
+    job(source, out, end=0.5).run(on_message=said.append)
     left = tmp_path / "frames" / "0006.png"
     assert said == [f"{left} and what follows it are of an earlier film: delete them."]
 

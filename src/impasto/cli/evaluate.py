@@ -114,7 +114,7 @@ def evaluate(ctx: click.Context) -> None:
     if voice.as_json or csv_file == "-":
         return
     _show_results(found)
-    if ctx.params["layers"]:
+    if ctx.params["per_layer"]:
         _show_layers(found)
     if ctx.params["explain"]:
         _explain(found)

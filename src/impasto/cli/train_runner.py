@@ -115,7 +115,7 @@ def run_training(options: TrainOptions, reporter: Reporter) -> int:
                 options.knobs,
                 photos=options.photos,
                 styles=options.styles,
-                start=options.init_from,
+                init_from=options.init_from,
                 captions=captions,
                 output=Path(options.output),
                 device=options.device,

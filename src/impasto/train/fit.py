@@ -35,7 +35,7 @@ def prepare(
     *,
     photos: Sequence[str],
     styles: Sequence[str] = (),
-    start: str = "",
+    init_from: str = "",
     captions: Mapping[str, str] | None = None,
     output: Path,
     device: str = "auto",
@@ -49,7 +49,7 @@ def prepare(
         knobs: its knobs; the others have their defaults.
         photos: folders with photographs.
         styles: folders with style pictures, or files; needed by "adain" and "fast".
-        start: a model of the same kind to start from, by name or path.
+        init_from: a model of the same kind to start from, by name or path.
         captions: of pictures, by their paths; for a "lora". None: from the .txt files beside them.
         output: the model file that will be written.
         device: as for :func:`impasto.stylize`.
@@ -62,11 +62,11 @@ def prepare(
     kind = get_task(name)
     if kind.needs_styles and not styles:
         raise InputError(f"Training {name} needs style pictures: --styles DIR.")
-    sources = DataSpec(tuple(photos), tuple(styles), start, captions or {})
+    sources = DataSpec(tuple(photos), tuple(styles), init_from, captions or {})
     lesson = _make_task(kind, knobs_from_dict(kind.knobs, knobs), sources)
     loop = Trainer(lesson, checkpoint_for(output), device, sources, warn)
-    if start:  # which may be gone in the end
-        loop.earlier = kind.start_model(start).card
+    if init_from:  # which may be gone in the end
+        loop.earlier = kind.start_model(init_from).card
     if resume:
         loop.resume()
     return loop

@@ -62,7 +62,8 @@ def _is_installed(package: str) -> bool:
 def _weights_license(weights: str) -> str:
     if weights in REGISTRY:
         return REGISTRY[weights].license
-    return str(_weights_card(weights).get("license", "not stated"))
+    card = _weights_card(weights)  # files of earlier versions spell it "licence"
+    return str(card.get("license", card.get("licence", "not stated")))
 
 
 def _training_data(weights: str) -> str:

@@ -351,7 +351,7 @@ class LoraTask(TrainingTask):
     def _denoising_loss(self, network: nn.Module, batch: Any) -> Tensor:
         """The weighted squared error of what is predicted, as in DDPM's simple loss."""
         clean, noise = batch.latents.to(self.device), batch.noise.to(self.device)
-        steps = batch.steps.to(self.device)
+        steps = batch.timesteps.to(self.device)
         signal = self.alphas_cumprod[steps].sqrt().view(-1, 1, 1, 1)
         drowned = (1 - self.alphas_cumprod[steps]).sqrt().view(-1, 1, 1, 1)
         found = network(signal * clean + drowned * noise, steps, batch.captions, batch.ids)

@@ -106,7 +106,7 @@ class LoraValidator:
 
     def _sample_images(self) -> Tensor:
         """Pictures (N, 3, side, side) of the prompts."""
-        side = self.config.side // self.base.size_multiple * self.base.size_multiple
+        side = self.config.crop_size // self.base.size_multiple * self.base.size_multiple
         prompts = self.prompts or [self.config.trigger]
         latents = [
             self.base.sample(
