@@ -193,7 +193,7 @@ def test_a_model_of_whole_clips_takes_part_in_films_where_its_weights_are(
 ):
     monkeypatch.chdir(tmp_path)
     clips.clip(tmp_path / "clip.mp4", clips.frames(3))
-    given = {"model": tiny["sd15"], "motion": tiny["motion-sd15"]}
+    given = {"model": tiny["sd15"], "motion_adapter": tiny["motion-sd15"]}
     given |= {"ip_adapter": tiny["adapter-sd15"]}
     monkeypatch.setattr(methods, "_METHODS", {})  # the others have no such knobs
     [(found, _)] = CandidateFinder(

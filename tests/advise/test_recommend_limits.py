@@ -105,7 +105,7 @@ def test_below_512_px_it_is_ruled_out_with_the_number():
     )
 
 
-@pytest.mark.parametrize("case", [{"fixed": True}, {"purpose": "print"}])
+@pytest.mark.parametrize("case", [{"is_size_fixed": True}, {"purpose": "print"}])
 def test_a_size_that_was_asked_for_and_that_of_a_print_stay(case):
     with pytest.raises(limits.LimitViolation, match=f"^{SIDE} px with 100 steps takes"):
         fitted(deadline=seconds(SIDE, 100) - 1, **case)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from impasto.core.errors import WeightsError
-from impasto.engines.diffusion.lora import LoraStack
+from impasto.engines.diffusion.lora import LoraConfig, LoraStack
 from impasto.weights.lora import read_lora_header, read_matrices
 
 KEY = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_k"

@@ -102,7 +102,7 @@ def test_unreadable_pictures_of_all_albums_are_known(loop_of, tmp_path, album_fo
     styles = [str(album_folders[1]), str(tmp_path / "b.jpg")]
     loop = loop_of(sources={"photos": photos, "styles": styles})
     assert {path.name for path in unreadable_images(loop.task.datasets)} == {"a.jpg", "b.jpg"}
-    assert len(loop.task.names) == 3
+    assert len(loop.task.style_names) == 3
 
 
 @pytest.mark.parametrize(

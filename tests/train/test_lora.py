@@ -54,7 +54,7 @@ def paint(pipe):
 def test_it_learns_and_diffusers_paints_the_same_with_its_file(lora_of, tiny, tmp_path, kind):
     def error(loop, network):
         with torch.no_grad():
-            found = [loop.task._denoising_loss(network, loop.task.data.turn(k)) for k in range(4)]
+            found = [loop.task._denoising_loss(network, loop.task.style_latents.batch(k)) for k in range(4)]
         return float(torch.stack(found).mean())
 
     loop = lora_of(
@@ -108,7 +108,7 @@ def test_other_captions_are_another_run(lora_of, monkeypatch):
 def test_before_it_is_taught_the_base_is_as_it_was(lora_of, tiny):
     loop = lora_of("sdxl")
     base = loop.task.base
-    with loop.task.network.is_silent():
+    with loop.task.network.disable_lora():
         silent = base.sample("a boat", (32, 32), 1, 2, False)
     assert torch.equal(silent, base.sample("a boat", (32, 32), 1, 2, False))
 
@@ -133,8 +133,8 @@ def test_checkpointing_computes_twice_and_changes_no_bit_of_the_gradient(lora_of
 
 def test_latents_captions_and_sizes_are_those_of_the_files(lora_of, pictures):
     lesson = lora_of(trigger="zq", caption_dropout=0.0).task
-    kept = lesson.style_latents.kept
-    assert [k.ids[4:] for k in kept][:2] == [(32, 32), (32, 32)]
+    kept = lesson.style_latents.items
+    assert [k.time_ids[4:] for k in kept][:2] == [(32, 32), (32, 32)]
     assert kept[0].caption == "zq, a boat and a tree"
     assert kept[3].caption == "zq"
     assert kept[2].ids[:2] == (40, 64)
@@ -155,14 +155,14 @@ def test_latents_captions_and_sizes_are_those_of_the_files(lora_of, pictures):
 
 def test_captions_are_left_out_now_and_then(lora_of):
     data = lora_of(caption_dropout=0.5).task.style_latents
-    said = [caption for turn in range(40) for caption in data.turn(turn).captions]
+    said = [caption for turn in range(40) for caption in data.batch_index(turn).captions]
     empty = sum(text == "" for text in said) / len(said)
     assert 0.5 < empty < 0.9  # two of five have none
 
 
 def test_the_steps_of_the_noise_are_spread_evenly(lora_of):
     data = lora_of().task.style_latents
-    steps = torch.cat([data.turn(turn).steps for turn in range(60)])
+    steps = torch.cat([data.batch_index(turn).steps for turn in range(60)])
     counts = torch.histc(steps.float(), bins=10, min=0, max=1000) / len(steps)
     assert counts.min() >= 0.07
     assert counts.max() <= 0.13
@@ -209,7 +209,7 @@ def test_the_file_says_what_it_is(lora_of, tmp_path):
 def test_it_starts_from_another_and_refuses_one_that_is_unlike(lora_of, tmp_path):
     file, _ = write(lora_of(steps=3), tmp_path)
     loop = lora_of(init_from=str(file), output="next.safetensors")
-    mine = {key: t.half() for key, t in loop.task.network.tensors().items()}
+    mine = {key: t.half() for key, t in loop.task.network.kohya_state_dict().items()}
     assert same(mine, tensors(file))
     with pytest.raises(WeightsError, match="same --rank"):
         lora_of(init_from=str(file), rank=3)
@@ -243,8 +243,8 @@ def test_v_prediction_has_its_own_target(lora_of, tiny, tmp_path):
     told = {**json.loads(file.read_text()), "prediction_type": "v_prediction"}
     file.write_text(json.dumps(told))
     lesson = lora_of(model=str(folder)).task
-    turn = lesson.style_latents.turn(0)
-    a = lesson.alphas[turn.steps].view(-1, 1, 1, 1)
+    turn = lesson.style_latents.batch(0)
+    a = lesson.alphas_cumprod[turn.steps].view(-1, 1, 1, 1)
     wanted = a.sqrt() * turn.noise - (1 - a).sqrt() * turn.latents
     perfect = lambda noisy, steps, texts, ids: wanted  # noqa: E731
     assert float(lesson._error(perfect, turn)) < 1e-10

@@ -120,5 +120,5 @@ def test_deep_pictures_are_learnt_as_they_look(lora_of, tmp_path):
     (tmp_path / "flat").mkdir()
     Image.fromarray(gray).save(tmp_path / "deep" / "a.png")
     Image.fromarray((gray / 257).round().astype(np.uint8)).save(tmp_path / "flat" / "a.png")
-    means = [lora_of(photos=tmp_path / n).task.data.kept[0].mean for n in ("deep", "flat")]
+    means = [lora_of(photos=tmp_path / n).task.style_latents.kept[0].mean for n in ("deep", "flat")]
     torch.testing.assert_close(*means, atol=1e-3, rtol=0)

@@ -18,7 +18,7 @@ from impasto.ops.warping import warp
 from impasto.pipeline import make_request
 from impasto.video import frame_stylizer as brushes
 from impasto.video.feedforward_stylizer import FeedForwardStylizer, blend
-from impasto.video.optimization_stylizer import Optimized
+from impasto.video.optimization_stylizer import OptimizationStylizer
 from impasto.video.running_statistics import RunningStatistics
 
 pytest.importorskip("cv2")
@@ -254,4 +254,4 @@ def test_a_network_that_is_stable_by_itself_needs_no_flow(models, tmp_path, stab
 
 def test_a_method_that_optimizes_has_its_own_brush(quick):
     request = make_request(texture(64, 80), picture(48, 40), method="gatys")
-    assert isinstance(make_brush(request, plan(64, 80), stability=1, flow="auto"), Optimized)
+    assert isinstance(make_brush(request, plan(64, 80), stability=1, flow="auto"), OptimizationStylizer)

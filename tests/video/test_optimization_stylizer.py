@@ -10,7 +10,7 @@ from impasto.metrics.temporal import TemporalError
 from impasto.ops.flow_estimation import DIS
 from impasto.pipeline import make_request
 from impasto.video import optimization_stylizer
-from impasto.video.optimization_stylizer import Optimized
+from impasto.video.optimization_stylizer import OptimizationStylizer
 
 pytest.importorskip("cv2")
 PLAN = Plan(ExecutionSettings(48, 64, "cpu", "fp32"), Forecast(0, 0), 0)
@@ -26,7 +26,7 @@ def brush(narrow):
             steps=steps, init="noise", min_size=0,
             style_layers=["conv1_1", "conv2_1"], content_layers=["conv2_1"],
         )  # fmt: skip
-        return Optimized(request, PLAN, stability=stability, flow=DIS() if flow else None)
+        return OptimizationStylizer(request, PLAN, stability=stability, flow=DIS() if flow else None)
 
     return make
 

@@ -132,7 +132,7 @@ def test_other_settings_begin_anew_and_say_so(job, tmp_path):
     said = []
     made = job(source, tmp_path / "out.mp4", detect_shots=False)
     film = made.run(resume=True, on_message=said.append)
-    assert "belongs to another run: shots differ" in said[0]
+    assert "belongs to another run: detect_shots differ" in said[0]
     assert counts(film.path) == list(range(1, 26))
 
 
@@ -143,7 +143,7 @@ def test_a_network_that_was_taught_anew_begins_anew(job, tmp_path):
     brush = Counting()
     brush.files = {"own": "another sha256"}
     job(source, tmp_path / "out.mp4", brush).run(resume=True, on_message=said.append)
-    assert "files differ" in said[0]
+    assert "digests differ" in said[0]
     assert len(brush.seen) == 25
 
 

@@ -345,7 +345,7 @@ class LoraTask(TrainingTask):
         terms = {"style": self._denoising_loss(network, self.style_latents.batch(turn))}
         if self.prior_latents:
             held = self._denoising_loss(network, self.prior_latents.batch(turn))
-            terms["num_prior_images"] = self.config.prior_weight * held
+            terms["prior"] = self.config.prior_weight * held
         return terms
 
     def _denoising_loss(self, network: nn.Module, batch: Any) -> Tensor:
@@ -354,7 +354,7 @@ class LoraTask(TrainingTask):
         steps = batch.timesteps.to(self.device)
         signal = self.alphas_cumprod[steps].sqrt().view(-1, 1, 1, 1)
         drowned = (1 - self.alphas_cumprod[steps]).sqrt().view(-1, 1, 1, 1)
-        found = network(signal * clean + drowned * noise, steps, batch.captions, batch.ids)
+        found = network(signal * clean + drowned * noise, steps, batch.captions, batch.time_ids)
         wanted = {
             "epsilon": noise,
             "v_prediction": signal * noise - drowned * clean,

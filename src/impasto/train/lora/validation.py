@@ -110,7 +110,7 @@ class LoraValidator:
         prompts = self.prompts or [self.config.trigger]
         latents = [
             self.base.sample(
-                text, (side, side), number, self.config.sample_steps, self.config.text_encoders
+                text, (side, side), number, self.config.sample_steps, self.config.train_text_encoders
             )
             for number, text in enumerate(prompts)
         ]
