@@ -54,8 +54,8 @@ def order(**case):
         ("leak", True, ["sdxl", "adain"]),
     ],
 )
-def test_the_table_of_the_field(purpose, learnt, wanted):
-    found = order(purpose=purpose, methods_with_styles=LEARNT if learnt else frozenset())
+def test_the_table_of_the_field(purpose, methods_with_styles, wanted):
+    found = order(purpose=purpose, methods_with_styles=LEARNT if methods_with_styles else frozenset())
     assert list(found[: len(wanted)]) == wanted
 
 

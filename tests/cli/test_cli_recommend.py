@@ -39,7 +39,7 @@ def test_json_is_one_line_with_all_of_it(impasto, photo, style):
     assert found["method"] == "gatys"
     assert found["fits"] is False
     assert found["command"][:2] == ["impasto", "stylize"]
-    assert "sdxl" in [each["method"] for each in found["refused"]]
+    assert "sdxl" in [each["method"] for each in found["excluded"]]
 
 
 def test_where_nothing_keeps_the_limits_it_exits_with_3(impasto, photo, style):

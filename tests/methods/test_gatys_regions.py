@@ -74,8 +74,8 @@ def test_it_lowers_its_loss_at_every_scale(asked):
 
 
 @pytest.mark.parametrize("background", ["style", "keep"])
-def test_strength_0_gives_the_content_back_in_every_region(asked, content, rest):
-    found = painted(asked(strength=0.0, steps=3, background=rest, feather=4)).pixels
+def test_strength_0_gives_the_content_back_in_every_region(asked, content, background):
+    found = painted(asked(strength=0.0, steps=3, background=background, feather=4)).pixels
     np.testing.assert_allclose(found, content.pixels, atol=1e-3)
 
 

@@ -65,7 +65,7 @@ def test_bad_settings_are_said_before_the_work(tiny, knobs, message):
         ("48x32", {"controls": ("canny",)}, "only a size, and canny has nothing to look at"),
         (CONTENT, {"controls": ("depth",)}, "depth needs a depth picture"),
         (CONTENT, {"controls": ("depth",), "depth_model": "no/such"}, "no/such"),
-        (CONTENT, {"leak": False, "clip": "no/such"}, "no/such"),
+        (CONTENT, {"content_leak": False, "clip": "no/such"}, "no/such"),
         (CONTENT, {"subtract_text": "a cat", "kind": "sd15"}, "one space: with SDXL"),
     ],
 )
@@ -82,7 +82,7 @@ def test_what_is_missing_is_said_by_the_plan(tiny, monkeypatch, content, knobs, 
 @pytest.mark.parametrize(
     ("styles", "knobs", "flag"),
     [
-        ((), {"leak": False}, "--no-content-leak"),
+        ((), {"content_leak": False}, "--no-content-leak"),
         ((), {"subtract_text": "a cat"}, "--subtract-text"),
         ((), {"preset": "style"}, "--preset"),
         ((), {"image_encoder": "some"}, "--image-encoder"),

@@ -102,7 +102,7 @@ def test_unreadable_pictures_of_all_albums_are_known(loop_of, tmp_path, album_fo
     styles = [str(album_folders[1]), str(tmp_path / "b.jpg")]
     loop = loop_of(sources={"photos": photos, "styles": styles})
     assert {path.name for path in unreadable_images(loop.task.datasets)} == {"a.jpg", "b.jpg"}
-    assert len(loop.task.style_names) == 3
+    assert len(loop.task.names) == 3
 
 
 @pytest.mark.parametrize(
@@ -112,9 +112,9 @@ def test_unreadable_pictures_of_all_albums_are_known(loop_of, tmp_path, album_fo
         ("fast", {"stpes": 3}, KnobError, "steps"),
         ("fast", {"batch_size": 0}, KnobError, "batch"),
         ("fast", {"sources": {"styles": []}}, InputError, "--styles DIR"),
-        ("compact", {"start": "oxford"}, WeightsError, "wanted is a compact encoder"),
-        ("fast", {"start": "compact"}, WeightsError, "wanted is a fast network"),
-        ("fast", {"start": "missing.safetensors"}, WeightsError, "no such weights file"),
+        ("compact", {"init_from": "oxford"}, WeightsError, "wanted is a compact encoder"),
+        ("fast", {"init_from": "compact"}, WeightsError, "wanted is a fast network"),
+        ("fast", {"init_from": "missing.safetensors"}, WeightsError, "no such weights file"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(loop_of, name, more, error, said):

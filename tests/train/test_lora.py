@@ -95,7 +95,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(lora_of, more):
     resumed = lora_of(output="other.safetensors", resume=True, **more)
     assert resumed.step == 2
     resumed.run(lambda _: None)
-    assert same(unbroken.model_tensors()[0], resumed.product()[0])
+    assert same(unbroken.model_tensors()[0], resumed.model_tensors()[0])
 
 
 def test_other_captions_are_another_run(lora_of, monkeypatch):
@@ -137,32 +137,32 @@ def test_latents_captions_and_sizes_are_those_of_the_files(lora_of, pictures):
     assert [k.time_ids[4:] for k in kept][:2] == [(32, 32), (32, 32)]
     assert kept[0].caption == "zq, a boat and a tree"
     assert kept[3].caption == "zq"
-    assert kept[2].ids[:2] == (40, 64)
+    assert kept[2].time_ids[:2] == (40, 64)
     base = lesson.base
     for each in kept:
-        assert each.mean.shape == (4, each.ids[4] // 2, each.ids[5] // 2)
-    pixels, _ = resize_and_crop(read_on_white(pictures / "2.png"), kept[2].ids[4:])
+        assert each.mean.shape == (4, each.time_ids[4] // 2, each.time_ids[5] // 2)
+    pixels, _ = resize_and_crop(read_on_white(pictures / "2.png"), kept[2].time_ids[4:])
     given = torch.from_numpy(pixels).permute(2, 0, 1)[None] * 2 - 1
     with torch.no_grad():
         found = base.vae.encode(given).latent_dist.mean[0] * base.vae.config.scaling_factor
     torch.testing.assert_close(kept[2].mean, found)
-    turn = lesson.data.turn(3)
-    again = lesson.data.turn(3)
+    turn = lesson.data.batch(3)
+    again = lesson.data.batch(3)
     assert torch.equal(turn.noise, again.noise)
     assert torch.equal(turn.latents, again.latents)
-    assert not torch.equal(turn.noise, lesson.data.turn(4).noise)
+    assert not torch.equal(turn.noise, lesson.data.batch(4).noise)
 
 
 def test_captions_are_left_out_now_and_then(lora_of):
     data = lora_of(caption_dropout=0.5).task.style_latents
-    said = [caption for turn in range(40) for caption in data.batch_index(turn).captions]
+    said = [caption for turn in range(40) for caption in data.batch(turn).captions]
     empty = sum(text == "" for text in said) / len(said)
     assert 0.5 < empty < 0.9  # two of five have none
 
 
 def test_the_steps_of_the_noise_are_spread_evenly(lora_of):
     data = lora_of().task.style_latents
-    steps = torch.cat([data.batch_index(turn).steps for turn in range(60)])
+    steps = torch.cat([data.batch(turn).steps for turn in range(60)])
     counts = torch.histc(steps.float(), bins=10, min=0, max=1000) / len(steps)
     assert counts.min() >= 0.07
     assert counts.max() <= 0.13
@@ -244,7 +244,7 @@ def test_v_prediction_has_its_own_target(lora_of, tiny, tmp_path):
     file.write_text(json.dumps(told))
     lesson = lora_of(model=str(folder)).task
     turn = lesson.style_latents.batch(0)
-    a = lesson.alphas_cumprod[turn.steps].view(-1, 1, 1, 1)
+    a = lesson.alphas_cumprod[turn.timesteps].view(-1, 1, 1, 1)
     wanted = a.sqrt() * turn.noise - (1 - a).sqrt() * turn.latents
     perfect = lambda noisy, steps, texts, ids: wanted  # noqa: E731
-    assert float(lesson._error(perfect, turn)) < 1e-10
+    assert float(lesson._denoising_loss(perfect, turn)) < 1e-10

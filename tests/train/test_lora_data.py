@@ -13,8 +13,8 @@ pytest.importorskip("diffusers")
 
 
 @pytest.mark.parametrize("num_prior_images", ["painted", "folder"])
-def test_prior_pictures_hold_the_base(lora_of, pictures, prior):
-    if prior == "painted":
+def test_prior_pictures_hold_the_base(lora_of, pictures, num_prior_images):
+    if num_prior_images == "painted":
         lesson = lora_of(trigger="zq", num_prior_images=3, prior_weight=2.0).task
         assert lesson.prior.kept[0].caption == "a boat and a tree"
         assert len(lesson.prior.kept) == 3

@@ -87,10 +87,10 @@ def test_if_no_state_is_faithful_the_last_is_taken_and_it_is_said(lora_of, clip,
 
 
 @pytest.mark.parametrize(("steps", "evaluations"), [(19, 10), (25, 10), (3, 10)])
-def test_it_looks_no_more_often_than_it_is_told_and_at_the_end(lora_of, clip, steps, looks):
-    samples = lora_of(early_stop=True, clip=clip, steps=steps, evaluations=looks).task.samples
+def test_it_looks_no_more_often_than_it_is_told_and_at_the_end(lora_of, clip, steps, evaluations):
+    samples = lora_of(early_stop=True, clip=clip, steps=steps, evaluations=evaluations).task.samples
     at = [step for step in range(1, steps + 1) if samples.looks(step)]
-    assert min(steps, looks) / 2 < len(at) <= looks
+    assert min(steps, evaluations) / 2 < len(at) <= evaluations
     assert at[-1] == steps
 
 

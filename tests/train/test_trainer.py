@@ -94,7 +94,7 @@ def test_a_second_ctrl_c_stops_at_once_and_saves_nothing_half_done(loop_of, monk
     ("more", "said"),
     [
         ({"learning_rate": 0.5}, "learning_rate differ"),
-        ({"batch_size": 3, "seed": 1}, "batch, seed differ"),
+        ({"batch_size": 3, "seed": 1}, "batch_size, seed differ"),
     ],
 )
 def test_other_knobs_are_refused_on_resume(loop_of, more, said):

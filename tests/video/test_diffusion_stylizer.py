@@ -125,7 +125,7 @@ def test_a_film_from_words(tiny, tmp_path):
     assert any("motion-sd15" in name for name in made.recipe.files)
     again = film(tiny, tmp_path / "again.mp4", seconds=1.0)
     assert np.array_equal(shown(made.path), shown(again.path))
-    others = ({}, {"scale": 0.0}, {"prompt": "a ship"}, {"seed": 1})
+    others = ({}, {"ip_adapter_scale": 0.0}, {"prompt": "a ship"}, {"seed": 1})
     short = [
         shown(film(tiny, tmp_path / "o.mp4", seconds=0.25, steps=2, **other).path)
         for other in others

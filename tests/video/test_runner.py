@@ -141,9 +141,9 @@ def test_a_network_that_was_taught_anew_begins_anew(job, tmp_path):
     with pytest.raises(KilledError):
         job(source, tmp_path / "out.mp4", Dying(14)).run()
     brush = Counting()
-    brush.files = {"own": "another sha256"}
+    brush.digests = {"own": "another sha256"}
     job(source, tmp_path / "out.mp4", brush).run(resume=True, on_message=said.append)
-    assert "digests differ" in said[0]
+    assert "files differ" in said[0]
     assert len(brush.seen) == 25
 
 

@@ -180,7 +180,7 @@ def test_the_listing_is_whole_and_light(home):
         assert bool(entry.url) != bool(entry.package)
         assert len(entry.sha256) == 64
     code = (
-        "import sys; from impasto.weights.store import list_weights; listing();"
+        "import sys; from impasto.weights.store import list_weights; list_weights();"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -18,14 +18,14 @@ VIDEO_METRIC_TITLES = {
     "film": "film itself",
     "style_error": "style error ↓",
 }
-IMAGE_ONLY_FLAGS = {"metrics": "", "text": "", "clip": "", "csv_file": "", "layers": False}
+IMAGE_ONLY_FLAGS = {"metrics": "", "text": "", "clip": "", "csv_file": "", "per_layer": False}
 
 
 def evaluate_videos(ctx: click.Context, reporter: Reporter) -> None:
     """Measure films, and show a table or JSON."""
     for name, unset in IMAGE_ONLY_FLAGS.items():
         if ctx.params[name] != unset:
-            flag = "--csv" if name == "csv_file" else f"--{name}"
+            flag = "--csv" if name == "csv_file" else f"--{name.replace('_', '-')}"
             raise click.UsageError(f"{flag} is not for films.", ctx)
     if len(ctx.params["paths"]) < 3:
         raise click.UsageError("CONTENT, STYLE and at least one RESULT are wanted.", ctx)

@@ -166,6 +166,9 @@ def recommendation_json(answer: Recommendation) -> dict[str, Any]:
             for c in answer.candidates
         ],
         "reasons": [dataclasses.asdict(reason) for reason in answer.reasons],
-        "refused": [dataclasses.asdict(each) for each in answer.excluded],
-        "situation": {**dataclasses.asdict(case), "learnt": sorted(case.methods_with_styles)},
+        "excluded": [dataclasses.asdict(each) for each in answer.excluded],
+        "scenario": {
+            **dataclasses.asdict(case),
+            "methods_with_styles": sorted(case.methods_with_styles),
+        },
     }

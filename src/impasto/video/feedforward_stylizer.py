@@ -96,7 +96,7 @@ class FeedForwardStylizer:
         """A new shot starts: forget everything."""
         self._last = None
         if self._averaged:
-            self._painter.begin()
+            self._painter.start_shot()
 
     @torch.inference_mode()
     def __call__(self, frame: Pixels) -> Pixels:
@@ -123,7 +123,7 @@ class FeedForwardStylizer:
 
     def state_dict(self) -> dict[str, Tensor]:
         """All that the next frame needs, as tensors by name."""
-        states = self._painter.state() if self._averaged else {}
+        states = self._painter.state_dict() if self._averaged else {}
         known = {f"statistics.{n}": t.clone() for n, t in states.items()}
         if not self._last:
             return known
@@ -141,7 +141,7 @@ class FeedForwardStylizer:
         head = "statistics."
         known = {n[len(head) :]: t for n, t in tensors.items() if n.startswith(head)}
         if self._averaged and known:
-            self._painter.restore(known)
+            self._painter.load_state_dict(known)
         if "frame" in tensors:
             self._last = tensors["frame"].numpy(), tensors["painted"]
 

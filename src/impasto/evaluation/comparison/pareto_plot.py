@@ -63,7 +63,8 @@ class _Axis:
 
     def __init__(self, metric: str, values: list[float], start: float, end: float) -> None:
         self.metric = METRICS[metric]
-        pad = 0.12 * (max(values) - min(values)) or 0.1
+        extent = max(values) - min(values)
+        pad = 0.12 * extent if extent > 1e-9 else 0.1  # values as good as equal have no scale
         span = min(values) - pad, max(values) + pad
         worse, better = span if self.metric.better == "higher" else span[::-1]
         self._worse, self._scale, self._start = worse, (end - start) / (better - worse), start
