@@ -55,7 +55,9 @@ def order(**case):
     ],
 )
 def test_the_table_of_the_field(purpose, methods_with_styles, wanted):
-    found = order(purpose=purpose, methods_with_styles=LEARNT if methods_with_styles else frozenset())
+    found = order(
+        purpose=purpose, methods_with_styles=LEARNT if methods_with_styles else frozenset()
+    )
     assert list(found[: len(wanted)]) == wanted
 
 
@@ -74,14 +76,14 @@ def test_a_rule_names_only_methods_that_are_here(rule):
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_a_sentence_has_all_its_figures(rule):
     words = Scenario(style_names=("a.jpg", "b.jpg")).template_values
-    for sentence in (rule.reason, rule.nearest):
+    for sentence in (rule.reason, rule.fallback_reason):
         assert "{" not in fill_template(sentence, words)
-    assert rule.sentence(words).endswith(".")
+    assert rule.format_reason(words).endswith(".")
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_a_rule_with_a_substitute_says_what_that_does(rule):
-    assert bool(rule.fallbacks) == bool(rule.nearest)
+    assert bool(rule.fallbacks) == bool(rule.fallback_reason)
     assert not set(rule.favors) & set(rule.fallbacks)
 
 
@@ -106,7 +108,7 @@ def test_of_two_methods_the_first_rule_that_tells_them_apart_decides(rules):
     for one, other in itertools.pairwise(found):
         apart = [r for r in rules if r.rank(one) != r.rank(other)]
         if apart:
-            assert apart[0].place(one) < apart[0].place(other)
+            assert apart[0].rank(one) < apart[0].rank(other)
         else:
             assert NAMES.index(one) < NAMES.index(other)  # as they were
 

@@ -43,7 +43,9 @@ def test_what_a_method_searches_is_within_what_its_knob_takes(method, searched):
     tried = [search.low, search.high, search.trial_value, *search.values, *search.initial_values]
     for value in tried:
         if value is not None:
-            assert searched.check(searched.item_type(value) if value == search.low else value) == value
+            assert (
+                searched.check(searched.item_type(value) if value == search.low else value) == value
+            )
 
 
 @pytest.mark.parametrize("method", methods.method_names())

@@ -26,7 +26,16 @@ PAGES = {
 
 
 FEWER = {
-    "train": ("--steps", "2", "--evaluations", "1", "--crop-size", "64", "--sample-prompts", "a ship"),
+    "train": (
+        "--steps",
+        "2",
+        "--evaluations",
+        "1",
+        "--crop-size",
+        "64",
+        "--sample-prompts",
+        "a ship",
+    ),
     "video": ("--steps", "3"),
 }
 

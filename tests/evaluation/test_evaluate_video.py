@@ -71,7 +71,7 @@ def test_a_film_whose_sound_goes_on_is_measured(films, tmp_path):
     import clips
 
     frames = [np.uint8(255 * frame) for frame in panning(8)]
-    film = clips.clip(tmp_path / "a.mkv", frames, sound="flac", heard=4)
+    film = clips.clip(tmp_path / "a.mkv", frames, audio="flac", heard=4)
     assert evaluate_video(film, [films["style"]], films["steady"]).frames == 8
 
 

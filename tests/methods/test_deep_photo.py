@@ -36,7 +36,10 @@ def asked(request_of):
         knobs = {k: v for k, v in settings.items() if k not in own}
         request = request_of(**given, **({"styles": styles} if styles else {}))
         return dataclasses.replace(
-            request, method=knobs_from_dict(method, knobs), regions=tuple(regions), background=background
+            request,
+            method=knobs_from_dict(method, knobs),
+            regions=tuple(regions),
+            background=background,
         )
 
     return make

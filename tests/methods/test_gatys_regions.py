@@ -29,7 +29,7 @@ def asked(request_of, content, style, other_style):
     def make(*regions, background="style", feather=0.0, **settings):
         request = request_of(styles=(style, other_style), **{**SHALLOW, **settings})
         regions = regions or (Region("right", side(content), 1),)
-        return dataclasses.replace(request, regions=regions, background=rest, feather=feather)
+        return dataclasses.replace(request, regions=regions, background=background, feather=feather)
 
     return make
 
@@ -142,7 +142,7 @@ def test_stopping_and_going_on_gives_what_one_run_gives(asked, style_loss):
 
 
 def test_the_precisions_are_compared_with_regions_too(asked):
-    assert asked().method.agreement(asked(), "cpu", "bf16") > 0.9
+    assert asked().method.precision_agreement(asked(), "cpu", "bf16") > 0.9
 
 
 def test_the_masks_follow_the_content_to_every_scale(asked):

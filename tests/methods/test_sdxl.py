@@ -211,7 +211,9 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(tiny, tmp_path, knobs):
 
 def test_shares_of_two_styles_lie_between_them(tiny):
     def of(weights):
-        return pixels(tiny, styles=(ONE, OTHER), style_weights=weights, prompt=HOUSE, ip_adapter_scale=1.5)
+        return pixels(
+            tiny, styles=(ONE, OTHER), style_weights=weights, prompt=HOUSE, ip_adapter_scale=1.5
+        )
 
     first, last, near = of((1, 0)), of((0, 1)), of((9, 1))
     alone = pixels(tiny, prompt=HOUSE, ip_adapter_scale=1.5)
@@ -223,7 +225,9 @@ def test_regions_take_their_own_style(tiny):
     mask = np.zeros((40, 56), np.float32)
     mask[:, :28] = 1
     left = Region("left", mask, 1)
-    made = impasto.request(CONTENT, [ONE, OTHER], **settings(tiny, structure=0.0, ip_adapter_scale=2.0))
+    made = impasto.request(
+        CONTENT, [ONE, OTHER], **settings(tiny, structure=0.0, ip_adapter_scale=2.0)
+    )
     split = dataclasses.replace(made, regions=(left,))
     from impasto.methods.sdxl import style_weight_maps
     from impasto.pipeline.plan import make_plan
@@ -234,7 +238,9 @@ def test_regions_take_their_own_style(tiny):
     assert torch.equal(counts[1, :, :28], torch.ones(40, 28))
     assert torch.equal(counts[0, :, 28:], torch.ones(40, 28))
     result = run_request(split, make_plan(split))
-    assert not np.array_equal(result.pixels, pixels(tiny, CONTENT, structure=0.0, ip_adapter_scale=2.0))
+    assert not np.array_equal(
+        result.pixels, pixels(tiny, CONTENT, structure=0.0, ip_adapter_scale=2.0)
+    )
     whole = dataclasses.replace(made, regions=(Region("all", np.ones((40, 56), np.float32), 0),))
     one = run_request(whole, make_plan(whole))
     np.testing.assert_allclose(

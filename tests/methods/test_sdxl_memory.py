@@ -64,7 +64,11 @@ def test_the_kept_model_is_not_counted_twice(tiny, monkeypatch):
 def test_threads_paint_one_after_the_other(tiny):
     from concurrent.futures import ThreadPoolExecutor
 
-    jobs = [{"prompt": "a house"}, {"prompt": "a dog", "styles": ()}, {"ip_adapter_scale": 0.2, "seed": 4}]
+    jobs = [
+        {"prompt": "a house"},
+        {"prompt": "a dog", "styles": ()},
+        {"ip_adapter_scale": 0.2, "seed": 4},
+    ]
     alone = [pixels(tiny, **job) for job in jobs]
     with ThreadPoolExecutor(3) as pool:
         together = list(pool.map(lambda job: pixels(tiny, **job), jobs * 2))

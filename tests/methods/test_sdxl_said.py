@@ -158,7 +158,9 @@ def test_without_style_prompt_and_lora_nothing_says_the_manner(tiny):
 
 def test_scale_1_warns_unless_blocks_are_chosen(tiny):
     def said(**more):
-        made = impasto.request("48x32", ONE, **settings(tiny, prompt=HOUSE, ip_adapter_scale=1.0, **more))
+        made = impasto.request(
+            "48x32", ONE, **settings(tiny, prompt=HOUSE, ip_adapter_scale=1.0, **more)
+        )
         return [w for w in made.method.warnings(made) if "IP-Adapter scale" in w]
 
     assert said()

@@ -36,7 +36,9 @@ def request(*masks, background="style", feather=0.0, content=None):
     pixels = np.zeros((height, width, 3), np.float32) if content is None else content
     picture = Picture(pixels)
     regions = tuple(Region(f"r{i}", m, 0) for i, m in enumerate(masks))
-    return Request(picture, (picture,), AdaIN(), regions=regions, background=rest, feather=feather)
+    return Request(
+        picture, (picture,), AdaIN(), regions=regions, background=background, feather=feather
+    )
 
 
 VIEWS = {

@@ -25,7 +25,7 @@ def recolored(**how):
 
 @pytest.mark.parametrize("mode", ["luminance", "yuv", "histogram", "covariance"])
 def test_half_of_it_lies_halfway(mode):
-    whole, half = recolored(mode=mode), recolored(mode=mode, share=0.5)
+    whole, half = recolored(mode=mode), recolored(mode=mode, strength=0.5)
     assert np.abs(whole - pixels(1)).mean() > 0.01
     assert np.allclose(half, (whole + pixels(1)) / 2, atol=1e-6)
 
@@ -76,10 +76,10 @@ def test_a_style_takes_the_contents_colors_and_keeps_its_name():
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        ({"keep": "color"}, "keep_color = 'color'"),
-        ({"keep": "yuv", "share": 1.5}, "0 to 1"),
-        ({"keep": "luminance", "when": "before"}, "--color-stage after"),
-        ({"keep": "yuv", "when": "later"}, "before or after"),
+        ({"mode": "color"}, "keep_color = 'color'"),
+        ({"mode": "yuv", "strength": 1.5}, "0 to 1"),
+        ({"mode": "luminance", "stage": "before"}, "--color-stage after"),
+        ({"mode": "yuv", "stage": "later"}, "before or after"),
     ],
 )
 def test_what_cannot_be_is_refused_with_what_can(how, said):

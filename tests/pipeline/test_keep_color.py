@@ -117,7 +117,7 @@ def test_outside_of_the_mask_no_bit_changes(paint, folder):
 @pytest.mark.parametrize("keep", KEEPS)
 def test_a_rest_that_is_kept_is_kept_to_the_bit(paint, folder, keep):
     regions = [(folder / "mask.png", folder / "style.png")]
-    more = {"regions": regions, "rest": "keep", "feather": 6}
+    more = {"regions": regions, "background": "keep", "feather": 6}
     plain, kept = paint(**more), paint(**more, keep_color=keep)
     content = read(folder / "content.png").pixels
     assert (kept.pixels[:, :20] == content[:, :20]).all()
@@ -134,7 +134,7 @@ def test_with_a_kept_rest_only_what_is_painted_counts_for_the_colors(paint, fold
 def test_a_mask_of_what_is_not_painted_leaves_the_painting(paint, folder):
     half = np.zeros((32, 40), np.float32)
     half[:, :20] = 1
-    more = {"regions": [(folder / "mask.png", folder / "style.png")], "rest": "keep"}
+    more = {"regions": [(folder / "mask.png", folder / "style.png")], "background": "keep"}
     kept = paint(**more, keep_color="histogram", color_mask=half)
     assert (kept.pixels == paint(**more).pixels).all()
 

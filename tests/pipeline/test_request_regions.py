@@ -111,9 +111,9 @@ def test_labels_without_style_labels_take_a_style_each(ask, folder):
         ({"regions": "automatic"}, "give auto, auto:N with N from 2 to 8"),
         ({"regions": "auto:1"}, "N from 2 to 8"),
         ({"regions": "auto:9"}, "N from 2 to 8"),
-        ({"rest": "keep"}, "give a region"),
+        ({"background": "keep"}, "give a region"),
         ({"feather": 4}, "feather softens the edges of regions: give a region"),
-        ({"regions": [("mask.png", 0)], "rest": "leave"}, "must be style or keep"),
+        ({"regions": [("mask.png", 0)], "background": "leave"}, "must be style or keep"),
         ({"regions": [("mask.png", 0)], "feather": -1}, "must be 0 to 10000 px"),
     ],
 )  # fmt: skip
@@ -148,7 +148,7 @@ def settings_of(folder, which):
     mask = folder / "mask.png"
     return {
         "masks": (("style",), {"regions": [(mask, folder / "other.png")]}),
-        "no other style": ((), {"regions": [(mask, folder / "other.png")], "rest": "keep"}),
+        "no other style": ((), {"regions": [(mask, folder / "other.png")], "background": "keep"}),
         "style masks": (("style",), {"regions": [(mask, 0, mask)], "feather": 7.0}),
         "labels": (("style",), {"labels": folder / "labels.png",
                                 "style_labels": folder / "style-labels.png"}),
@@ -188,7 +188,7 @@ def test_the_recipe_names_masks_with_their_checksums(paint, folder):
     assert recipe.regions[0] == {
         "name": "mask.png", "share": 0.5, "style": str(folder / "other.png"), "style_share": None
     }  # fmt: skip
-    assert recipe.options["rest"] == "style"
+    assert recipe.options["background"] == "style"
 
 
 def test_masks_beside_the_result_are_found_and_changed_ones_refused(paint, folder, tmp_path):

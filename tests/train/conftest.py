@@ -33,7 +33,9 @@ def loop_of(album_folders, narrow, tmp_path, little_oxford):
     """Prepares a training of a few steps."""
     photos, styles = album_folders
 
-    def make(name="fast", *, output="out.safetensors", init_from="", resume=False, sources=(), **more):
+    def make(
+        name="fast", *, output="out.safetensors", init_from="", resume=False, sources=(), **more
+    ):
         given = {"photos": [str(photos)], "styles": [str(styles)], **dict(sources)}
         knobs = {**SMALL, **more}
         if name in ("fast", "adain"):

@@ -54,7 +54,10 @@ def paint(pipe):
 def test_it_learns_and_diffusers_paints_the_same_with_its_file(lora_of, tiny, tmp_path, kind):
     def error(loop, network):
         with torch.no_grad():
-            found = [loop.task._denoising_loss(network, loop.task.style_latents.batch(k)) for k in range(4)]
+            found = [
+                loop.task._denoising_loss(network, loop.task.style_latents.batch(k))
+                for k in range(4)
+            ]
         return float(torch.stack(found).mean())
 
     loop = lora_of(
@@ -82,7 +85,9 @@ def test_it_learns_and_diffusers_paints_the_same_with_its_file(lora_of, tiny, tm
     }
 
 
-@pytest.mark.parametrize("more", [{}, {"train_text_encoders": True, "kind": "sdxl", "batch_size": 1}])
+@pytest.mark.parametrize(
+    "more", [{}, {"train_text_encoders": True, "kind": "sdxl", "batch_size": 1}]
+)
 def test_a_run_that_was_stopped_ends_with_the_same_bits(lora_of, more):
     def stop(progress):
         if progress.step == 2:
@@ -146,11 +151,11 @@ def test_latents_captions_and_sizes_are_those_of_the_files(lora_of, pictures):
     with torch.no_grad():
         found = base.vae.encode(given).latent_dist.mean[0] * base.vae.config.scaling_factor
     torch.testing.assert_close(kept[2].mean, found)
-    turn = lesson.data.batch(3)
-    again = lesson.data.batch(3)
+    turn = lesson.style_latents.batch(3)
+    again = lesson.style_latents.batch(3)
     assert torch.equal(turn.noise, again.noise)
     assert torch.equal(turn.latents, again.latents)
-    assert not torch.equal(turn.noise, lesson.data.batch(4).noise)
+    assert not torch.equal(turn.noise, lesson.style_latents.batch(4).noise)
 
 
 def test_captions_are_left_out_now_and_then(lora_of):
@@ -162,7 +167,7 @@ def test_captions_are_left_out_now_and_then(lora_of):
 
 def test_the_steps_of_the_noise_are_spread_evenly(lora_of):
     data = lora_of().task.style_latents
-    steps = torch.cat([data.batch(turn).steps for turn in range(60)])
+    steps = torch.cat([data.batch(turn).timesteps for turn in range(60)])
     counts = torch.histc(steps.float(), bins=10, min=0, max=1000) / len(steps)
     assert counts.min() >= 0.07
     assert counts.max() <= 0.13

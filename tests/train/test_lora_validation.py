@@ -24,7 +24,7 @@ def test_samples_show_the_base_above(lora_of):
 
 def test_clip_ends_it_and_the_best_state_is_kept(lora_of, clip, monkeypatch):
     loop = lora_of(early_stop=True, clip=clip, steps=20, evaluations=20)
-    assert [look.step for look in loop.task.samples.summary.looks] == [0]
+    assert [look.step for look in loop.task.validator.early_stopping.scores] == [0]
     states = {}
     styles = {1: 0.1, 2: 0.5, 3: 0.4, 4: 0.3, 5: 0.2}
 
@@ -32,8 +32,8 @@ def test_clip_ends_it_and_the_best_state_is_kept(lora_of, clip, monkeypatch):
         states[step] = self.network.tensors()
         return ValidationScore(step, styles[step], 1.0)
 
-    monkeypatch.setattr(LoraValidator, "_look", look)
-    loop.task.samples.summary.looks[0] = ValidationScore(0, 0.0, 1.0)
+    monkeypatch.setattr(LoraValidator, "_evaluate", look)
+    loop.task.validator.early_stopping.scores[0] = ValidationScore(0, 0.0, 1.0)
     taught = loop.run(lambda _: None)
     assert (taught.step, taught.finished) == (5, True)
     assert same(loop.model_tensors()[0], states[2])
@@ -52,16 +52,16 @@ def test_looks_survive_a_stop(lora_of, clip):
     lora_of(output="other.safetensors", **more).run(stop)
     resumed = lora_of(output="other.safetensors", resume=True, **more)
     resumed.run(lambda _: None)
-    assert resumed.task.memory()["evaluations"] == unbroken.task.memory()["evaluations"]
-    assert len(resumed.task.memory()["evaluations"]) == 5
-    assert same(unbroken.model_tensors()[0], resumed.product()[0])
+    assert resumed.task.state_dict()["looks"] == unbroken.task.state_dict()["looks"]
+    assert len(resumed.task.state_dict()["looks"]) == 5
+    assert same(unbroken.model_tensors()[0], resumed.model_tensors()[0])
 
 
 def test_without_clip_it_is_said(lora_of, monkeypatch):
     monkeypatch.delenv("IMPASTO_CLIP", raising=False)
     lesson = lora_of(early_stop=True).task
-    assert "no early stop without CLIP" in lesson.remarks[-1]
-    assert "2 of 5 pictures have no caption" in lesson.remarks[1]
+    assert "no early stop without CLIP" in lesson.notes[-1]
+    assert "2 of 5 pictures have no caption" in lesson.notes[1]
 
 
 def test_in_half_precision_the_first_preview_shows_the_lora_too(lora_of):
@@ -76,11 +76,13 @@ def test_in_half_precision_the_first_preview_shows_the_lora_too(lora_of):
 
 def test_if_no_state_is_faithful_the_last_is_taken_and_it_is_said(lora_of, clip, monkeypatch):
     loop = lora_of(early_stop=True, clip=clip, steps=20, evaluations=20)
-    monkeypatch.setattr(LoraValidator, "_look", lambda self, step: ValidationScore(step, 0.9, 0.1))
-    loop.task.samples.summary.looks[0] = ValidationScore(0, 0.0, 1.0)
+    monkeypatch.setattr(
+        LoraValidator, "_evaluate", lambda self, step: ValidationScore(step, 0.9, 0.1)
+    )
+    loop.task.validator.early_stopping.scores[0] = ValidationScore(0, 0.0, 1.0)
     taught = loop.run(lambda _: None)
     assert (taught.step, taught.finished) == (3, True)
-    said, beware = loop.task.closing()
+    said, beware = loop.task.summary()
     assert beware
     assert "Each of the 3 states" in said
     assert loop.model_tensors()[1]["faithful"] is False
@@ -88,8 +90,10 @@ def test_if_no_state_is_faithful_the_last_is_taken_and_it_is_said(lora_of, clip,
 
 @pytest.mark.parametrize(("steps", "evaluations"), [(19, 10), (25, 10), (3, 10)])
 def test_it_looks_no_more_often_than_it_is_told_and_at_the_end(lora_of, clip, steps, evaluations):
-    samples = lora_of(early_stop=True, clip=clip, steps=steps, evaluations=evaluations).task.samples
-    at = [step for step in range(1, steps + 1) if samples.looks(step)]
+    samples = lora_of(
+        early_stop=True, clip=clip, steps=steps, evaluations=evaluations
+    ).task.validator
+    at = [step for step in range(1, steps + 1) if samples.should_evaluate(step)]
     assert min(steps, evaluations) / 2 < len(at) <= evaluations
     assert at[-1] == steps
 
@@ -103,7 +107,7 @@ def test_training_pictures_are_looked_at_one_by_one(lora_of, clip, monkeypatch):
         counts.append(len(given))
         return real(self, given)
 
-    monkeypatch.setattr(Clip, "images", pictures)
+    monkeypatch.setattr(Clip, "embed_images", pictures)
     lora_of(early_stop=True, clip=clip, sample_prompts="a boat | a tree | a cat")
     assert counts == [1] * 5 + [3]  # and the base's samples
 

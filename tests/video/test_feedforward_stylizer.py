@@ -29,7 +29,7 @@ make_brush = functools.partial(brushes.make_frame_stylizer, source=pytest.fail)
 class Flickers:
     """A painter whose strokes are others in every frame: grain on a picture in other colors."""
 
-    align, halo, files = 4, 8, {"flickers": "0"}
+    align, halo, digests = 4, 8, {"flickers": "0"}
 
     def __init__(self, grain=0.1):
         self.random = torch.Generator().manual_seed(0)
@@ -53,7 +53,7 @@ def brush(models, monkeypatch):
     from impasto.methods.adain import AdaIN
 
     def make(stability, flow="dis", grain=0.1):
-        monkeypatch.setattr(AdaIN, "painter", lambda *_: Flickers(grain))
+        monkeypatch.setattr(AdaIN, "build_model", lambda *_: Flickers(grain))
         request = make_request(
             texture(96, 128), texture(64, 64), method="adain", weights=models["adain"]
         )
@@ -119,7 +119,7 @@ def test_a_new_shot_forgets(brush):
     painter = brush(1, grain=0.0)
     for frame in one:
         painter(frame)
-    painter.begin()
+    painter.start_shot()
     assert np.allclose(painter(other), 0.15 + 0.7 * other, atol=1e-5)
 
 
@@ -128,7 +128,7 @@ def test_a_cut_that_nobody_saw_begins_anew(brush):
     for frame in (*panning(3), other := np.float32(texture(96, 128, seed=9) ** 3)):
         painter(frame)
     alone(other)
-    known, wanted = (b.state()["statistics.0"] for b in (painter, alone))
+    known, wanted = (b.state_dict()["statistics.0"] for b in (painter, alone))
     assert torch.allclose(known, wanted)
 
 
@@ -144,7 +144,7 @@ def test_goes_on_to_the_same_frames(models, method, flow):
 
     whole = make()
     assert isinstance(whole, FeedForwardStylizer)
-    assert whole.files
+    assert whole.digests
     wanted = [whole(f) for f in film]
     first = make()
     for frame in film[:2]:
@@ -175,7 +175,7 @@ def test_frames_take_the_size_of_the_plan(brush):
 
 def test_statistics_are_averaged():
     class Knows:
-        align, halo, files = 4, 8, {}
+        align, halo, digests = 4, 8, {}
 
         def statistics(self, frame):
             return [(frame.mean((2, 3)), 2.0), frame.amax()]
@@ -254,4 +254,6 @@ def test_a_network_that_is_stable_by_itself_needs_no_flow(models, tmp_path, stab
 
 def test_a_method_that_optimizes_has_its_own_brush(quick):
     request = make_request(texture(64, 80), picture(48, 40), method="gatys")
-    assert isinstance(make_brush(request, plan(64, 80), stability=1, flow="auto"), OptimizationStylizer)
+    assert isinstance(
+        make_brush(request, plan(64, 80), stability=1, flow="auto"), OptimizationStylizer
+    )

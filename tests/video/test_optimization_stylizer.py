@@ -26,7 +26,9 @@ def brush(narrow):
             steps=steps, init="noise", min_size=0,
             style_layers=["conv1_1", "conv2_1"], content_layers=["conv2_1"],
         )  # fmt: skip
-        return OptimizationStylizer(request, PLAN, stability=stability, flow=DIS() if flow else None)
+        return OptimizationStylizer(
+            request, PLAN, stability=stability, flow=DIS() if flow else None
+        )
 
     return make
 
@@ -51,7 +53,7 @@ def test_a_frame_starts_from_the_painting_before_it_brought_to_its_place(brush, 
     painted = [painter(film(2)[0])]
     real = type(painter._request.method).stylize
     monkeypatch.setattr(
-        type(painter._request.method), "paint",
+        type(painter._request.method), "stylize",
         lambda self, request, *rest: seen.append((self, request)) or real(self, request, *rest),
     )  # fmt: skip
     painter(film(2)[1])
@@ -76,7 +78,7 @@ def test_what_was_hidden_is_taken_from_older_frames(brush):
     last = painter._temporal_constraint(frames[-1])
     # At column 68 was the square in frame 3 and ground in frames 0 and 1.
     here = np.s_[40:56, 66:72]
-    assert last.weights[here].mean() > 0.9
+    assert last.confidence[here].mean() > 0.9
     assert last.target[here].mean() < 0.15
     assert last.target[80:, 20:100].mean() == pytest.approx(0.3, abs=0.02)
 
@@ -87,26 +89,26 @@ def test_goes_on_to_the_same_frames(brush):
     wanted = [whole(f) for f in frames]
     for frame in frames[:2]:
         first(frame)
-    second.restore({name: value.numpy() for name, value in first.state().items()})
+    second.load_state_dict({name: value.numpy() for name, value in first.state_dict().items()})
     assert np.array_equal([second(f) for f in frames[2:]], wanted[2:])
-    assert whole.files
+    assert whole.digests
 
 
 def test_without_flow_a_frame_starts_from_the_one_before_as_it_is(brush):
     painter = brush(1, flow=False, steps=1)
     before = painter(film(1)[0])
     memory = painter._temporal_constraint(film(2)[1])
-    assert np.array_equal(memory.start, before)
-    assert not memory.weights.any()
+    assert np.array_equal(memory.initial_image, before)
+    assert not memory.confidence.any()
 
 
 def test_a_new_shot_starts_anew(brush):
     painter, alone = brush(1, steps=4), brush(0, steps=4)
     frames = film(3)
     painter(frames[0])
-    painter.begin()
+    painter.start_shot()
     assert np.array_equal(painter(frames[2]), alone(frames[2]))
-    assert alone.state() == {}
+    assert alone.state_dict() == {}
 
 
 def test_memory_of_frames_does_not_grow(brush):

@@ -115,7 +115,9 @@ def test_a_killed_run_goes_on_to_the_same_film(job, tmp_path, after, loop):
     assert not (tmp_path / "out.mp4").exists()
     brush = Counting()
     said = []
-    film = job(source, tmp_path / "out.mp4", brush, loop=loop).run(resume=True, on_message=said.append)
+    film = job(source, tmp_path / "out.mp4", brush, loop=loop).run(
+        resume=True, on_message=said.append
+    )
     assert (tmp_path / "out.mp4").read_bytes()[:2000] == whole.path.read_bytes()[:2000]
     assert clips.packets(film.path, "video") == clips.packets(whole.path, "video")
     painted = len(brush.seen)

@@ -286,7 +286,8 @@ def test_an_adapter_of_sd15_on_sdxl_is_told_the_pair_that_fits(tmp_path, tiny):
 
     base = replace(base_of(tiny), cross_attention_dim=2048)
     adapter = replace(
-        compatibility.inspect_adapter(tiny["adapter-sd15"], base_of(tiny, "sd15")), cross_attention_dim=768
+        compatibility.inspect_adapter(tiny["adapter-sd15"], base_of(tiny, "sd15")),
+        cross_attention_dim=768,
     )
     with pytest.raises(WeightsError) as caught:
         compatibility.check_adapter(base, adapter, compatibility.image_encoder_source(adapter))

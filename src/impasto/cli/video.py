@@ -41,7 +41,15 @@ from impasto.video.stylize_video import DEFAULT_METHOD, make_evaluator, plan_vid
 from impasto.weights.registry import REGISTRY
 
 F = TypeVar("F", bound=Callable[..., Any])
-REQUEST_OPTION_NAMES = ("seed", "style_weights", "size", "shrink_to_fit", "weights", "device", "precision")
+REQUEST_OPTION_NAMES = (
+    "seed",
+    "style_weights",
+    "size",
+    "shrink_to_fit",
+    "weights",
+    "device",
+    "precision",
+)
 DEFAULT_PROMPT_SIZE = "512x512"
 """The size of a film of which there is only a style picture."""
 COLOR_OPTION_NAMES = ("keep_color", "color_strength", "color_stage", "color_mask")

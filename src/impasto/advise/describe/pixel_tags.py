@@ -43,7 +43,11 @@ class TagRule:
 
 
 _FEW_FLAT_AREAS = (0.0, 0.1)  # of flat: there are marks nearly everywhere
-_ONE_DIRECTION = {"alignment": (0.5, 1.0), "coherence": (0.25, 1.0), "flat_fraction": _FEW_FLAT_AREAS}
+_ONE_DIRECTION = {
+    "alignment": (0.5, 1.0),
+    "coherence": (0.25, 1.0),
+    "flat_fraction": _FEW_FLAT_AREAS,
+}
 _AXIS_ALIGNED = {
     **_ONE_DIRECTION,
     "axis_alignment": (0.1, 1.0),
@@ -76,7 +80,9 @@ STROKE_RULES = (
     TagRule("strokes", "large flat areas", {"flat_fraction": (0.28, 1)}),
     TagRule("detail", "fine detail", {"detail_period": (0, 0.02), "relief": (0.03, UNBOUNDED)}),
     TagRule("detail", "broad forms", {"detail_period": (0.03, 1)}),
-    TagRule("surface", "rough texture", {"relief": (0.07, UNBOUNDED), "flat_fraction": _FEW_FLAT_AREAS}),
+    TagRule(
+        "surface", "rough texture", {"relief": (0.07, UNBOUNDED), "flat_fraction": _FEW_FLAT_AREAS}
+    ),
     TagRule("surface", "smooth surface", {"relief": (0, 0.03)}),
     TagRule("edges", "crisp edges", {"edge_width": (0.1, 1.85)}),
     TagRule("edges", "soft edges", {"edge_width": (2.55, UNBOUNDED)}),

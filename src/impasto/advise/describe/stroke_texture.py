@@ -92,7 +92,14 @@ def _measure_directions(light: FloatArray) -> dict[str, float]:
         energy + _FAINT_GRADIENT**2
     )  # every place counts, not only the boldest edges
     if weight.mean() < 1e-3:
-        names = "coherence", "alignment", "direction", "direction_entropy", "axis_alignment", "evenness"
+        names = (
+            "coherence",
+            "alignment",
+            "direction",
+            "direction_entropy",
+            "axis_alignment",
+            "evenness",
+        )
         return dict.fromkeys(names, 0.0)
     even = gaussian_blur(np.hypot(right, down), _NEIGHBORHOOD_SIGMA_PX) ** 2 / (energy + 1e-12)
     told = weight * coherence

@@ -44,7 +44,9 @@ class LoraValidator:
 
     def __init__(self, base: FrozenDiffusionModel, network: LoraNetwork, config: Any) -> None:
         self.base, self.network, self.config = base, network, config
-        self.plain_prompts = [text.strip() for text in config.sample_prompts.split("|") if text.strip()]
+        self.plain_prompts = [
+            text.strip() for text in config.sample_prompts.split("|") if text.strip()
+        ]
         self.prompts = [prepend_trigger(config.trigger, text) for text in self.plain_prompts]
         self.early_stopping, self._best_tensors = EarlyStopping(), dict[str, Tensor]()
         self._base_images: Tensor | None = None
@@ -110,7 +112,11 @@ class LoraValidator:
         prompts = self.prompts or [self.config.trigger]
         latents = [
             self.base.sample(
-                text, (side, side), number, self.config.sample_steps, self.config.train_text_encoders
+                text,
+                (side, side),
+                number,
+                self.config.sample_steps,
+                self.config.train_text_encoders,
             )
             for number, text in enumerate(prompts)
         ]
