@@ -80,8 +80,12 @@ def row(title: str, kind: str, frames: int = 1, **worn: bool) -> str:
     side = shapes.SIDE[kind]
     peaks = [sizes.peak_bytes(ExecutionSettings(side, side, "cuda", "fp16"), step, True, frames)
              for step in MEMORY_MODES.values()]  # fmt: skip
-    peaks += [sizes.peak_bytes(ExecutionSettings(side, side, "cpu", precision), MEMORY_MODES["resident"], True, frames)
-              for precision in ("fp32", "bf16")]  # fmt: skip
+    peaks += [
+        sizes.peak_bytes(
+            ExecutionSettings(side, side, "cpu", precision), MEMORY_MODES["resident"], True, frames
+        )
+        for precision in ("fp32", "bf16")
+    ]
     return f"| {title} | " + " | ".join(f"{peak / 1e9:.1f}" for peak in peaks) + " |"
 
 

@@ -141,8 +141,12 @@ def measured(clip: str, way: str, style: str, args: argparse.Namespace) -> dict:
 
 def speed(clip: str, style: str, counts: tuple[int, int]) -> dict:
     """Frames a second of the stable network, and its memory for a short and a long film."""
-    some = [frame.pixels for frame, _ in zip(open_source(clip, VideoOptions(), None).frames(), range(48),
-                                              strict=False)]  # fmt: skip
+    some = [
+        frame.pixels
+        for frame, _ in zip(
+            open_source(clip, VideoOptions(), None).frames(), range(48), strict=False
+        )
+    ]
     some = [np.asarray(resize(each, *SPEED_SIZE)) for each in some]
     runs = []
     for count in counts:

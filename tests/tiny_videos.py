@@ -18,10 +18,17 @@ QUICK = {"steps": 1, "guidance": 1.0, "window": 4}
 
 def settings(tiny, kind="sd15", **more):
     usual = {
-        "method": "animatediff", "prompt": HOUSE, "model": tiny[kind],
-        "motion_adapter": tiny[f"motion-{kind}"], "ip_adapter": tiny[f"adapter-{kind}"], "device": "cpu",
-        "precision": "fp32", "steps": 3, "window": 6, "overlap": 2,
-    }  # fmt: skip
+        "method": "animatediff",
+        "prompt": HOUSE,
+        "model": tiny[kind],
+        "motion_adapter": tiny[f"motion-{kind}"],
+        "ip_adapter": tiny[f"adapter-{kind}"],
+        "device": "cpu",
+        "precision": "fp32",
+        "steps": 3,
+        "window": 6,
+        "overlap": 2,
+    }
     return {**usual, **more}
 
 

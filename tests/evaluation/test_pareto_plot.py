@@ -68,9 +68,14 @@ def test_one_painting_or_none_that_is_measured_makes_no_drawing():
 
 def test_a_long_label_is_shortened():
     rows = tuple(
-        ComparisonRow(f"gatys structure=0.{i} style_layers=conv1_1,conv2_1,conv3_1", "gatys", "", "painted",
-            values={"gram": i / 10, "ssim": 0.5})
+        ComparisonRow(
+            f"gatys structure=0.{i} style_layers=conv1_1,conv2_1,conv3_1",
+            "gatys",
+            "",
+            "painted",
+            values={"gram": i / 10, "ssim": 0.5},
+        )
         for i in (1, 2)
-    )  # fmt: skip
+    )
     labels = [p["label"] for p in pareto_plot_data(Comparison("", "", (), 1, rows=rows))["points"]]
     assert labels == ["gatys structure=0.1 …", "gatys structure=0.2 …"]

@@ -95,8 +95,8 @@ def test_a_pixel_is_moved_as_far_however_small_its_region(encoder):
     a = picture(seed=1)
     both = left(32, 64, 32)
     slopes = []
-    for parts in ([StyleRegion([StyleSource(1.0, a)], both), StyleRegion([StyleSource(1.0, a)], 1 - both)],
-                  [StyleRegion([StyleSource(1.0, a)])]):  # fmt: skip
+    halves = [StyleRegion([StyleSource(1.0, a)], mask) for mask in (both, 1 - both)]
+    for parts in (halves, [StyleRegion([StyleSource(1.0, a)])]):
         value = loss_of(encoder, parts)(x)["style"]
         slopes.append(torch.autograd.grad(value, x)[0][..., 8:24])
     # The middle, where no edge is in sight of the first layers, is pulled nearly alike.

@@ -67,10 +67,18 @@ def taught(tmp_path):
 
 
 LORA = {
-    "steps": 4, "batch_size": 2, "rank": 2, "alpha": 2.0, "precision": "fp32", "early_stop": False,
-    "sample_prompts": "a boat", "sample_steps": 2, "learning_rate": 1e-2, "gradient_checkpointing": False,
+    "steps": 4,
+    "batch_size": 2,
+    "rank": 2,
+    "alpha": 2.0,
+    "precision": "fp32",
+    "early_stop": False,
+    "sample_prompts": "a boat",
+    "sample_steps": 2,
+    "learning_rate": 1e-2,
+    "gradient_checkpointing": False,
     "blocks": ("mid",),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -114,9 +122,16 @@ def lora_of(pictures, tiny, tmp_path, monkeypatch, _read_once):
              photos=None, captions=None, **more):  # fmt: skip
         knobs = {**LORA, "model": tiny[kind], **more}
         return prepare(
-            "lora", knobs, photos=[str(photos or pictures)], styles=list(styles), init_from=init_from,
-            captions=captions, output=tmp_path / output, device="cpu", resume=resume,
-        )  # fmt: skip
+            "lora",
+            knobs,
+            photos=[str(photos or pictures)],
+            styles=list(styles),
+            init_from=init_from,
+            captions=captions,
+            output=tmp_path / output,
+            device="cpu",
+            resume=resume,
+        )
 
     return make
 

@@ -86,11 +86,42 @@ def run(*words):
 
 def test_a_lora_is_taught_and_looked_at_by_two_processes(album_folders, tiny, tmp_path):
     out = tmp_path / "out.safetensors"
-    words = ["-m", "impasto", "train", "lora", "--pictures", album_folders[1], "-o", out,
-             "--model", tiny["sdxl"], "--steps", 3, "--rank", 2, "--device", "cpu",
-             "--precision", "fp32", "--train-text-encoders", "--trigger", "zq", "--num-prior-images", 2,
-             "--prior-prompt", "a thing", "--clip", write_clip(tmp_path / "clip"), "--evaluations", 3,
-             "--sample-prompts", "a boat", "--sample-steps", 2, "--json"]  # fmt: skip
+    words = [
+        "-m",
+        "impasto",
+        "train",
+        "lora",
+        "--pictures",
+        album_folders[1],
+        "-o",
+        out,
+        "--model",
+        tiny["sdxl"],
+        "--steps",
+        3,
+        "--rank",
+        2,
+        "--device",
+        "cpu",
+        "--precision",
+        "fp32",
+        "--train-text-encoders",
+        "--trigger",
+        "zq",
+        "--num-prior-images",
+        2,
+        "--prior-prompt",
+        "a thing",
+        "--clip",
+        write_clip(tmp_path / "clip"),
+        "--evaluations",
+        3,
+        "--sample-prompts",
+        "a boat",
+        "--sample-steps",
+        2,
+        "--json",
+    ]
     launch = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0",
               "--standalone"]  # fmt: skip
     done = run(*launch, *words)

@@ -75,10 +75,17 @@ def test_a_single_window_is_diffusers_own_pipeline(tiny, kind, scheduler, styles
             "cross_attention_kwargs": made._attention_kwargs,
         }
     found = pipe(
-        HOUSE, num_frames=FRAMES, height=made._config.sampling.height, width=made._config.sampling.width,
-        num_inference_steps=3, guidance_scale=7.5, latents=start.permute(1, 0, 2, 3)[None],
-        output_type="latent", return_dict=False, **given,
-    )[0]  # fmt: skip
+        HOUSE,
+        num_frames=FRAMES,
+        height=made._config.sampling.height,
+        width=made._config.sampling.width,
+        num_inference_steps=3,
+        guidance_scale=7.5,
+        latents=start.permute(1, 0, 2, 3)[None],
+        output_type="latent",
+        return_dict=False,
+        **given,
+    )[0]
     torch.testing.assert_close(ours, found[0].permute(1, 0, 2, 3), atol=1e-4, rtol=1e-4)
 
 
@@ -95,12 +102,20 @@ def test_controls_are_those_of_diffusers_own_pipeline(tiny, span):
     pipe = theirs(tiny, "sd15", name, adapter=False, controlnet=net)
     shown = [made.control_images(made.resize_frame(f))[0].float() / 255 for f in frames]
     found = pipe(
-        HOUSE, num_frames=FRAMES, height=made._config.sampling.height, width=made._config.sampling.width,
-        num_inference_steps=3, guidance_scale=7.5, latents=noise.permute(1, 0, 2, 3)[None],
+        HOUSE,
+        num_frames=FRAMES,
+        height=made._config.sampling.height,
+        width=made._config.sampling.width,
+        num_inference_steps=3,
+        guidance_scale=7.5,
+        latents=noise.permute(1, 0, 2, 3)[None],
         conditioning_frames=[f.permute(1, 2, 0).numpy() for f in shown],
-        controlnet_conditioning_scale=0.6, control_guidance_start=span[0],
-        control_guidance_end=span[1], output_type="latent", return_dict=False,
-    )[0]  # fmt: skip
+        controlnet_conditioning_scale=0.6,
+        control_guidance_start=span[0],
+        control_guidance_end=span[1],
+        output_type="latent",
+        return_dict=False,
+    )[0]
     torch.testing.assert_close(ours, found[0].permute(1, 0, 2, 3), atol=1e-4, rtol=1e-4)
 
 
@@ -209,10 +224,11 @@ def test_a_motion_adapter_of_another_model_is_refused(tiny, tmp_path):
 
     of_15 = adapter(block_out_channels=[320, 640, 1280, 1280], motion_layers_per_block=2)
     refused(
-        r"320, 640, 1280, 1280 channels; the model .* has 8, 16, 16\. --motion-adapter \S+sdxl-beta fits "
-        r"SDXL\. --model stable-diffusion-v1-5/\S+ fits the adapter",
-        kind="sdxl", motion_adapter=of_15,
-    )  # fmt: skip
+        r"320, 640, 1280, 1280 channels; the model .* has 8, 16, 16\. --motion-adapter "
+        r"\S+sdxl-beta fits SDXL\. --model stable-diffusion-v1-5/\S+ fits the adapter",
+        kind="sdxl",
+        motion_adapter=of_15,
+    )
     refused("has blocks of", motion_adapter=adapter(motion_layers_per_block=1))
     refused("wants 9 channels", motion_adapter=adapter(conv_in_channels=9))
     refused("no motion", motion_adapter=tiny["control-sd15"])

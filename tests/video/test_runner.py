@@ -51,8 +51,15 @@ def job(models, monkeypatch):
     def make(content, output, stylizer=None, **take):
         brush = stylizer or Counting()
         monkeypatch.setattr(room, "make_frame_stylizer", lambda *_, **__: brush)
-        made = VideoJob(str(content), tiny_models.STYLES[0], str(output), VideoOptions(lossless=True, **take),
-                   method="fast", weights=models["fast"], precision="fp32")  # fmt: skip
+        made = VideoJob(
+            str(content),
+            tiny_models.STYLES[0],
+            str(output),
+            VideoOptions(lossless=True, **take),
+            method="fast",
+            weights=models["fast"],
+            precision="fp32",
+        )
         assert made.stylizer is brush
         return made
 

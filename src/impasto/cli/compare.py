@@ -107,7 +107,10 @@ def compare(ctx: click.Context) -> int:
                 with ProgressBar(voice, "Comparing") as meter:
 
                     def watch(stage: ComparisonProgress) -> None:
-                        at = f"{stage.number} of {stage.count}, {format_duration(stage.remaining_seconds)} left"
+                        at = (
+                            f"{stage.number} of {stage.count}, "
+                            f"{format_duration(stage.remaining_seconds)} left"
+                        )
                         meter.update(
                             stage.fraction, f"{stage.label}, {at}" if stage.count else "measuring"
                         )

@@ -98,28 +98,64 @@ def request_flags(command: F) -> F:
     """What is to be painted."""
     return _apply_options(
         command,
-        click.option("--method", default=DEFAULT_METHOD, metavar="NAME",
-                     shell_complete=_complete_from((*method_names(), AUTO_METHOD)),
-                     help=f"How it is painted; impasto methods lists them, {AUTO_METHOD} takes what "
-                     f"impasto recommend would [default {DEFAULT_METHOD}]."),
-        click.option("--size", type=int, metavar="PX",
-                     help="Long side of the painting; unset: as the content."),
-        click.option("--shrink-to-fit", is_flag=True,
-                     help="Shrink what does not fit into memory instead of refusing it."),
-        click.option("--seed", type=int, default=0, metavar="INT",
-                     callback=_check_range(0, 2**32 - 1), help="Of everything random [default 0]."),
-        click.option("--style-weights", metavar="NUMBER,…", callback=_parse_numbers,
-                     help="The share of each style, as 2,1; unset: equal shares."),
-        click.option("--weights", "--encoder", "weights", default="", metavar="NAME|FILE",
-                     shell_complete=_complete_from(store.weight_names()),
-                     help="Of the network; unset: the method's. impasto weights lists them."),
-        click.option("--device", default="auto", metavar="NAME",
-                     shell_complete=_complete_from(DEVICES),
-                     help="auto, cpu, cuda, cuda:1 or mps [default auto]."),
-        click.option("--precision", type=click.Choice(("auto", "fp32", "bf16", "fp16")),
-                     default="auto", metavar="auto|fp32|bf16|fp16",
-                     help="Of the arithmetic; fp16 for diffusion models [default auto]."),
-    )  # fmt: skip
+        click.option(
+            "--method",
+            default=DEFAULT_METHOD,
+            metavar="NAME",
+            shell_complete=_complete_from((*method_names(), AUTO_METHOD)),
+            help=f"How it is painted; impasto methods lists them, {AUTO_METHOD} "
+            f"takes what "
+            f"impasto recommend would [default {DEFAULT_METHOD}].",
+        ),
+        click.option(
+            "--size",
+            type=int,
+            metavar="PX",
+            help="Long side of the painting; unset: as the content.",
+        ),
+        click.option(
+            "--shrink-to-fit",
+            is_flag=True,
+            help="Shrink what does not fit into memory instead of refusing it.",
+        ),
+        click.option(
+            "--seed",
+            type=int,
+            default=0,
+            metavar="INT",
+            callback=_check_range(0, 2**32 - 1),
+            help="Of everything random [default 0].",
+        ),
+        click.option(
+            "--style-weights",
+            metavar="NUMBER,…",
+            callback=_parse_numbers,
+            help="The share of each style, as 2,1; unset: equal shares.",
+        ),
+        click.option(
+            "--weights",
+            "--encoder",
+            "weights",
+            default="",
+            metavar="NAME|FILE",
+            shell_complete=_complete_from(store.weight_names()),
+            help="Of the network; unset: the method's. impasto weights lists them.",
+        ),
+        click.option(
+            "--device",
+            default="auto",
+            metavar="NAME",
+            shell_complete=_complete_from(DEVICES),
+            help="auto, cpu, cuda, cuda:1 or mps [default auto].",
+        ),
+        click.option(
+            "--precision",
+            type=click.Choice(("auto", "fp32", "bf16", "fp16")),
+            default="auto",
+            metavar="auto|fp32|bf16|fp16",
+            help="Of the arithmetic; fp16 for diffusion models [default auto].",
+        ),
+    )
 
 
 def prompt_flags(command: F) -> F:
@@ -205,22 +241,52 @@ def _parse_numbers(
 
 
 _OUTPUT_OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.option("--bits", type=click.Choice(("8", "16")), metavar="8|16",
-                 callback=lambda _ctx, _param, value: int(value) if value else None,
-                 help="Bits per channel; unset: as many as the content has and the file holds."),
-    click.option("--encoding-quality", type=int, default=92, metavar="INT", callback=_check_range(1, 100),
-                 help="Of JPEG, WebP and AVIF [1 to 100; default 92]."),
-    click.option("--contact-sheet", type=click.Path(), default="", metavar="FILE",
-                 help="Also a sheet: content, styles and painting side by side."),
-    click.option("--lut", type=click.Path(), default="", metavar="FILE",
-                 help="Also the change of colors as a table for other programs: a .cube file."),
-    click.option("--preview", type=click.Path(), default="", metavar="DIR",
-                 help="Also numbered pictures of the painting as it develops, of 1024 px at "
-                 "most. Earlier ones in DIR are replaced."),
-    click.option("--preview-every", type=float, default=5.0, metavar="PERCENT",
-                 callback=_check_range(0.1, 100),
-                 help="How much of the work lies between two of them [default 5]."),
+    click.option(
+        "--bits",
+        type=click.Choice(("8", "16")),
+        metavar="8|16",
+        callback=lambda _ctx, _param, value: int(value) if value else None,
+        help="Bits per channel; unset: as many as the content has and the file holds.",
+    ),
+    click.option(
+        "--encoding-quality",
+        type=int,
+        default=92,
+        metavar="INT",
+        callback=_check_range(1, 100),
+        help="Of JPEG, WebP and AVIF [1 to 100; default 92].",
+    ),
+    click.option(
+        "--contact-sheet",
+        type=click.Path(),
+        default="",
+        metavar="FILE",
+        help="Also a sheet: content, styles and painting side by side.",
+    ),
+    click.option(
+        "--lut",
+        type=click.Path(),
+        default="",
+        metavar="FILE",
+        help="Also the change of colors as a table for other programs: a .cube file.",
+    ),
+    click.option(
+        "--preview",
+        type=click.Path(),
+        default="",
+        metavar="DIR",
+        help="Also numbered pictures of the painting as it develops, of 1024 px at "
+        "most. Earlier ones in DIR are replaced.",
+    ),
+    click.option(
+        "--preview-every",
+        type=float,
+        default=5.0,
+        metavar="PERCENT",
+        callback=_check_range(0.1, 100),
+        help="How much of the work lies between two of them [default 5].",
+    ),
     click.option("--animate", is_flag=True, help="Also DIR/animation.webp of these pictures."),
     click.option("--overwrite-input", is_flag=True, help="Let OUT be one of the inputs."),
     click.option("--resume", is_flag=True, help="Go on with an unfinished run of OUT."),
-)  # fmt: skip
+)

@@ -49,20 +49,49 @@ def _parse_region(value: str) -> tuple[str, str]:
 
 
 _REGION_OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.option("--region", "regions", multiple=True, metavar="MASK=STYLE|auto[:N]",
-                 callback=_parse_regions,
-                 help="A part of CONTENT (white in MASK, a gray picture) in a style of its own; "
-                 "again for each part. auto finds N parts in CONTENT and STYLE that are alike "
-                 "[2 to 8; default 3]."),
-    click.option("--labels", type=click.Path(), metavar="FILE",
-                 help="Instead: a label picture of CONTENT, in which each color is a part."),
-    click.option("--style-labels", multiple=True, type=click.Path(), metavar="FILE",
-                 help="A label picture of STYLE: parts of the same color go together."),
-    click.option("--background", type=click.Choice(BACKGROUND_MODES), default=BACKGROUND_MODES[0], metavar="|".join(BACKGROUND_MODES),
-                 help="What no part covers: in the manner of STYLE, or kept as it is, to the bit "
-                 f"[default {BACKGROUND_MODES[0]}]."),
-    click.option("--feather", type=float, default=0.0, metavar="PX",
-                 help="Width of a soft edge for the parts, in pixels of CONTENT [default 0]."),
-    click.option("--regions-out", type=click.Path(), default="", metavar="DIR",
-                 help="Also the parts as pictures, to be edited and given back."),
-)  # fmt: skip
+    click.option(
+        "--region",
+        "regions",
+        multiple=True,
+        metavar="MASK=STYLE|auto[:N]",
+        callback=_parse_regions,
+        help="A part of CONTENT (white in MASK, a gray picture) in a style of its own; "
+        "again for each part. auto finds N parts in CONTENT and STYLE that are alike "
+        "[2 to 8; default 3].",
+    ),
+    click.option(
+        "--labels",
+        type=click.Path(),
+        metavar="FILE",
+        help="Instead: a label picture of CONTENT, in which each color is a part.",
+    ),
+    click.option(
+        "--style-labels",
+        multiple=True,
+        type=click.Path(),
+        metavar="FILE",
+        help="A label picture of STYLE: parts of the same color go together.",
+    ),
+    click.option(
+        "--background",
+        type=click.Choice(BACKGROUND_MODES),
+        default=BACKGROUND_MODES[0],
+        metavar="|".join(BACKGROUND_MODES),
+        help="What no part covers: in the manner of STYLE, or kept as it is, to the bit "
+        f"[default {BACKGROUND_MODES[0]}].",
+    ),
+    click.option(
+        "--feather",
+        type=float,
+        default=0.0,
+        metavar="PX",
+        help="Width of a soft edge for the parts, in pixels of CONTENT [default 0].",
+    ),
+    click.option(
+        "--regions-out",
+        type=click.Path(),
+        default="",
+        metavar="DIR",
+        help="Also the parts as pictures, to be edited and given back.",
+    ),
+)

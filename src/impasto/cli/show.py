@@ -147,7 +147,10 @@ def _region_args(recipe: Recipe, styles: Sequence[str]) -> list[str]:
 def _recipe_rows(recipe: Recipe) -> list[tuple[str, str]]:
     setting = recipe.setting
     what = "frames" if recipe.film else "steps"
-    steps = f"{recipe.steps} {what} in {format_duration(recipe.seconds)}, {format_bytes(recipe.peak_bytes)}"
+    steps = (
+        f"{recipe.steps} {what} in {format_duration(recipe.seconds)}, "
+        f"{format_bytes(recipe.peak_bytes)}"
+    )
     losses = ", ".join(f"{name} {value:.4g}" for name, value in recipe.losses.items())
     return [
         ("method", recipe.method),

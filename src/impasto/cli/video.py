@@ -60,12 +60,27 @@ class VideoCommand(MethodCommand):
 
     default_method: ClassVar[str] = DEFAULT_METHOD
     sections: ClassVar[Mapping[str, Sequence[str]]] = {
-        "Output": ("output", "encoding_quality", "lossless", "audio", "side_by_side", "preview_times"),
+        "Output": (
+            "output",
+            "encoding_quality",
+            "lossless",
+            "audio",
+            "side_by_side",
+            "preview_times",
+        ),
         "Film": (
-            "start", "end", "fps", "seconds", "stability", "flow", "detect_shots", "loop", "fade_in",
+            "start",
+            "end",
+            "fps",
+            "seconds",
+            "stability",
+            "flow",
+            "detect_shots",
+            "loop",
+            "fade_in",
         ),
         **{name: FLAG_SECTIONS[name] for name in ("Picture", "Color", "Run")},
-    }  # fmt: skip
+    }
 
 
 def _parse_time(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:

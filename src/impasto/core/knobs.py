@@ -200,7 +200,7 @@ def knobs_from_dict(cls: type[T], values: Mapping[str, Any]) -> T:
 
 
 def knobs_to_dict(settings: Any) -> dict[str, Any]:
-    """The knobs of an instance as plain JSON values, as recipes store and :func:`knobs_from_dict` reads."""
+    """Return an instance's knobs as plain JSON values, as :func:`knobs_from_dict` reads them."""
     values = ((k.name, getattr(settings, k.name)) for k in get_knobs(type(settings)))
     return {name: list(v) if isinstance(v, tuple) else v for name, v in values}
 

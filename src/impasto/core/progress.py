@@ -31,7 +31,8 @@ class ProgressEvent:
         It
             shares its memory with the run: write it out before the callback returns.
         stage: what is being done: a method, "train", "download", "evaluate"; "" if there is one
-        stage. seconds_left: estimated time left in seconds; None if it is not known.
+            stage.
+        seconds_left: estimated time left in seconds; None if it is not known.
 
     Example:
         >>> ProgressEvent(step=3, steps=12).fraction

@@ -109,9 +109,14 @@ class AnimateDiff(DiffusionMethod):
         kit = self.components(request)
         canvas, step = self._fit_to_device(kit, setting)
         model = animatediff.forecast(
-            kit, canvas, step, self.effective_steps() * self.denoising_strength(request), self.window, self.overlap,
+            kit,
+            canvas,
+            step,
+            self.effective_steps() * self.denoising_strength(request),
+            self.window,
+            self.overlap,
             self.effective_guidance(kit) > 1,
-        )  # fmt: skip
+        )
         return Forecast(model.seconds, model.peak_bytes + 24 * setting.height * setting.width)
 
     def plan_notes(self, request: Request, setting: ExecutionSettings) -> tuple[str, ...]:

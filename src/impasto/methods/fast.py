@@ -146,7 +146,8 @@ class FastModel:
         """Take what follows for the frames of a film, and average the moments over them.
 
         Args:
-            share: of the newest frame in the average, over 0 to 1; 1 forgets the frames before.
+            newest_weight: of the newest frame in the average, over 0 to 1; 1 forgets the frames
+            before.
 
         Raises:
             KnobError: another share.

@@ -119,8 +119,11 @@ class SDXL(DiffusionMethod):
 
     def required_depth_model(self) -> str:
         """The depth model that is needed, or ""."""
-        made = zip(self.controls, values_or_default(self.control_pictures, len(self.controls), AUTO),
-                   strict=False)  # fmt: skip
+        made = zip(
+            self.controls,
+            values_or_default(self.control_pictures, len(self.controls), AUTO),
+            strict=False,
+        )
         return self.depth_model if ("depth", AUTO) in made else ""
 
     def _fit_to_device(

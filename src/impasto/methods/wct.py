@@ -77,9 +77,12 @@ class WCT(FeedForwardMethod):
     strength: float = strength_knob()
     levels: tuple[str, ...] = knob(LEVEL_LAYERS[1:], "layers that are transformed, in this order")
     level_strengths: tuple[float, ...] = knob(
-        (), f"a strength for each level, 0 to 1; empty: {DEFAULT_LEVEL_STRENGTH:g} for all", low=0, high=1,
+        (),
+        f"a strength for each level, 0 to 1; empty: {DEFAULT_LEVEL_STRENGTH:g} for all",
+        low=0,
+        high=1,
         search=SearchRange(values=((), (1.0,) * 4, (0.3, 0.6, 1.0, 1.0), (1.0, 0.6, 0.3, 0.3))),
-    )  # fmt: skip
+    )
     transform: str = knob(
         "wct", "the map: wct, or transport, which moves the features least",
         choices=("wct", "transport"), search=SearchRange(values=("wct", "transport")),

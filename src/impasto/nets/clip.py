@@ -77,7 +77,7 @@ class Clip:
         it, evenly laid, and their vectors are averaged.
 
         Args:
-            embed_images: RGB 0..1, shape (height, width, 3) each.
+            images: RGB 0..1, shape (height, width, 3) each.
         """
         return torch.stack([self._embed_image(picture) for picture in images])
 

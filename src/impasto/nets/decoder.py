@@ -36,7 +36,8 @@ def max_pool_indices(features: Mapping[str, Tensor], level: int) -> list[Tensor]
 
     Args:
         features: with those of :data:`POOLED_LAYERS` that lie before the level, (N, C, H, W), even
-        sides. level: 1 to 4.
+            sides.
+        level: 1 to 4.
 
     Returns:
         Indices (N, C, H / 2, W / 2), as :func:`torch.nn.functional.max_unpool2d` takes them.

@@ -31,7 +31,8 @@ def make_contact_sheet(
 
     Args:
         labeled_images: (label, pixels of shape (height, width, 3) in 0..1); an empty label is left
-        out. height: of the tiles in px, at least 16; a tile wider than three times that is lower.
+            out.
+        height: of the tiles in px, at least 16; a tile wider than three times that is lower.
         columns: tiles in a row; None puts all of them in one row.
 
     Returns:

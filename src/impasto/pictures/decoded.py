@@ -31,8 +31,16 @@ AVIF_DISK_DECODE_BYTES_PER_PIXEL = 24
 UPRIGHT_NOTE = "turned upright"
 _EXIF_ORIENTATION_TAG = 0x0112
 _RANGE_TOLERANCE = 1e-3
-_PILLOW_CONVERSIONS = {"1": "L", "La": "LA", "RGBa": "RGBA", "PA": "RGBA", "P": "RGB", "RGBX": "RGB",
-          "YCbCr": "RGB", "HSV": "RGB"}  # fmt: skip
+_PILLOW_CONVERSIONS = {
+    "1": "L",
+    "La": "LA",
+    "RGBa": "RGBA",
+    "PA": "RGBA",
+    "P": "RGB",
+    "RGBX": "RGB",
+    "YCbCr": "RGB",
+    "HSV": "RGB",
+}
 
 
 @dataclass(frozen=True)

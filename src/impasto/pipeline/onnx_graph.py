@@ -89,7 +89,7 @@ class OnnxGraph:
             inputs: from :meth:`info`.
             output: likewise: a tensor of that name is given back.
             producer: name and version of the program, with a space between.
-            notes: the metadata.
+            metadata: key-value pairs of the file.
         """
         helper = self.onnx.helper
         graph = helper.make_graph(

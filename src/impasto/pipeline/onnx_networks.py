@@ -81,7 +81,8 @@ def build_adain(
         decoder: its counterpart.
         content: (1, 3, H, W) in 0..1.
         moments: mean and deviation of the styles' features, each (styles, C); see
-        :func:`build_style_moments`. style_weights: (1, styles).
+            :func:`build_style_moments`.
+        style_weights: (1, styles).
 
     Returns:
         The painting, (1, 3, H, W) in 0..1.

@@ -109,6 +109,6 @@ def _out_of_memory_text(
     if not fitting_size:
         return says + "No size fits: close other programs, or use a smaller picture."
     return (
-        says
-        + f"{fitting_size} px on the long side would fit: --size {fitting_size}, or --shrink-to-fit."
+        says + f"{fitting_size} px on the long side would fit: --size {fitting_size}, or "
+        f"--shrink-to-fit."
     )

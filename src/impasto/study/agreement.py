@@ -50,9 +50,9 @@ def krippendorff_alpha(
 
 
 def preference_alpha(units: Iterable[Sequence[int]]) -> float | None:
-    """:func:`krippendorff_alpha` of preferences: 1 for one picture, -1 for the other, 0 cannot
-    tell.
+    """Return Krippendorff's alpha of preferences.
 
+    A preference is 1 for one picture, -1 for the other, 0 for "cannot tell".
     Which of the two is called the first is arbitrary. So each unit counts both ways round, and
     chance is that people throw a coin. "Cannot tell" lies halfway between the two.
     """

@@ -80,7 +80,9 @@ def reliability_sentences(result: QuestionResult) -> Iterable[str]:
     if result.steady is None:
         yield "Consistency: unknown, as nobody has answered a hidden repeat yet."
     else:
-        yield f"Consistency: the same answer to a hidden repeat in {_format_percent(result.steady)}."
+        yield (
+            f"Consistency: the same answer to a hidden repeat in {_format_percent(result.steady)}."
+        )
     if result.left is not None:
         leaning = not result.left.low <= 0.5 <= result.left.high
         yield (

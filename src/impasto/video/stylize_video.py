@@ -31,13 +31,13 @@ def stylize_video(
     end: float | None = None,
     fps: float | None = None,
     seconds: float | None = None,
-    shots: bool = True,
+    detect_shots: bool = True,
     loop: bool = False,
-    ramp: bool = False,
+    fade_in: bool = False,
     side_by_side: bool = False,
-    quality: int = 18,
+    encoding_quality: int = 18,
     lossless: bool = False,
-    sound: bool = True,
+    audio: bool = True,
     resume: bool = False,
     callback: ProgressCallback = ignore_progress,
     **request_options: Any,
@@ -65,7 +65,7 @@ def stylize_video(
         audio: copy the sound.
         resume: go on with an unfinished run.
         callback: called after every frame.
-        **asked: size, seed, weights, device, precision, the colors that are kept, and the
+        **request_options: size, seed, weights, device, precision, the colors that are kept, and the
             method's knobs, as :func:`impasto.stylize` takes them.
 
     Returns:
@@ -81,13 +81,13 @@ def stylize_video(
         seconds=seconds,
         stability=stability,
         flow=flow,
-        detect_shots=shots,
+        detect_shots=detect_shots,
         loop=loop,
-        fade_in=ramp,
+        fade_in=fade_in,
         side_by_side=side_by_side,
-        encoding_quality=quality,
+        encoding_quality=encoding_quality,
         lossless=lossless,
-        audio=sound,
+        audio=audio,
     )
     job = plan_video(
         os.fspath(content), styles, os.fspath(output), take, method=method, **request_options

@@ -17,8 +17,12 @@ from impasto.weights import lora
 from impasto.weights.hub import ModelSource, filter_names, list_files, locate
 
 FAMILY_TITLES = {"sdxl": "SDXL", "sd15": "Stable Diffusion 1.5"}
-FAMILY_BY_CROSS_ATTENTION_DIM = {768: "Stable Diffusion 1.5", 1024: "Stable Diffusion 2", 1280: "the SDXL refiner",
-          2048: "SDXL"}  # fmt: skip
+FAMILY_BY_CROSS_ATTENTION_DIM = {
+    768: "Stable Diffusion 1.5",
+    1024: "Stable Diffusion 2",
+    1280: "the SDXL refiner",
+    2048: "SDXL",
+}
 """Width of the cross-attention → whose it is."""
 DEFAULT_MODELS = {
     "sdxl": "stabilityai/stable-diffusion-xl-base-1.0",
@@ -325,7 +329,10 @@ def check_motion_adapter(base: BaseModelInfo, name: str) -> tuple[ModelSource, i
     """
     source = locate(name or DEFAULT_MOTION_ADAPTERS[base.family])
     config = source.read_json("config.json")
-    fits = f"--motion-adapter {DEFAULT_MOTION_ADAPTERS[base.family]} fits {FAMILY_TITLES[base.family]}."
+    fits = (
+        f"--motion-adapter {DEFAULT_MOTION_ADAPTERS[base.family]} fits "
+        f"{FAMILY_TITLES[base.family]}."
+    )
     if config.get("_class_name") != "MotionAdapter":
         raise WeightsError(f"{source.title} is a {config.get('_class_name')}, no motion: {fits}")
     if config.get("conv_in_channels"):

@@ -65,7 +65,8 @@ class LoraHeader:
         path: of the file.
         tensor_roles: of a tensor in the file → its layer, and its role: "down", "up" or "alpha".
         cross_attention_dim: of the words that its base's cross-attention sees; None if it changes
-        none. base: the base it was trained on, as well as the file tells: a name, or a family.
+            none.
+        base: the base it was trained on, as well as the file tells: a name, or a family.
         metadata: the file's own, text by name.
     """
 

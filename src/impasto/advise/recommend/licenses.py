@@ -33,7 +33,10 @@ def has_research_only_data(method: str) -> bool:
 def commercial_note(method: str) -> str:
     """One sentence on a method's weights for who wants to use its paintings commercially."""
     weights = methods.get_method(method).card.weights[:1]
-    said = f"The weights of {method} ({', '.join(weights)}): {', '.join(map(_weights_license, weights))}"
+    said = (
+        f"The weights of {method} ({', '.join(weights)}): "
+        f"{', '.join(map(_weights_license, weights))}"
+    )
     if has_research_only_data(method):
         return (
             f"{said}; some of the photographs that taught them are for non-commercial research: "

@@ -58,7 +58,8 @@ class Recommendation:
         scenario: the case, as it was understood.
         candidates: methods that would do, the best first; empty if none keeps the limits.
         serves_purpose: whether the best one serves the purpose; False if it is only the nearest
-        that is here. reasons: the rules that fired, and what was cut down, one sentence each.
+            that is here.
+        reasons: the rules that fired, and what was cut down, one sentence each.
         excluded: methods that are here and ruled out, the otherwise better first.
     """
 

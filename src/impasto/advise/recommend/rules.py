@@ -154,7 +154,8 @@ RULES: tuple[Rule, ...] = (
         "A photograph that is to stay one needs a method that keeps its edges where they are.",
         favors=("photowct", "deep-photo"),
         fallbacks=("gatys", "fast", "adain", "wct"),
-        fallback_reason="gatys at structure 1 keeps much of the photograph (SSIM {gatys.faint_ssim:.2f} on "
+        fallback_reason="gatys at structure 1 keeps much of the photograph (SSIM "
+        "{gatys.faint_ssim:.2f} on "
         "{gatys.faint_pairs:.0f} pairs; at strength 0.4 fast has {fast.faint_ssim:.2f} and adain "
         "{adain.faint_ssim:.2f}, on {common.pairs:.0f}), but brush strokes may show.",
         knobs={
@@ -193,7 +194,8 @@ RULES: tuple[Rule, ...] = (
         "Things of the style picture stay out where only the layers that carry style see it.",
         favors=("sdxl",),
         fallbacks=("adain", "wct", "gatys", "fast"),
-        fallback_reason="adain takes means and deviations of features alone, which say nothing of things "
+        fallback_reason="adain takes means and deviations of features alone, which say "
+        "nothing of things "
         "or places.",
         knobs={"sdxl": {"preset": "style"}},
     ),

@@ -190,7 +190,8 @@ class _Conversation:
         text = (
             f"The method is {request.method.name}: {request.method.card.title}. "
             + (f"Held are {json.dumps(held)}. " if held else "")
-            + f"aim = {round_.aim:g}.{self._scaled()} There is time for about {self._remaining_trials()} "
+            + f"aim = {round_.aim:g}.{self._scaled()} There is time for about "
+            f"{self._remaining_trials()} "
             f"trials. The trials so far:\n{self._table()}"
         )
         if not self.accepts_images:

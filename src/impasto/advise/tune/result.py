@@ -105,7 +105,7 @@ class TuneResult:
         """Paint the winner; its recipe says that it was tuned.
 
         Args:
-            watch: called every step.
+            callback: called every step.
             size: long side in pixels; None is the final one.
 
         Raises:

@@ -64,7 +64,8 @@ class AnimateDiffConfig:
         render_settings: the setting in which the model works.
         memory_mode: how it is fitted into memory.
         sampling: prompt, steps, guidance, seed, how far frames are turned into noise; of the whole
-        film. styles: that the adapter sees.
+            film.
+        styles: that the adapter sees.
         ip_adapter_scale: λ.
         block_scales: the blocks that see the styles; None: all.
         loras: in order.

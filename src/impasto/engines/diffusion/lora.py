@@ -294,7 +294,10 @@ def _mismatch_error(header: LoraHeader, model: str, width: Any, layer: str = "")
     known = BASE_MODELS.get(header.cross_attention_dim or 0)
     if header.cross_attention_dim not in (None, width):
         ours = describe_base(width if isinstance(width, int) else None)
-        why = f"its words are {header.cross_attention_dim} wide, and those of {model} ({ours}) {width}"
+        why = (
+            f"its words are {header.cross_attention_dim} wide, and those of {model} "
+            f"({ours}) {width}"
+        )
     else:
         why = f"{model} has no such layer as its {layer}"
     named = header.base + (f", such as {known[1]}" if known and known[1] != header.base else "")

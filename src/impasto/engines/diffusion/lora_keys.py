@@ -61,7 +61,8 @@ def kohya_key(component: str, path: str, module: nn.Module, is_xl: bool) -> str:
     prefix = {"text_encoder": "lora_te1" if is_xl else "lora_te", "text_encoder_2": "lora_te2"}[
         component
     ]
-    return f"{prefix}_{next(n for n in file_layer_names(component, path, module) if n.startswith('text_'))}"
+    names = file_layer_names(component, path, module)
+    return f"{prefix}_{next(name for name in names if name.startswith('text_'))}"
 
 
 def enclosing_blocks(component: str, path: str) -> tuple[str, ...]:

@@ -70,12 +70,22 @@ MEMORY_MODES = {
     for step in (
         MemoryMode("resident", "All of the model stays on the device."),
         MemoryMode("tiled", "The picture is decoded in tiles.", tiled=True),
-        MemoryMode("offload", "Only the part at work is on the device; decoded in tiles.", True,
-             "model", 1.2),
-        MemoryMode("sequential", "Only the layer at work is on the device, which is slow; decoded in "
-             "tiles.", True, "sequential", 8.0),
+        MemoryMode(
+            "offload",
+            "Only the part at work is on the device; decoded in tiles.",
+            True,
+            "model",
+            1.2,
+        ),
+        MemoryMode(
+            "sequential",
+            "Only the layer at work is on the device, which is slow; decoded in tiles.",
+            True,
+            "sequential",
+            8.0,
+        ),
     )
-}  # fmt: skip
+}
 """From most memory to least."""
 
 
@@ -110,7 +120,7 @@ class ParameterCounts:
 
         Args:
             setting: of the picture.
-            step: how it is fitted.
+            mode: how it is fitted.
             guided: whether every pass is of two pictures, with the prompt and without.
             frames: pictures in a pass; they are decoded one by one.
         """

@@ -201,7 +201,7 @@ class LoadedPipeline:
         """The pipeline that starts from a picture, or from noise alone.
 
         Args:
-            picture: whether there is one.
+            from_image: whether there is one.
             scheduler: a name in :data:`SCHEDULERS`, or "model" for the model's own.
         """
         import diffusers

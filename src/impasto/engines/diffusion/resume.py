@@ -14,8 +14,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-SCHEDULER_STATE_ATTRIBUTES = ("_step_index", "model_outputs", "timestep_list", "lower_order_nums", "last_sample",
-          "this_order", "ets", "counter", "cur_model_output", "cur_sample")  # fmt: skip
+SCHEDULER_STATE_ATTRIBUTES = (
+    "_step_index",
+    "model_outputs",
+    "timestep_list",
+    "lower_order_nums",
+    "last_sample",
+    "this_order",
+    "ets",
+    "counter",
+    "cur_model_output",
+    "cur_sample",
+)
 """What schedulers of diffusers remember from step to step, each some of it."""
 
 
@@ -29,7 +39,8 @@ class ResumableScheduler:
 
     Attributes:
         predicted_original: what the last step took the clean picture to be, if the scheduler says
-        it. skipped_steps: steps that were done in an earlier run.
+            it.
+        skipped_steps: steps that were done in an earlier run.
     """
 
     def __init__(

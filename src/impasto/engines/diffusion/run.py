@@ -76,7 +76,8 @@ class GenerationConfig:
         ip_adapter_scale: λ.
         block_scales: the blocks that see the styles; None: all.
         subtract_text, subtract_scale: what is subtracted from what the adapter sees, in words, and
-        how much. loras: in order, their files as names.
+            how much.
+        loras: in order, their files as names.
         controlnet_specs: the ControlNets' pictures, in order.
         controls_out: folder in which they are written, or "".
         depth_model: makes depth pictures.

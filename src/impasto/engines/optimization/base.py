@@ -117,7 +117,10 @@ class OptimizationMethod:
         if not self.warmup_steps:
             return None
         if (given := weights_name(request)) != DEFAULT_WEIGHTS:
-            return f"warmup_steps is left out: the compact encoder is like {DEFAULT_WEIGHTS}, not {given}."
+            return (
+                f"warmup_steps is left out: the compact encoder is like "
+                f"{DEFAULT_WEIGHTS}, not {given}."
+            )
         try:
             VGG(store.load_encoder(COMPACT_WEIGHTS)).resolve(
                 [*self.content_layers, *self.style_layers]

@@ -179,7 +179,7 @@ def _report_progress(
     startup_seconds: float,
     seconds: float,
 ) -> None:
-    """Where it is, ``seconds`` after painting ``index`` began, if a process starts in ``startup_seconds``."""
+    """Report the progress ``seconds`` after method ``index`` began."""
     costs = [fit.plan.forecast.seconds + startup_seconds for fit in pending]
     passed = min(seconds, costs[index])
     done, whole = sum(costs[:index]) + passed, sum(costs)

@@ -117,8 +117,7 @@ class Comparison:
         return tuple(name for name in METRICS if any(name in row.values for row in self.rows))
 
     def best_labels(self, column: str) -> frozenset[str]:
-        """The labels of the rows with the best value of a metric, or of one of
-        :data:`COST_COLUMNS`.
+        """Return the labels of the rows that are best in a metric or a cost column.
 
         Paintings that were stopped are no competitors, and where there is only one, none is best.
         """
