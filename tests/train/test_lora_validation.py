@@ -29,7 +29,7 @@ def test_clip_ends_it_and_the_best_state_is_kept(lora_of, clip, monkeypatch):
     styles = {1: 0.1, 2: 0.5, 3: 0.4, 4: 0.3, 5: 0.2}
 
     def look(self, step):
-        states[step] = self.network.tensors()
+        states[step] = self.network.kohya_state_dict()
         return ValidationScore(step, styles[step], 1.0)
 
     monkeypatch.setattr(LoraValidator, "_evaluate", look)

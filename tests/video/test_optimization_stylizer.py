@@ -59,13 +59,13 @@ def test_a_frame_starts_from_the_painting_before_it_brought_to_its_place(brush, 
     painter(film(2)[1])
     (method, request), before = seen[0], painted[0]
     assert method.steps == 1
-    memory = request.memory
+    memory = request.temporal_constraint
     inside = np.s_[8:-8, 8:-8]
     brought = np.roll(before, 1, axis=1)
-    assert memory.weights[inside].mean() > 0.9
-    known = memory.weights[inside] > 0.999
+    assert memory.confidence[inside].mean() > 0.9
+    known = memory.confidence[inside] > 0.999
     assert np.abs(memory.target - brought)[inside][known].mean() < 0.05
-    assert np.allclose(memory.start[inside][known], memory.target[inside][known], atol=1e-3)
+    assert np.allclose(memory.initial_image[inside][known], memory.target[inside][known], atol=1e-3)
 
 
 def test_what_was_hidden_is_taken_from_older_frames(brush):
